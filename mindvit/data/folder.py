@@ -1,0 +1,91 @@
+"""A folder of pictures, one sub-folder a class."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from mindvit.data.pictures import EXTENSIONS, as_seen
+from mindvit.data.split import Classes, Source, Split
+from mindvit.errors import UserError
+
+
+def open_folder(path: Path) -> Source:
+    """Opens ``path/{train,val}/<class>/<picture>``, or ``path/<class>/<picture>`` as both training and val split.
+
+    A path that holds neither ``train`` nor ``val`` is one split; a caller that trains on it has no val split.
+
+    Raises:
+        UserError: for a missing path, no or one class, an empty class, or train and val with different classes.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise UserError(f"the data folder {path} does not exist; set --data.path to a folder with one folder a class")
+    parts = {name: path / name for name in ("train", "val") if (path / name).is_dir()}
+    if not parts:
+        whole = read_split(path)
+        return Source(train=whole, val=whole)
+    splits = {name: read_split(part) for name, part in parts.items()}
+    if len(splits) == 2:
+        _check_same_classes(splits["train"], splits["val"])
+    return Source(train=splits.get("train"), val=splits.get("val"))
+
+
+def read_split(path: Path, known: Classes | None = None, flip: bool = True) -> Split:
+    """Lists the pictures of one split's folder. Hidden files and files of other kinds are passed over.
+
+    Args:
+        path: the folder that holds the classes' folders.
+        known: the classes that the folders must be among; by default each folder is a class, in sorted order.
+        flip: whether a mirrored picture still shows its class.
+
+    Raises:
+        UserError: for no or one class folder, an empty class, or a folder that is not among the known classes.
+    """
+    folders = sorted(entry.name for entry in os.scandir(path) if entry.is_dir() and not entry.name.startswith("."))
+    if not folders:
+        raise UserError(f"{path} has no class folders; it needs one folder of pictures for each class")
+    if known is None and len(folders) == 1:
+        raise UserError(f"{path} has only one class folder, {folders[0]!r}; a classifier needs at least two")
+    classes = known or Classes.named(tuple(folders))
+    label_of = {name: label for label, name in enumerate(classes.ids)}
+    strangers = [name for name in folders if name not in label_of]
+    if strangers:
+        raise UserError(f"{path} has folders that are no known class: {', '.join(strangers[:5])}")
+
+    files: list[str] = []
+    labels: list[int] = []
+    for name in folders:
+        pictures = sorted(
+            entry.name
+            for entry in os.scandir(path / name)
+            if os.path.splitext(entry.name)[1].lower() in EXTENSIONS and not entry.name.startswith(".")
+        )
+        if not pictures:
+            raise UserError(f"the class folder {path / name} holds no pictures; add some or remove the folder")
+        files += [os.path.join(name, picture) for picture in pictures]
+        labels += [label_of[name]] * len(pictures)
+
+    def describe(index: int) -> str:
+        return str(path / files[index])
+
+    def read(index: int) -> np.ndarray:
+        where = describe(index)
+        try:
+            return as_seen(np.fromfile(where, np.uint8), where)
+        except OSError as error:
+            raise UserError(f"cannot read the picture {where}: {error.strerror}") from error
+
+    return Split(str(path), classes, np.array(labels, np.int32), read, describe, encoded=True, flip=flip)
+
+
+def _check_same_classes(train: Split, val: Split) -> None:
+    only_train = sorted(set(train.classes.ids) - set(val.classes.ids))
+    only_val = sorted(set(val.classes.ids) - set(train.classes.ids))
+    if only_train or only_val:
+        differences = [
+            f"only in {split.origin}: {', '.join(names[:5])}{', …' if len(names) > 5 else ''}"
+            for split, names in ((train, only_train), (val, only_val))
+            if names
+        ]
+        raise UserError(f"train and val have different classes ({'; '.join(differences)})")

@@ -1,0 +1,118 @@
+"""Top-1, Top-5 and loss over every picture exactly once."""
+
+from dataclasses import dataclass
+
+import mindspore as ms
+import numpy as np
+from mindspore import nn
+from mindspore.dataset import Dataset
+from mindspore.train import Metric, Model
+
+from mindvit.data.pipeline import PADDING_LABEL
+from mindvit.runtime import sum_over_workers
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The figures of one evaluation."""
+
+    top1: float
+    """Percentage of pictures whose class came first."""
+    top5: float
+    """Percentage of pictures whose class was among the first five."""
+    loss: float
+    """Mean cross-entropy, without label smoothing."""
+    num_images: int
+    """Pictures counted."""
+
+
+class EvaluationCell(nn.Cell):
+    """Runs a network for evaluation: (images, labels) to (float32 logits, labels)."""
+
+    def __init__(self, network: nn.Cell) -> None:
+        super().__init__(auto_prefix=False)
+        self.network = network
+
+    def construct(self, images, labels):
+        return self.network(images).astype(ms.float32), labels
+
+
+class _Mean(Metric):
+    """A mean over the pictures that are not padding, of all workers together.
+
+    Sums and counts are reduced, so that no worker's mean weighs more than its pictures do.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clear()
+
+    def clear(self) -> None:
+        self._sum = 0.0
+        self._count = 0
+
+    def update(self, *inputs) -> None:
+        logits, labels = (self._convert_data(item) for item in inputs)
+        real = labels != PADDING_LABEL
+        self._sum += float(self.of_each(logits[real].astype(np.float64), labels[real]).sum())
+        self._count += int(real.sum())
+
+    def eval(self) -> float:
+        total, count = sum_over_workers(np.array([self._sum, self._count], np.float64))
+        return float(total / count) if count else float("nan")
+
+    def of_each(self, logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """The value of each picture, from logits (n, num_classes) and labels (n,)."""
+        raise NotImplementedError
+
+
+class TopK(_Mean):
+    """Percentage of pictures whose class is among the k greatest logits.
+
+    Of equal logits the one of the smaller class comes first. A picture with a NaN among its logits counts as wrong.
+    """
+
+    def __init__(self, k: int) -> None:
+        super().__init__()
+        self.k = k
+
+    def of_each(self, logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        own = np.take_along_axis(logits, labels[:, None], axis=1)
+        earlier = np.arange(logits.shape[1]) < labels[:, None]
+        rank = ((logits > own) | ((logits == own) & earlier)).sum(axis=1)
+        return 100.0 * ((rank < self.k) & ~np.isnan(logits).any(axis=1))
+
+
+class CrossEntropy(_Mean):
+    """Mean softmax cross-entropy of the true class, without label smoothing."""
+
+    def of_each(self, logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        top = logits.max(axis=1, keepdims=True)
+        log_sum = top[:, 0] + np.log(np.exp(logits - top).sum(axis=1))
+        return log_sum - np.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
+
+
+class NumImages(_Mean):
+    """How many pictures were counted."""
+
+    def of_each(self, logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        return np.ones(len(labels))
+
+    def eval(self) -> int:
+        return int(sum_over_workers(np.array([self._sum], np.float64))[0])
+
+
+def metrics() -> dict[str, Metric]:
+    """The metrics of an ``Evaluation``, for ``mindspore.train.Model``; they read what ``EvaluationCell`` returns."""
+    return {"top1": TopK(1), "top5": TopK(5), "loss": CrossEntropy(), "num_images": NumImages()}
+
+
+def evaluate(model: Model, dataset: Dataset, callbacks: list | None = None) -> Evaluation:
+    """Evaluates a model that was made with ``metrics()`` and an ``EvaluationCell``.
+
+    Args:
+        model: the model.
+        dataset: what ``eval_pipeline`` makes.
+        callbacks: callbacks of ``Model.eval``.
+    """
+    return Evaluation(**model.eval(dataset, callbacks=callbacks, dataset_sink_mode=False))

@@ -1,0 +1,55 @@
+"""Losses for classification."""
+
+from dataclasses import dataclass
+
+import mindspore as ms
+from mindspore import nn, ops
+
+
+@dataclass(frozen=True)
+class LossSettings:
+    """The loss that training lowers."""
+
+    label_smoothing: float = 0.1
+    """Weight that is taken from the true class and spread over the others."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.label_smoothing < 1:
+            raise ValueError(f"loss.label_smoothing must lie in [0, 1), not {self.label_smoothing}")
+
+
+class CrossEntropySmooth(nn.LossBase):
+    """Softmax cross-entropy with label smoothing, with the arithmetic of MindSpore's ViT tutorial.
+
+    The target of the labelled class is ``1 - s`` and that of each other class ``s / (num_classes - 1)``, where ``s``
+    is ``label_smoothing``. (Szegedy et al., 2016, spread ``s`` over all classes, the labelled one included.)
+    Dense targets ``t`` are smoothed by the same line: ``t (1 - s) + (1 - t) s / (num_classes - 1)``.
+
+    Args:
+        num_classes: number of classes, at least 2.
+        label_smoothing: ``s``, in [0, 1).
+        reduction: ``"mean"`` over the batch, ``"sum"``, or ``"none"`` for one value per sample.
+
+    Inputs: logits (batch, num_classes); labels, integers (batch,) or probabilities (batch, num_classes).
+
+    Raises:
+        ValueError: for fewer than 2 classes or a smoothing outside [0, 1).
+    """
+
+    def __init__(self, num_classes: int, label_smoothing: float = 0.0, reduction: str = "mean") -> None:
+        super().__init__(reduction)
+        if num_classes < 2:
+            raise ValueError(f"a classification needs at least 2 classes, not {num_classes}")
+        if not 0 <= label_smoothing < 1:
+            raise ValueError(f"label_smoothing must lie in [0, 1), not {label_smoothing}")
+        self.num_classes = num_classes
+        self.on_value = 1.0 - label_smoothing
+        self.off_value = label_smoothing / (num_classes - 1)
+        self.cross_entropy = nn.SoftmaxCrossEntropyWithLogits(reduction="none")
+
+    def construct(self, logits, labels):
+        logits = logits.astype(ms.float32)
+        if labels.ndim == 1:
+            labels = ops.one_hot(labels.astype(ms.int32), self.num_classes, 1.0, 0.0)
+        targets = labels.astype(ms.float32) * (self.on_value - self.off_value) + self.off_value
+        return self.get_loss(self.cross_entropy(logits, targets))

@@ -1,0 +1,30 @@
+"""The two-layer perceptron of a Transformer block."""
+
+from mindspore import nn
+from mindspore.common.initializer import XavierUniform
+
+from mindvit.models.activations import make_gelu
+
+
+class FeedForward(nn.Cell):
+    """Dense, GELU, dropout, Dense, dropout, on each token alone.
+
+    Args:
+        embed_dim: width of a token.
+        mlp_dim: width of the hidden layer.
+        dropout: probability of dropping an element, after each layer.
+        gelu: ``"tanh"`` or ``"exact"``.
+
+    Input and output: (batch, tokens, embed_dim).
+    """
+
+    def __init__(self, embed_dim: int, mlp_dim: int, dropout: float = 0.0, gelu: str = "tanh") -> None:
+        super().__init__()
+        self.dense1 = nn.Dense(embed_dim, mlp_dim, weight_init=XavierUniform(), bias_init="zeros")
+        self.activation = make_gelu(gelu)
+        self.dense2 = nn.Dense(mlp_dim, embed_dim, weight_init=XavierUniform(), bias_init="zeros")
+        self.dropout = nn.Dropout(p=dropout)
+
+    def construct(self, x):
+        x = self.dropout(self.activation(self.dense1(x)))
+        return self.dropout(self.dense2(x))

@@ -1,0 +1,26 @@
+"""What every program at the top of the tree does around its own work."""
+
+import os
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+# Before MindSpore is imported: its own warnings (level 2) are about its internals, and hide what a person should read.
+os.environ.setdefault("GLOG_v", "3")
+
+from mindvit.errors import UserError  # noqa: E402
+
+_STOPPED_BY_USER = 130
+
+
+def run(main: Callable[[], None]) -> NoReturn:
+    """Runs a program: a mistake of the user's ends it with one sentence and exit code 2, Ctrl-C with 130."""
+    try:
+        main()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt as stop:
+        print(str(stop) or "stopped", file=sys.stderr)
+        sys.exit(_STOPPED_BY_USER)
+    sys.exit(0)

@@ -1,0 +1,116 @@
+"""The device, its precision, and the other workers: the one place that asks what hardware there is."""
+
+import os
+from dataclasses import dataclass
+from typing import Literal
+
+import mindspore as ms
+import numpy as np
+from mindspore import amp, nn
+from mindspore.communication import get_group_size, get_rank, init
+
+from mindvit.errors import UserError
+
+_DEVICES = ("Ascend", "GPU", "CPU")
+
+
+@dataclass(frozen=True)
+class RuntimeSettings:
+    """Where the network runs, and how precisely."""
+
+    device: Literal["auto", "Ascend", "GPU", "CPU"] = "auto"
+    """auto takes an Ascend, else a GPU, else the CPU."""
+    precision: Literal["auto", "O0", "O2", "O3"] = "auto"
+    """MindSpore's mixed-precision level; auto is O2 (float16, norms in float32) on Ascend and O0 (float32) elsewhere."""
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What was chosen."""
+
+    device: str
+    precision: str
+    rank: int = 0
+    """This worker's number."""
+    num_workers: int = 1
+    """How many workers share the job."""
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this worker is the one that prints and writes."""
+        return self.rank == 0
+
+
+def start(settings: RuntimeSettings, seed: int | None = None) -> Runtime:
+    """Chooses the device and precision, sets graph mode and the seeds, and joins the other workers of the job.
+
+    Workers are those that ``msrun`` started; it tells each its place through the environment.
+
+    Args:
+        settings: what the user asked for.
+        seed: seed of all random numbers; None leaves them unseeded.
+
+    Raises:
+        UserError: if the device asked for is not there.
+    """
+    device = choose_device(settings.device, {name: _is_available(name) for name in _DEVICES})
+    ms.set_context(mode=ms.GRAPH_MODE)
+    ms.set_device(device)
+    rank, num_workers = 0, 1
+    if int(os.environ.get("MS_WORKER_NUM", "1")) > 1:
+        init()
+        rank, num_workers = get_rank(), get_group_size()
+        # Model builds the reduction of gradients over the workers under this setting alone.
+        ms.set_auto_parallel_context(parallel_mode=ms.ParallelMode.DATA_PARALLEL, gradients_mean=True)
+    if seed is not None:
+        ms.set_seed(seed)
+        ms.dataset.config.set_seed(seed)
+    return Runtime(device, choose_precision(settings.precision, device), rank, num_workers)
+
+
+def choose_device(asked: str, available: dict[str, bool]) -> str:
+    """The device asked for, or for ``auto`` the first available of Ascend, GPU and CPU.
+
+    Raises:
+        UserError: if the one asked for is not available.
+    """
+    present = [name for name in _DEVICES if available[name]]
+    if asked == "auto":
+        return present[0]
+    if asked not in present:
+        raise UserError(f"runtime.device {asked} is not available on this machine; it has {', '.join(present)}")
+    return asked
+
+
+def choose_precision(asked: str, device: str) -> str:
+    """The mixed-precision level asked for, or for ``auto`` O2 on Ascend and O0 elsewhere."""
+    if asked != "auto":
+        return asked
+    return "O2" if device == "Ascend" else "O0"
+
+
+def with_precision(network: nn.Cell, runtime: Runtime) -> nn.Cell:
+    """The network at the runtime's precision; its weights stay the given network's own, in float32.
+
+    The float16 levels are untested on Ascend and GPU hardware; O2 is tested on CPU.
+    """
+    return network if runtime.precision == "O0" else amp.auto_mixed_precision(network, runtime.precision)
+
+
+def loss_scaling(runtime: Runtime) -> amp.LossScaleManager | None:
+    """Dynamic loss scaling where float16 gradients could underflow; on CPU MindSpore offers none."""
+    if runtime.precision == "O0" or runtime.device == "CPU":
+        return None
+    return amp.DynamicLossScaleManager()
+
+
+def sum_over_workers(values: np.ndarray) -> np.ndarray:
+    """Adds up a float array, elementwise, over all workers of the job. Returns it as it is where there is but one."""
+    if int(os.environ.get("MS_WORKER_NUM", "1")) == 1:
+        return values
+    total = ms.ops.AllReduce()(ms.Tensor(values, ms.float64))
+    return total.asnumpy()
+
+
+def _is_available(device: str) -> bool:
+    return getattr(ms.device_context, device.lower()).is_available()

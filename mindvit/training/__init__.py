@@ -1,0 +1,1 @@
+"""Training: optimizer, schedule, callbacks, and the trainer that joins them."""

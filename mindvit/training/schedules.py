@@ -1,0 +1,45 @@
+"""Learning rates, one for each step."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class ScheduleSettings:
+    """The course of the learning rate: a linear warm-up to optimizer.lr, then half a cosine down to min_lr."""
+
+    warmup_epochs: float = 0.0
+    """Length of the warm-up, in epochs."""
+    warmup_lr: float = 0.0
+    """Learning rate that the warm-up starts from."""
+    min_lr: float = 0.0
+    """Learning rate that the cosine ends at."""
+
+    def __post_init__(self) -> None:
+        for name in ("warmup_epochs", "warmup_lr", "min_lr"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"schedule.{name} must not be negative, but is {getattr(self, name)}")
+
+
+def learning_rates(settings: ScheduleSettings, lr: float, epochs: int, steps_per_epoch: int) -> np.ndarray:
+    """The learning rate of every step: linear warm-up, then cosine (Loshchilov & Hutter, 2017, without restarts).
+
+    With ``w`` warm-up steps of ``n``, step ``i`` (from 0) has ``warmup_lr + (lr - warmup_lr) i / w`` while ``i < w``,
+    then ``min_lr + (lr - min_lr) (1 + cos(pi (i - w) / (n - w))) / 2``.
+
+    Returns:
+        float32, (epochs * steps_per_epoch,).
+
+    Raises:
+        ValueError: if the warm-up is longer than the run.
+    """
+    total = epochs * steps_per_epoch
+    warmup = round(settings.warmup_epochs * steps_per_epoch)
+    if warmup > total:
+        raise ValueError(f"schedule.warmup_epochs {settings.warmup_epochs} is more than train.epochs {epochs}")
+    rising = settings.warmup_lr + (lr - settings.warmup_lr) * np.arange(warmup) / max(warmup, 1)
+    progress = np.arange(total - warmup) / max(total - warmup, 1)
+    falling = settings.min_lr + (lr - settings.min_lr) * (1 + np.cos(math.pi * progress)) / 2
+    return np.concatenate([rising, falling]).astype(np.float32)

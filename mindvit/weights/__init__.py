@@ -1,0 +1,1 @@
+"""Checkpoints: finding, reading, writing and loading them."""
