@@ -6,11 +6,9 @@ from mindvit.program import run
 def main() -> None:
     from mindvit.config import parse
     from mindvit.training.recipe import Recipe
-
-    recipe, _ = parse(Recipe, __doc__)
-
     from mindvit.training.trainer import train
 
+    recipe, _ = parse(Recipe, __doc__)
     train(recipe)
 
 

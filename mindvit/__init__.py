@@ -1,5 +1,6 @@
 """mindvit: training, evaluating and using Vision Transformers on MindSpore."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -9,15 +10,11 @@ if TYPE_CHECKING:
 __all__ = ["create_model", "list_models"]
 __version__ = "0.1.0"
 
+_HOMES = {"create_model": "mindvit.factory", "list_models": "mindvit.models.variants"}
+
 
 def __getattr__(name: str) -> Any:
-    # On first use, so that the programs can set MindSpore's log level before it is imported.
-    if name == "create_model":
-        from mindvit.factory import create_model
-
-        return create_model
-    if name == "list_models":
-        from mindvit.models.variants import list_models
-
-        return list_models
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # Imported on first use, so that the programs can set MindSpore's log level before it is imported.
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass
 from typing import Literal
 
+_CORES = os.cpu_count() or 1
 
 @dataclass(frozen=True)
 class DataSettings:
@@ -15,15 +16,11 @@ class DataSettings:
     """Folder of the source; by default dataset/digits for digits and dataset for the others."""
     batch_size: int = 16
     """Pictures per step and worker."""
-    num_workers: int = min(8, os.cpu_count() or 1)
+    num_workers: int = min(8, _CORES)
     """Threads that prepare pictures, at most one a core."""
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1:
-            raise ValueError(f"data.batch_size must be at least 1, not {self.batch_size}")
-        cores = os.cpu_count() or 1
-        if not 1 <= self.num_workers <= cores:
-            raise ValueError(f"data.num_workers must lie between 1 and this machine's {cores} cores")
+        check_loading(self.batch_size, self.num_workers)
 
 
 @dataclass(frozen=True)
@@ -44,3 +41,34 @@ class AugmentSettings:
         low, high = self.crop_ratio
         if not 0 < low <= high:
             raise ValueError(f"augment.crop_ratio needs 0 < least <= greatest, not {list(self.crop_ratio)}")
+
+
+@dataclass(frozen=True)
+class EvalDataSettings:
+    """Which pictures to evaluate on. What is left empty (null) is what the checkpoint was trained with."""
+
+    source: Literal["folder", "imagenet", "cifar10", "cifar100", "digits"] | None = None
+    """Kind of data source."""
+    path: str | None = None
+    """Folder of the source; given without a source it is an image folder, unless the checkpoint knows better."""
+    split: Literal["train", "val"] = "val"
+    """Which split of the source."""
+    batch_size: int = 32
+    """Pictures per step and worker; it has no bearing on the result."""
+    num_workers: int = min(8, _CORES)
+    """Threads that prepare pictures, at most one a core."""
+
+    def __post_init__(self) -> None:
+        check_loading(self.batch_size, self.num_workers)
+
+
+def check_loading(batch_size: int, num_workers: int) -> None:
+    """Checks the settings that every reader of data has.
+
+    Raises:
+        ValueError: naming the one that is out of range.
+    """
+    if batch_size < 1:
+        raise ValueError(f"data.batch_size must be at least 1, not {batch_size}")
+    if not 1 <= num_workers <= _CORES:
+        raise ValueError(f"data.num_workers must lie between 1 and this machine's {_CORES} cores, not {num_workers}")

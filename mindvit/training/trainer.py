@@ -14,7 +14,7 @@ from mindvit.data.pipeline import eval_pipeline, train_pipeline
 from mindvit.data.sources import DEFAULT_PATHS, open_source
 from mindvit.data.split import Source
 from mindvit.errors import UserError
-from mindvit.evaluation import EvaluationCell, metrics
+from mindvit.evaluation.metrics import EvaluationCell, metrics
 from mindvit.factory import ModelSettings, create_model
 from mindvit.files import make_folder, write_text
 from mindvit.losses import CrossEntropySmooth

@@ -5,7 +5,7 @@ import time
 from mindspore.dataset import Dataset
 from mindspore.train import Callback, Model, RunContext
 
-from mindvit.evaluation import evaluate
+from mindvit.evaluation.metrics import evaluate
 from mindvit.training.callbacks.stop import StopOnSignal
 
 

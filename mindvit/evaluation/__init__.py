@@ -1,0 +1,1 @@
+"""Measuring how often a network is right."""

@@ -1,0 +1,112 @@
+"""Evaluating a checkpoint, for a person (a table) and for a program (JSON)."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from mindspore.train import Callback, Model, RunContext
+from tqdm import tqdm
+
+from mindvit.data.damage import naming_damaged_pictures
+from mindvit.data.pipeline import eval_pipeline
+from mindvit.data.settings import EvalDataSettings
+from mindvit.data.sources import open_source
+from mindvit.data.split import Split
+from mindvit.errors import UserError
+from mindvit.evaluation.metrics import Evaluation, EvaluationCell, evaluate, metrics
+from mindvit.factory import TrainedModel, load_trained
+from mindvit.files import make_folder, write_text
+from mindvit.runtime import RuntimeSettings, start, with_precision
+
+
+@dataclass(frozen=True)
+class EvalSettings:
+    """An evaluation. Only --ckpt is needed where the checkpoint knows its data."""
+
+    ckpt: str
+    """Checkpoint: a path, or the name of a file in ckpt/."""
+    data: EvalDataSettings = field(default_factory=EvalDataSettings)
+    runtime: RuntimeSettings = field(default_factory=RuntimeSettings)
+    output: str | None = None
+    """File that the figures are written to, as JSON."""
+    download: bool = False
+    """Fetch published data and weights that are missing."""
+
+
+class _ProgressBar(Callback):
+    def on_eval_begin(self, run_context: RunContext) -> None:
+        self.bar = tqdm(total=run_context.original_args().batch_num, unit="batch", desc="evaluating", leave=False)
+
+    def on_eval_step_end(self, run_context: RunContext) -> None:
+        self.bar.update(1)
+
+    def on_eval_end(self, run_context: RunContext) -> None:
+        self.bar.close()
+
+
+def evaluate_checkpoint(settings: EvalSettings) -> Evaluation:
+    """Evaluates a checkpoint on every picture of a split exactly once; prints a table, and writes JSON if asked to.
+
+    The JSON holds ``top1`` and ``top5`` in percent, ``loss`` and ``num_images``, and what was evaluated.
+
+    Raises:
+        UserError: for a mistake in the settings, the checkpoint or the data.
+    """
+    runtime = start(settings.runtime)
+    if settings.output and runtime.is_main:
+        make_folder(Path(settings.output).parent)
+    trained = load_trained(settings.ckpt, settings.download)
+    source_name, path = _whereabouts(settings.data, trained)
+    split = _open_split(settings, trained, source_name, path)
+    network = with_precision(trained.network, runtime)
+    model = Model(network, metrics=metrics(), eval_network=EvaluationCell(network))
+    batches = eval_pipeline(
+        split,
+        trained.passport.model,
+        settings.data.batch_size,
+        settings.data.num_workers,
+        rank=runtime.rank,
+        num_shards=runtime.num_workers,
+    )
+    with naming_damaged_pictures(split):
+        result = evaluate(model, batches, callbacks=[_ProgressBar()] if runtime.is_main else None)
+    if runtime.is_main:
+        about = {"ckpt": settings.ckpt, "model": trained.passport.model_name, "data": split.origin}
+        print(_table(about, result))
+        if settings.output:
+            write_text(Path(settings.output), json.dumps({**asdict(result), **about}, indent=2) + "\n")
+    return result
+
+
+def _whereabouts(data: EvalDataSettings, trained: TrainedModel) -> tuple[str, str | None]:
+    passport = trained.passport
+    if data.source is not None:
+        return data.source, data.path or (passport.data_path if passport.data_source == data.source else None)
+    if data.path is None:
+        return passport.data_source, passport.data_path
+    own_pictures = passport.data_source in ("folder", "digits")
+    return ("folder" if own_pictures else passport.data_source), data.path
+
+
+def _open_split(settings: EvalSettings, trained: TrainedModel, source_name: str, path: str | None) -> Split:
+    source = open_source(source_name, path, settings.download)
+    split = getattr(source, settings.data.split)
+    if split is None:
+        raise UserError(f"{path} has no {settings.data.split} split; choose the other with --data.split")
+    classes, outputs = trained.passport.classes, trained.passport.model.num_classes
+    if classes is not None:
+        return split.relabel(classes)
+    if len(split.classes) != outputs:
+        raise UserError(f"{split.origin} has {len(split.classes)} classes, but {settings.ckpt} tells {outputs} apart")
+    return split
+
+
+def _table(about: dict[str, str], result: Evaluation) -> str:
+    rows = {
+        **about,
+        "Top-1": f"{result.top1:.2f} %",
+        "Top-5": f"{result.top5:.2f} %",
+        "loss": f"{result.loss:.4f}",
+        "images": f"{result.num_images:,}",
+    }
+    return "\n".join(f"{key:<8} {value}" for key, value in rows.items())
