@@ -8,7 +8,7 @@ from typing import NoReturn
 # Before MindSpore is imported: its own warnings (level 2) are about its internals, and hide what a person should read.
 os.environ.setdefault("GLOG_v", "3")
 
-from mindvit.errors import UserError  # noqa: E402
+from mindvit.errors import UserError
 
 _STOPPED_BY_USER = 130
 

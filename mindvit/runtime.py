@@ -21,7 +21,7 @@ class RuntimeSettings:
     device: Literal["auto", "Ascend", "GPU", "CPU"] = "auto"
     """auto takes an Ascend, else a GPU, else the CPU."""
     precision: Literal["auto", "O0", "O2", "O3"] = "auto"
-    """MindSpore's mixed-precision level; auto is O2 (float16, norms in float32) on Ascend and O0 (float32) elsewhere."""
+    """MindSpore's level: O0 float32, O2 float16 with norms in float32, O3 float16; auto is O2 on Ascend, else O0."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,11 @@ def choose_device(asked: str, available: dict[str, bool]) -> str:
     if asked not in present:
         raise UserError(f"runtime.device {asked} is not available on this machine; it has {', '.join(present)}")
     return asked
+
+
+def default_num_workers() -> int:
+    """How many workers a distributed job has by default on this machine: one per NPU, else two on the CPU."""
+    return ms.device_context.ascend.device_count() if _is_available("Ascend") else 2
 
 
 def choose_precision(asked: str, device: str) -> str:

@@ -59,11 +59,11 @@ def read_split(path: Path, known: Classes | None = None, flip: bool = True) -> S
         pictures = sorted(
             entry.name
             for entry in os.scandir(path / name)
-            if os.path.splitext(entry.name)[1].lower() in EXTENSIONS and not entry.name.startswith(".")
+            if Path(entry.name).suffix.lower() in EXTENSIONS and not entry.name.startswith(".")
         )
         if not pictures:
             raise UserError(f"the class folder {path / name} holds no pictures; add some or remove the folder")
-        files += [os.path.join(name, picture) for picture in pictures]
+        files += [f"{name}/{picture}" for picture in pictures]
         labels += [label_of[name]] * len(pictures)
 
     def describe(index: int) -> str:

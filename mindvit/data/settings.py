@@ -6,6 +6,7 @@ from typing import Literal
 
 _CORES = os.cpu_count() or 1
 
+
 @dataclass(frozen=True)
 class DataSettings:
     """Which pictures, and how they are read."""

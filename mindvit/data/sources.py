@@ -11,7 +11,6 @@ from mindvit.data.imagenet import open_imagenet
 from mindvit.data.split import Source
 from mindvit.errors import UserError
 
-
 DEFAULT_PATHS = {"digits": DIGITS_PATH, "imagenet": IMAGENET_PATH}
 
 
@@ -31,4 +30,6 @@ def open_source(name: str, path: str | None, download: bool = False) -> Source:
     root = Path(path or DEFAULT_PATHS[name])
     if name == "imagenet":
         return open_imagenet(root, download)
-    return {"folder": open_folder, "cifar10": open_cifar10, "cifar100": open_cifar100, "digits": open_digits}[name](root)
+    return {"folder": open_folder, "cifar10": open_cifar10, "cifar100": open_cifar100, "digits": open_digits}[name](
+        root
+    )

@@ -40,7 +40,7 @@ class _ProgressBar(Callback):
     def on_eval_step_end(self, run_context: RunContext) -> None:
         self.bar.update(1)
 
-    def on_eval_end(self, run_context: RunContext) -> None:
+    def __exit__(self, *error: object) -> None:
         self.bar.close()
 
 

@@ -25,7 +25,9 @@ class Attention(nn.Cell):
         self.head_dim = embed_dim // num_heads
         self.scale = self.head_dim**-0.5
         # Each of the three joint projections starts as a Xavier-uniform square matrix of its own.
-        self.qkv = nn.Dense(embed_dim, 3 * embed_dim, weight_init=Uniform(math.sqrt(3.0 / embed_dim)), bias_init="zeros")
+        self.qkv = nn.Dense(
+            embed_dim, 3 * embed_dim, weight_init=Uniform(math.sqrt(3.0 / embed_dim)), bias_init="zeros"
+        )
         self.softmax = nn.Softmax(axis=-1)
         self.attention_dropout = nn.Dropout(p=attention_dropout)
         self.out = nn.Dense(embed_dim, embed_dim, weight_init=XavierUniform(), bias_init="zeros")

@@ -75,7 +75,16 @@ class ViTConfig:
     """How pictures are prepared for this network."""
 
     def __post_init__(self) -> None:
-        for name in ("image_size", "patch_size", "in_channels", "num_classes", "embed_dim", "depth", "num_heads", "mlp_dim"):
+        for name in (
+            "image_size",
+            "patch_size",
+            "in_channels",
+            "num_classes",
+            "embed_dim",
+            "depth",
+            "num_heads",
+            "mlp_dim",
+        ):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
         if self.image_size % self.patch_size:

@@ -62,7 +62,7 @@ class AdamW(nn.Adam):
 
     def construct(self, gradients):
         shrink = self.get_lr() * self.decay
-        for parameter, decayed in zip(self._parameters, self.decayed):
+        for parameter, decayed in zip(self._parameters, self.decayed):  # noqa: B905
             if decayed:
                 ops.assign_sub(parameter, parameter * shrink)
         return super().construct(gradients)

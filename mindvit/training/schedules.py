@@ -27,19 +27,15 @@ def learning_rates(settings: ScheduleSettings, lr: float, epochs: int, steps_per
     """The learning rate of every step: linear warm-up, then cosine (Loshchilov & Hutter, 2017, without restarts).
 
     With ``w`` warm-up steps of ``n``, step ``i`` (from 0) has ``warmup_lr + (lr - warmup_lr) i / w`` while ``i < w``,
-    then ``min_lr + (lr - min_lr) (1 + cos(pi (i - w) / (n - w))) / 2``.
+    then ``min_lr + (lr - min_lr) (1 + cos(pi (i - w) / (n - w))) / 2``. A run shorter than its warm-up ends within it.
 
     Returns:
         float32, (epochs * steps_per_epoch,).
-
-    Raises:
-        ValueError: if the warm-up is longer than the run.
     """
     total = epochs * steps_per_epoch
     warmup = round(settings.warmup_epochs * steps_per_epoch)
-    if warmup > total:
-        raise ValueError(f"schedule.warmup_epochs {settings.warmup_epochs} is more than train.epochs {epochs}")
-    rising = settings.warmup_lr + (lr - settings.warmup_lr) * np.arange(warmup) / max(warmup, 1)
-    progress = np.arange(total - warmup) / max(total - warmup, 1)
+    rising = settings.warmup_lr + (lr - settings.warmup_lr) * np.arange(min(warmup, total)) / max(warmup, 1)
+    remaining = max(total - warmup, 0)
+    progress = np.arange(remaining) / max(remaining, 1)
     falling = settings.min_lr + (lr - settings.min_lr) * (1 + np.cos(math.pi * progress)) / 2
     return np.concatenate([rising, falling]).astype(np.float32)

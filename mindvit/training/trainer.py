@@ -5,7 +5,6 @@ import time
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
-import numpy as np
 import yaml
 from mindspore.train import Model
 
@@ -52,7 +51,7 @@ class Summary:
 def train(recipe: Recipe) -> None:
     """Trains a Vision Transformer and writes the run's folder.
 
-    The folder receives ``config.yaml`` at the start; ``metrics.jsonl``, ``last.ckpt`` and ``best.ckpt`` as the run goes;
+    It receives ``config.yaml`` at the start; ``metrics.jsonl``, ``last.ckpt`` and ``best.ckpt`` as the run goes; and
     ``curves.png`` and ``summary.json`` at the end.
 
     Raises:
@@ -78,7 +77,7 @@ def train(recipe: Recipe) -> None:
     batch_size, num_workers = recipe.data.batch_size, recipe.data.num_workers
     pictures = train_pipeline(source.train, network.config, recipe.augment, batch_size, num_workers, **place)
     steps_per_epoch = pictures.get_dataset_size()
-    rates = _learning_rates(recipe, steps_per_epoch)
+    rates = learning_rates(recipe.schedule, recipe.optimizer.lr, recipe.train.epochs, steps_per_epoch)
 
     computed = with_precision(network, runtime)
     model = Model(
@@ -107,7 +106,7 @@ def train(recipe: Recipe) -> None:
         ]
 
     started = time.perf_counter()
-    with stop, naming_damaged_pictures(*filter(None, (source.train, source.val))):
+    with naming_damaged_pictures(*filter(None, (source.train, source.val))):
         model.train(recipe.train.epochs, pictures, callbacks=[*callbacks, stop], dataset_sink_mode=False)
     if runtime.is_main:
         draw_curves(folder / "metrics.jsonl", folder / "curves.png")
@@ -148,13 +147,6 @@ def _resolve(recipe: Recipe, runtime: Runtime, source: Source, network: ViT) -> 
     )
 
 
-def _learning_rates(recipe: Recipe, steps_per_epoch: int) -> np.ndarray:
-    try:
-        return learning_rates(recipe.schedule, recipe.optimizer.lr, recipe.train.epochs, steps_per_epoch)
-    except ValueError as error:
-        raise UserError(str(error)) from error
-
-
 def _passport(recipe: Recipe, source: Source, network: ViT) -> Passport:
     return Passport(
         model_name=recipe.model.name,
@@ -176,7 +168,8 @@ def _plan(recipe: Recipe, runtime: Runtime, source: Source, network: ViT, steps_
         "data": f"{recipe.data.source}, {recipe.data.path}: {len(source.train):,} pictures to train on, {held_out}",
         "classes": f"{len(names)}: {', '.join(names[:6])}{', …' if len(names) > 6 else ''}",
         "device": f"{runtime.device}, precision {runtime.precision}, {runtime.num_workers} worker(s)",
-        "optimizer": f"{recipe.optimizer.name}, learning rate {recipe.optimizer.lr:g}",
+        "optimizer": f"{recipe.optimizer.name}, learning rate {recipe.optimizer.lr:g} "
+        f"after {recipe.schedule.warmup_epochs:g} epochs of warm-up",
         "steps": f"{recipe.train.epochs} epochs of {steps_per_epoch} steps, "
         f"{recipe.data.batch_size * runtime.num_workers} pictures a step",
         "output": recipe.output_dir,

@@ -67,7 +67,7 @@ def draw_labels(picture: np.ndarray, predictions: Sequence[Ranked]) -> np.ndarra
     canvas[:height, left : left + width] = picture[:, :, ::-1]
 
     font, margin = cv2.FONT_HERSHEY_SIMPLEX, row // 4
-    thickness = max(round(row / 18), 1)
+    thickness = max(row // 24, 1)
     scale = cv2.getFontScaleFromHeight(font, round(row * 0.45), thickness)
     for index, prediction in enumerate(predictions):
         top = height + index * row

@@ -25,6 +25,7 @@ class ProgressBar(Callback):
         self.record = record
         self.epochs = epochs
         self.total_steps = total_steps
+        self.bar: tqdm | None = None
 
     def on_train_begin(self, run_context: RunContext) -> None:
         interval = _REFRESH_SECONDS if sys.stderr.isatty() else _REFRESH_SECONDS_IN_FILE
@@ -49,5 +50,6 @@ class ProgressBar(Callback):
             line += f"  val loss {record['val_loss']:.4f}  Top-1 {record['top1']:.2f} %  Top-5 {record['top5']:.2f} %"
         self.bar.write(line, file=sys.stdout)
 
-    def on_train_end(self, run_context: RunContext) -> None:
-        self.bar.close()
+    def __exit__(self, *error: object) -> None:
+        if self.bar is not None:
+            self.bar.close()

@@ -1,0 +1,45 @@
+# Read by the other scripts: goes to the project's folder and chooses the Python that has its packages.
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
+
+# The environment that quickstart.sh made, unless another one is active or PYTHON names an interpreter.
+if [[ -z "${PYTHON:-}" ]]; then
+    if [[ -z "${VIRTUAL_ENV:-}" && -x .venv/bin/python ]]; then
+        PYTHON=.venv/bin/python
+    else
+        PYTHON=python3
+    fi
+fi
+
+# Finds a Python from 3.10 to 3.12 and prints its path.
+find_python() {
+    local candidate
+    for candidate in "${PYTHON}" python3 python3.11 python3.12 python3.10; do
+        if "${candidate}" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null; then
+            command -v "${candidate}"
+            return
+        fi
+    done
+    echo "error: no Python from 3.10 to 3.12 found; install one, or name it: PYTHON=/path/to/python bash $0" >&2
+    return 1
+}
+
+# install FILE...: makes .venv where there is none, and installs the requirement files into it unless that is done.
+install() {
+    local stamp wanted file arguments=()
+    if [[ ! -x .venv/bin/python ]]; then
+        local base
+        base=$(find_python) || return 1
+        echo "making .venv with $("${base}" --version)"
+        "${base}" -m venv .venv || { echo "error: cannot make .venv (Debian, Ubuntu: apt-get install python3-venv)" >&2; return 1; }
+    fi
+    PYTHON=.venv/bin/python
+    wanted=$(cat "$@" | cksum)
+    stamp=.venv/installed-$(basename "$1")
+    if [[ "$(cat "${stamp}" 2>/dev/null)" != "${wanted}" ]]; then
+        for file in "$@"; do arguments+=(-r "${file}"); done
+        echo "installing $*; MindSpore alone is 1 GB, so this takes a while"
+        "${PYTHON}" -m pip install --quiet --disable-pip-version-check "${arguments[@]}" || return 1
+        echo "${wanted}" > "${stamp}"
+    fi
+}

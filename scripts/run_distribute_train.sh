@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Trains on several devices of one machine: bash scripts/run_distribute_train.sh [CONFIG] [overrides…]
+# CONFIG is configs/digits.yaml unless named; overrides are options of train.py, such as --train.epochs 3.
+# One worker per NPU, else two workers on the CPU. NPROC=4 and MASTER_PORT=8118 in the environment override.
+set -euo pipefail
+source "$(dirname "$0")/common.sh"
+
+config=configs/digits.yaml
+if [[ $# -gt 0 && "$1" != --* ]]; then
+    config=$1
+    shift
+fi
+nproc=${NPROC:-$("${PYTHON}" -c 'from mindvit.runtime import default_num_workers; print(default_num_workers())' 2>/dev/null)}
+port=${MASTER_PORT:-8118}
+logs=output/msrun
+
+rm -rf "${logs}"
+mkdir -p "${logs}"
+echo "starting ${nproc} workers on port ${port}; their logs are ${logs}/worker_*.log"
+# msrun starts its workers as "python", whichever that is on the PATH.
+PATH="$(dirname "$(command -v "${PYTHON}")"):${PATH}"
+if ! "${PYTHON}" -m mindspore.parallel.cluster.run --worker_num="${nproc}" --local_worker_num="${nproc}" \
+    --master_port="${port}" --log_dir="${logs}" --join=True --tail_worker_log=0 \
+    train.py --config "${config}" "$@" 2> "${logs}/msrun.log"; then
+    if ! grep -h -m 1 '^error:' "${logs}"/worker_*.log >&2; then
+        failed=$(grep -l '^Traceback' "${logs}"/worker_*.log | head -n 1)
+        echo "error: the job failed; the end of ${failed:-${logs}/msrun.log}:" >&2
+        tail -n 15 "${failed:-${logs}/msrun.log}" >&2
+    fi
+    exit 1
+fi

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Labels a picture: bash scripts/run_infer.sh CKPT IMAGE [options of infer.py…]
+set -euo pipefail
+source "$(dirname "$0")/common.sh"
+
+if [[ $# -lt 2 || "$1" == --* || "$2" == --* ]]; then
+    echo "error: name a checkpoint and a picture: bash scripts/run_infer.sh CKPT IMAGE [options of infer.py…]" >&2
+    exit 2
+fi
+ckpt=$1
+image=$2
+shift 2
+exec "${PYTHON}" infer.py --ckpt "${ckpt}" --image "${image}" "$@"

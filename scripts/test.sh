@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Installs what the tests need into .venv, checks the style, and runs the tests. Arguments go to pytest.
+set -euo pipefail
+source "$(dirname "$0")/common.sh"
+
+install requirements-dev.txt requirements.txt
+"${PYTHON}" -m ruff check .
+"${PYTHON}" -m ruff format --check .
+"${PYTHON}" -m pytest "$@"
