@@ -19,7 +19,8 @@ class _Parser(ArgumentParser):
     """A parser whose errors are exceptions of one sentence."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        raise UserError(" ".join(message.split())) from ex
+        message = " ".join(message.split())
+        raise UserError(message.replace("arguments are required: ", "settings are required: --")) from ex
 
 
 def parse(

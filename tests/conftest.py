@@ -1,0 +1,113 @@
+import runpy
+import sys
+from pathlib import Path
+
+import mindspore as ms
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session", autouse=True)
+def graph_mode():
+    ms.set_context(mode=ms.GRAPH_MODE)
+    ms.set_device("CPU")
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    ms.set_seed(0)
+    ms.dataset.config.set_seed(0)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def make_folder(tmp_path):
+    """Writes root/<split>/<class>/<i>.png, `counts` pictures a class, each class a colour of its own."""
+
+    def make(root="pictures", splits=("train", "val"), classes=("cat", "dog"), counts=3, size=16):
+        rng = np.random.default_rng(0)
+        for split in splits:
+            for label, name in enumerate(classes):
+                folder = tmp_path / root / split / name
+                folder.mkdir(parents=True)
+                for index in range(counts):
+                    picture = rng.integers(0, 60, (size, size, 3)) + 180 * (np.arange(3) == label % 3)
+                    Image.fromarray(picture.astype(np.uint8)).save(folder / f"{index}.png")
+        return tmp_path / root
+
+    return make
+
+
+@pytest.fixture
+def run_program(monkeypatch, capfd):
+    """Runs train.py, eval.py or infer.py in this process. Returns exit code, standard output and standard error."""
+
+    def run(program, *arguments):
+        monkeypatch.setattr(sys, "argv", [program, *map(str, arguments)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as exited:
+            runpy.run_path(str(ROOT / program), run_name="__main__")
+        out, err = capfd.readouterr()
+        return exited.value.code, out, err
+
+    return run
+
+
+@pytest.fixture
+def fails_with(run_program):
+    """Runs a program that must end with exit code 2 and one sentence that holds all the given words."""
+
+    def check(words, program, *arguments):
+        code, out, err = run_program(program, *arguments)
+        assert code == 2, out + err
+        assert "Traceback" not in out + err
+        sentences = [line for line in err.splitlines() if line.startswith("error: ")]
+        assert len(sentences) == 1, err
+        for word in words:
+            assert word in sentences[0], f"{word!r} is not in {sentences[0]!r}"
+
+    return check
+
+
+TINY = {
+    "name": "vit_mini_4_32",
+    "image_size": "8",
+    "embed_dim": "32",
+    "depth": "2",
+    "num_heads": "2",
+    "mlp_dim": "64",
+}
+
+
+@pytest.fixture
+def tiny():
+    """Options of train.py for a network that compiles and trains in seconds."""
+    model = [part for name, value in TINY.items() for part in (f"--model.{name}", value)]
+    return [*model, "--data.batch_size", "4", "--data.num_workers", "1"]
+
+
+@pytest.fixture
+def tiny_checkpoint(tmp_path):
+    """Writes a checkpoint with a passport: a tiny network with random weights for two classes, cat and dog."""
+    from mindvit.data.split import Classes
+    from mindvit.factory import create_model
+    from mindvit.weights.checkpoint import write_checkpoint
+    from mindvit.weights.passport import Passport
+
+    def make(name="tiny.ckpt", classes=("cat", "dog"), **overrides):
+        sizes = {"image_size": 8, "embed_dim": 32, "depth": 2, "num_heads": 2, "mlp_dim": 64, **overrides}
+        network = create_model("vit_mini_4_32", num_classes=len(classes), **sizes)
+        values = np.random.default_rng(0).standard_normal(network.dense.weight.shape)
+        network.dense.weight.set_data(ms.Tensor(values.astype(np.float32)))
+        passport = Passport("vit_mini_4_32", network.config, Classes.named(tuple(classes)))
+        write_checkpoint(tmp_path / name, network, passport)
+        return tmp_path / name
+
+    return make

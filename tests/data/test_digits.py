@@ -1,0 +1,42 @@
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+from mindvit.data.digits import open_digits
+from mindvit.data.pictures import read_picture
+from mindvit.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "digits"
+    open_digits(path)
+    return path
+
+
+def test_the_split_is_stratified_and_holds_every_digit_once(folder):
+    source = open_digits(folder)
+    assert (len(source.train), len(source.val)) == (1437, 360)
+    counts = np.bincount(load_digits().target)
+    np.testing.assert_allclose(np.bincount(source.val.labels), counts / 5, atol=1)
+    files = {path.name for path in folder.rglob("*.png")}
+    assert files == {f"{index:04d}.png" for index in range(1797)}
+
+
+def test_a_picture_shows_its_digit(folder):
+    digits = load_digits()
+    for path in sorted(folder.rglob("*.png"))[::300]:
+        index = int(path.stem)
+        assert path.parent.name == str(digits.target[index])
+        expected = (digits.images[index] * 255 / 16).round()
+        np.testing.assert_array_equal(read_picture(path)[:, :, 0], expected)
+
+
+def test_digits_are_not_mirrored(folder):
+    assert not open_digits(folder).train.flip
+
+
+def test_an_incomplete_folder_is_not_taken_for_the_digits(folder, tmp_path):
+    (tmp_path / "digits").mkdir()
+    with pytest.raises(UserError, match="remove it to have them written again"):
+        open_digits(tmp_path / "digits")

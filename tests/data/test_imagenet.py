@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+from scipy.io import savemat
+
+from mindvit.data.imagenet import open_imagenet, read_meta, shipped_classes
+from mindvit.errors import UserError
+
+
+def write_meta(path):
+    """A meta.mat with the structure of ILSVRC2012's: leaves and inner nodes, not in order of WordNet id."""
+    rows = [
+        ("n02107142", "Doberman, Doberman pinscher", 0),
+        ("n01440764", "tench, Tinca tinca", 0),
+        ("n00001740", "entity", 5),
+        ("n02012849", "crane", 0),
+    ]
+    kind = [("ILSVRC2012_ID", "O"), ("WNID", "O"), ("words", "O"), ("num_children", "O")]
+    synsets = np.array([(i + 1, wnid, words, children) for i, (wnid, words, children) in enumerate(rows)], kind)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    savemat(path, {"synsets": synsets.reshape(-1, 1)})
+
+
+def test_meta_mat_gives_the_leaves_in_order_of_wordnet_id(tmp_path):
+    write_meta(tmp_path / "meta.mat")
+    classes = read_meta(tmp_path / "meta.mat")
+    assert classes.ids == ("n01440764", "n02012849", "n02107142")
+    assert classes.names == ("tench", "crane", "Doberman")
+
+
+def test_a_file_that_is_no_meta_mat_is_named(tmp_path):
+    (tmp_path / "meta.mat").write_text("x")
+    with pytest.raises(UserError, match=r"meta\.mat is not the class list"):
+        read_meta(tmp_path / "meta.mat")
+
+
+def test_the_shipped_classes_are_the_thousand():
+    classes = shipped_classes()
+    assert len(classes) == len(set(classes.ids)) == 1000
+    assert classes.ids == tuple(sorted(classes.ids))
+    assert (classes.names[0], classes.names[236], classes.names[999]) == ("tench", "Doberman", "toilet tissue")
+
+
+def test_a_part_of_imagenet_keeps_the_labels_of_the_whole(make_folder):
+    source = open_imagenet(make_folder(classes=("n02107142", "n01440764"), counts=1))
+    assert source.val.labels.tolist() == [0, 236]
+    assert len(source.val.classes) == 1000
+
+
+def test_the_kits_names_come_first(make_folder):
+    root = make_folder(classes=("n02107142", "n01440764"), counts=1)
+    write_meta(root / "ILSVRC2012_devkit_t12/data/meta.mat")
+    source = open_imagenet(root)
+    assert source.val.labels.tolist() == [0, 2]
+    assert source.val.classes.names == ("tench", "crane", "Doberman")
+
+
+def test_a_folder_that_is_no_wordnet_id_is_named(make_folder):
+    with pytest.raises(UserError, match="no known class: cat, dog"):
+        open_imagenet(make_folder())
+
+
+def test_a_missing_imagenet_says_how_to_get_the_tutorials_part(tmp_path):
+    with pytest.raises(UserError, match=r"489\.1 MB.*--download true"):
+        open_imagenet(tmp_path / "nowhere")
+
+
+def test_a_folder_without_train_and_val_is_refused(tmp_path):
+    with pytest.raises(UserError, match="neither train/ nor val/"):
+        open_imagenet(tmp_path)

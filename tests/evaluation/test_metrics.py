@@ -1,0 +1,67 @@
+import mindspore as ms
+import numpy as np
+import pytest
+
+from mindvit.data.pipeline import PADDING_LABEL
+from mindvit.evaluation.metrics import metrics
+from tests.numpy_vit import softmax
+
+
+def measure(*batches):
+    found = metrics()
+    for metric in found.values():
+        metric.clear()
+        for logits, labels in batches:
+            metric.update(ms.Tensor(np.array(logits, np.float32)), ms.Tensor(np.array(labels, np.int32)))
+    return {name: metric.eval() for name, metric in found.items()}
+
+
+def test_figures_follow_the_definitions(rng):
+    logits = rng.standard_normal((40, 10))
+    labels = rng.integers(0, 10, 40)
+    order = np.argsort(-logits, axis=1)
+    result = measure((logits[:25], labels[:25]), (logits[25:], labels[25:]))
+    assert result["top1"] == pytest.approx(100 * np.mean(order[:, 0] == labels))
+    assert result["top5"] == pytest.approx(100 * np.mean((order[:, :5] == labels[:, None]).any(1)))
+    assert 0 < result["top1"] < result["top5"] < 100
+    expected = -np.log(softmax(logits.astype(np.float32))[np.arange(40), labels]).mean()
+    assert result["loss"] == pytest.approx(expected, rel=1e-5)
+    assert result["num_images"] == 40
+
+
+def test_padding_does_not_count():
+    real = ([[3, 1], [0, 2]], [0, 0])
+    padded = (real[0] + [[9, 0], [0, 9]], real[1] + [PADDING_LABEL] * 2)
+    assert measure(padded) == measure(real)
+    assert measure(padded)["num_images"] == 2
+
+
+def test_a_last_batch_of_another_size_weighs_by_its_pictures():
+    result = measure(([[1, 0], [1, 0], [1, 0]], [0, 0, 0]), ([[1, 0]], [1]))
+    assert result["top1"] == 75
+
+
+def test_equal_logits_are_not_all_right():
+    assert measure((np.zeros((10, 10)), range(10)))["top1"] == 10
+    assert measure((np.zeros((10, 10)), range(10)))["top5"] == 50
+
+
+def test_nan_logits_are_wrong():
+    nan = np.nan
+    assert measure(([[nan, nan], [nan, 1.0], [1.0, nan]], [0, 1, 0]))["top1"] == 0
+
+
+def test_fewer_than_five_classes_are_all_among_the_first_five():
+    assert measure(([[1, 2, 3], [3, 2, 1]], [0, 2]))["top5"] == 100
+
+
+def test_large_logits_do_not_overflow_the_loss():
+    assert measure(([[1000.0, 0.0]], [1]))["loss"] == pytest.approx(1000)
+
+
+def test_a_metric_can_be_used_again():
+    top1 = metrics()["top1"]
+    for labels, expected in (([0], 100), ([1], 0)):
+        top1.clear()
+        top1.update(ms.Tensor(np.array([[1.0, 0.0]], np.float32)), ms.Tensor(np.array(labels, np.int32)))
+        assert top1.eval() == expected

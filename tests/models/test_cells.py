@@ -1,0 +1,107 @@
+"""Each cell against arithmetic written out in NumPy."""
+
+import mindspore as ms
+import numpy as np
+import pytest
+from mindspore import nn
+
+from mindvit.models import Attention, FeedForward, PatchEmbedding, ResidualCell, TransformerEncoder
+from tests import numpy_vit
+
+
+def fill(cell, rng, scale=0.3):
+    """Gives a cell random weights and returns them by name."""
+    shapes = {parameter.name: parameter.shape for parameter in cell.get_parameters()}
+    weights = numpy_vit.random_weights(shapes, rng, scale)
+    for parameter in cell.get_parameters():
+        parameter.set_data(ms.Tensor(weights[parameter.name]))
+    return {name: values.astype(np.float64) for name, values in weights.items()}
+
+
+def run(cell, values):
+    return cell.set_train(False)(ms.Tensor(values)).asnumpy()
+
+
+def test_patch_embedding_is_the_convolution_with_stride_patch(rng):
+    cell = PatchEmbedding(image_size=12, patch_size=4, in_channels=3, embed_dim=10)
+    weights = fill(cell, rng)
+    images = rng.standard_normal((2, 3, 12, 12)).astype(np.float32)
+    expected = numpy_vit.patches(images.astype(np.float64), weights["conv.weight"], weights["conv.bias"])
+    np.testing.assert_allclose(run(cell, images), expected, atol=1e-4)
+
+
+def test_patch_embedding_equals_the_stock_convolution(rng):
+    cell = PatchEmbedding(image_size=12, patch_size=4, in_channels=3, embed_dim=10)
+    fill(cell, rng)
+    images = rng.standard_normal((2, 3, 12, 12)).astype(np.float32)
+    stock = run(cell.conv, images).reshape(2, 10, 9).transpose(0, 2, 1)
+    np.testing.assert_allclose(run(cell, images), stock, atol=1e-4)
+
+
+def test_attention_follows_the_formula(rng):
+    cell = Attention(embed_dim=12, num_heads=3)
+    weights = {f"a.{name}": values for name, values in fill(cell, rng).items()}
+    tokens = rng.standard_normal((2, 5, 12)).astype(np.float32)
+    expected = numpy_vit.attention(tokens.astype(np.float64), weights, "a", num_heads=3)
+    np.testing.assert_allclose(run(cell, tokens), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(("form", "gelu"), [("tanh", numpy_vit.gelu_tanh), ("exact", numpy_vit.gelu_exact)])
+def test_feed_forward_follows_the_formula(rng, form, gelu):
+    cell = FeedForward(embed_dim=6, mlp_dim=20, gelu=form)
+    weights = {f"f.{name}": values for name, values in fill(cell, rng, scale=1.0).items()}
+    tokens = rng.standard_normal((2, 5, 6)).astype(np.float32)
+    expected = numpy_vit.feed_forward(tokens.astype(np.float64), weights, "f", gelu)
+    np.testing.assert_allclose(run(cell, tokens), expected, atol=1e-4)
+
+
+def test_residual_cell_adds_its_cell(rng):
+    cell = ResidualCell(nn.Dense(6, 6))
+    weights = fill(cell, rng)
+    x = rng.standard_normal((4, 6)).astype(np.float32)
+    expected = x + x @ weights["cell.weight"].T + weights["cell.bias"]
+    np.testing.assert_allclose(run(cell, x), expected, atol=1e-5)
+
+
+def test_drop_path_skips_whole_samples_and_keeps_the_expectation(rng):
+    cell = ResidualCell(nn.Identity(), drop_path=0.25).set_train(True)
+    x = np.ones((4000, 2, 3), np.float32)
+    branch = cell(ms.Tensor(x)).asnumpy() - x
+    kept = branch[:, 0, 0] != 0
+    assert (branch == branch[:, :1, :1]).all(), "a sample's branch is dropped or kept as a whole"
+    np.testing.assert_allclose(branch[kept], 1 / 0.75, rtol=1e-5)
+    assert abs(kept.mean() - 0.75) < 0.03
+
+
+def test_drop_path_rests_in_evaluation():
+    cell = ResidualCell(nn.Identity(), drop_path=0.9)
+    x = np.ones((50, 2), np.float32)
+    np.testing.assert_array_equal(run(cell, x), 2 * x)
+
+
+def test_drop_path_rises_linearly_with_depth():
+    encoder = TransformerEncoder(8, depth=5, num_heads=2, mlp_dim=8, drop_path=0.4)
+    for index, block in enumerate(encoder.layers):
+        for residual in block:
+            dropped = getattr(residual.drop_path, "keep", None)
+            assert (dropped.p if dropped else 0) == pytest.approx(0.1 * index)
+
+
+@pytest.mark.parametrize("setting", ["dropout", "attention_dropout"])
+def test_dropouts_act_in_training_and_rest_in_evaluation(rng, setting):
+    cell = Attention(embed_dim=12, num_heads=3, **{setting: 0.5})
+    fill(cell, rng)
+    tokens = rng.standard_normal((2, 5, 12)).astype(np.float32)
+    still = run(cell, tokens)
+    np.testing.assert_array_equal(still, run(cell, tokens))
+    moved = cell.set_train(True)(ms.Tensor(tokens)).asnumpy()
+    assert np.abs(moved - still).max() > 0.05
+    if setting == "dropout":
+        assert 0.2 < (moved == 0).mean() < 0.8
+
+
+def test_feed_forward_dropout_acts_in_training(rng):
+    cell = FeedForward(embed_dim=16, mlp_dim=32, dropout=0.5)
+    fill(cell, rng)
+    tokens = rng.standard_normal((2, 25, 16)).astype(np.float32)
+    assert 0.3 < (cell.set_train(True)(ms.Tensor(tokens)).asnumpy() == 0).mean() < 0.7

@@ -1,0 +1,75 @@
+from pathlib import Path
+
+import mindspore as ms
+import numpy as np
+import pytest
+
+from mindvit import create_model
+from mindvit.models import ViT, ViTConfig
+from tests import numpy_vit
+
+TABLE = Path(__file__).parent.parent / "references/tutorial_vit_b_16_224_parameters.tsv"
+
+
+def tutorial_shapes():
+    rows = (line.split("\t") for line in TABLE.read_text().splitlines())
+    return {name: tuple(map(int, shape.split("x"))) for name, shape in rows}
+
+
+def test_the_tutorials_checkpoint_loads_strictly_and_gives_the_tutorials_logits(tmp_path, rng):
+    weights = numpy_vit.random_weights(tutorial_shapes(), rng)
+    assert len(weights) == 152
+    path = tmp_path / "vit_b_16_224.ckpt"
+    ms.save_checkpoint([{"name": name, "data": ms.Tensor(values)} for name, values in weights.items()], str(path))
+
+    network = create_model("vit_b_16_224", checkpoint=str(path)).set_train(False)
+
+    assert {parameter.name for parameter in network.get_parameters()} == weights.keys()
+    for parameter in network.get_parameters():
+        np.testing.assert_array_equal(parameter.asnumpy(), weights[parameter.name])
+    assert (network.config.norm_eps, network.config.gelu) == (1e-7, "tanh")
+    image = rng.standard_normal((1, 3, 224, 224)).astype(np.float32)
+    logits = network(ms.Tensor(image)).asnumpy()
+    assert logits.std() > 0.1
+    np.testing.assert_allclose(logits, numpy_vit.vit(image, weights, num_heads=12), atol=1e-4)
+
+
+SMALL = ViTConfig(image_size=12, patch_size=4, num_classes=7, embed_dim=12, depth=3, num_heads=3, mlp_dim=20)
+
+
+@pytest.mark.parametrize(
+    ("settings", "reference"),
+    [
+        ({"norm_eps": 1e-7, "gelu": "tanh"}, {"eps": 1e-7, "gelu": numpy_vit.gelu_tanh}),
+        ({"norm_eps": 1e-1, "gelu": "exact"}, {"eps": 1e-1, "gelu": numpy_vit.gelu_exact}),
+    ],
+)
+def test_epsilon_and_gelu_form_are_settings(rng, settings, reference):
+    network = ViT(ViTConfig(**{**SMALL.__dict__, **settings})).set_train(False)
+    shapes = {parameter.name: parameter.shape for parameter in network.get_parameters()}
+    weights = numpy_vit.random_weights(shapes, rng, scale=0.5)
+    for parameter in network.get_parameters():
+        parameter.set_data(ms.Tensor(weights[parameter.name]))
+    images = rng.standard_normal((3, 3, 12, 12)).astype(np.float32)
+    expected = numpy_vit.vit(images.astype(np.float64), weights, num_heads=3, **reference)
+    np.testing.assert_allclose(network(ms.Tensor(images)).asnumpy(), expected, atol=2e-4)
+
+
+def test_fresh_weights_start_as_the_papers_do():
+    network = create_model("vit_ti_16_224")
+    assert not network.cls.asnumpy().any()
+    assert not network.dense.weight.asnumpy().any()
+    assert network.pos_embedding.asnumpy().std() == pytest.approx(0.02, rel=0.05)
+    for name, limit in (("qkv", (6 / (192 + 192)) ** 0.5), ("dense1", (6 / (192 + 768)) ** 0.5)):
+        values = next(p for p in network.get_parameters() if p.name.endswith(f"{name}.weight")).asnumpy()
+        assert np.abs(values).max() <= limit
+        assert values.std() == pytest.approx(limit / 3**0.5, rel=0.05)
+
+
+def test_dropout_acts_on_the_positions_and_before_the_head(rng):
+    network = create_model("vit_mini_4_32", num_classes=5, depth=1, dropout=0.5)
+    network.dense.weight.set_data(ms.Tensor(rng.standard_normal((5, 192)).astype(np.float32)))
+    images = ms.Tensor(rng.standard_normal((2, 3, 32, 32)).astype(np.float32))
+    still = network.set_train(False)(images).asnumpy()
+    moved = network.set_train(True)(images).asnumpy()
+    assert np.abs(moved - still).max() > 0.1

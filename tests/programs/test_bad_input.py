@@ -1,0 +1,123 @@
+"""A mistake of the user's ends a program with one clear sentence and exit code 2, and leaves nothing half-written."""
+
+import shutil
+
+import pytest
+from PIL import Image
+
+
+@pytest.fixture
+def train_fails(fails_with, tiny, tmp_path):
+    def check(words, *arguments, output=None):
+        run = tmp_path / "run"
+        fails_with(words, "train.py", *tiny, "--output_dir", output or run, *arguments)
+        assert not run.exists() or not any(run.glob("*.*")), "nothing half-written"
+
+    return check
+
+
+def test_missing_data(train_fails):
+    train_fails(["data folder nowhere does not exist", "--data.path"], "--data.path", "nowhere")
+
+
+def test_no_data_named(train_fails):
+    train_fails(["folder needs --data.path"])
+
+
+def test_folder_without_classes(train_fails, tmp_path):
+    (tmp_path / "empty").mkdir()
+    train_fails(["no class folders"], "--data.path", tmp_path / "empty")
+
+
+def test_folder_with_one_class(train_fails, make_folder):
+    train_fails(["only one class folder"], "--data.path", make_folder(classes=("cat",)))
+
+
+def test_folder_with_an_empty_class(train_fails, make_folder):
+    root = make_folder()
+    (root / "val/emu").mkdir()
+    train_fails(["val/emu holds no pictures"], "--data.path", root)
+
+
+def test_different_classes_in_train_and_val(train_fails, make_folder):
+    root = make_folder(classes=("cat", "dog", "emu"))
+    shutil.rmtree(root / "val/dog")
+    train_fails(["train and val have different classes", "dog"], "--data.path", root)
+
+
+def test_image_size_that_the_patch_does_not_divide(train_fails, make_folder):
+    words = ["image_size 10 is not divisible by patch_size 4", "8"]
+    train_fails(words, "--data.path", make_folder(), "--model.image_size", 10)
+
+
+def test_heads_that_do_not_divide_the_width(train_fails, make_folder):
+    words = ["num_heads 3 does not divide embed_dim 32"]
+    train_fails(words, "--data.path", make_folder(), "--model.num_heads", 3)
+
+
+def test_unknown_model(train_fails, make_folder):
+    train_fails(["no model named 'vit_b_16'", "vit_b_16_224"], "--data.path", make_folder(), "--model.name", "vit_b_16")
+
+
+def test_batch_larger_than_the_data(train_fails, make_folder):
+    train_fails(["data.batch_size 100", "6 training"], "--data.path", make_folder(), "--data.batch_size", 100)
+
+
+def test_output_folder_that_cannot_be_written(train_fails, make_folder, tmp_path):
+    (tmp_path / "file").touch()
+    train_fails(["cannot write into the folder"], "--data.path", make_folder(), output=tmp_path / "file/run")
+
+
+def test_device_that_is_not_there(train_fails, make_folder):
+    train_fails(["runtime.device Ascend is not available"], "--data.path", make_folder(), "--runtime.device", "Ascend")
+
+
+def test_checkpoint_with_other_classes_to_start_from(train_fails, make_folder, tiny_checkpoint):
+    ckpt = tiny_checkpoint(classes=("a", "b", "c"))
+    words = ["dense.weight is 3x32 and not 2x32", "--model.reset_head true"]
+    train_fails(words, "--data.path", make_folder(), "--model.checkpoint", ckpt)
+
+
+def test_unknown_setting(fails_with):
+    fails_with(["'optimizer.lrate'", "'optimizer.lr'"], "train.py", "--optimizer.lrate", 1)
+
+
+@pytest.mark.parametrize("program", ["eval.py", "infer.py"])
+def test_missing_checkpoint(fails_with, program, tmp_path):
+    image = ["--image", "x.png"] if program == "infer.py" else []
+    if image:
+        Image.new("RGB", (8, 8)).save(tmp_path / "x.png")
+        image[1] = tmp_path / "x.png"
+    fails_with(["no checkpoint nowhere.ckpt", "ckpt/nowhere.ckpt"], program, "--ckpt", "nowhere.ckpt", *image)
+
+
+def test_truncated_checkpoint(fails_with, tiny_checkpoint):
+    path = tiny_checkpoint()
+    path.write_bytes(path.read_bytes()[:5000])
+    fails_with(["is damaged"], "eval.py", "--ckpt", path)
+
+
+def test_evaluation_without_data(fails_with, tiny_checkpoint):
+    fails_with(["needs --data.path"], "eval.py", "--ckpt", tiny_checkpoint())
+
+
+def test_evaluation_result_that_cannot_be_written(fails_with, tiny_checkpoint, make_folder, tmp_path):
+    (tmp_path / "file").touch()
+    output = tmp_path / "file/result.json"
+    arguments = ["--ckpt", tiny_checkpoint(), "--data.path", make_folder(), "--output", output]
+    fails_with(["cannot write into the folder"], "eval.py", *arguments)
+
+
+@pytest.mark.parametrize(("content", "words"), [(None, "cannot read the picture"), (b"hello", "is not a picture")])
+def test_picture_that_is_none(fails_with, tiny_checkpoint, tmp_path, content, words):
+    if content:
+        (tmp_path / "x.jpg").write_bytes(content)
+    output = tmp_path / "out.jpg"
+    fails_with([words], "infer.py", "--ckpt", tiny_checkpoint(), "--image", tmp_path / "x.jpg", "--output", output)
+    assert not output.exists()
+
+
+def test_picture_of_an_unknown_ending(fails_with, tiny_checkpoint, tmp_path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "x.png")
+    arguments = ["--ckpt", tiny_checkpoint(), "--image", tmp_path / "x.png", "--output", tmp_path / "out.xyz"]
+    fails_with(["use .jpg or .png"], "infer.py", *arguments)

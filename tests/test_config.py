@@ -1,0 +1,115 @@
+from dataclasses import asdict
+
+import pytest
+import yaml
+
+from mindvit.config import parse
+from mindvit.errors import UserError
+from mindvit.evaluation.report import EvalSettings
+from mindvit.training.recipe import Recipe
+from tests.conftest import ROOT
+
+
+def read(*arguments):
+    return parse(Recipe, "", list(arguments))[0]
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    def write(text):
+        path = tmp_path / "recipe.yaml"
+        path.write_text(text)
+        return str(path)
+
+    return write
+
+
+def test_defaults_are_the_dataclasses():
+    assert read() == Recipe()
+
+
+def test_a_recipe_is_read_and_the_command_line_overrides_it_wherever_it_stands(recipe):
+    path = recipe("optimizer:\n  lr: 3e-4\n  betas: [0.8, 0.99]\ntrain:\n  epochs: 7\n")
+    for arguments in (("--config", path, "--train.epochs", "9"), ("--train.epochs=9", f"--config={path}")):
+        settings = read(*arguments)
+        assert settings.optimizer.lr == 3e-4
+        assert settings.optimizer.betas == (0.8, 0.99)
+        assert settings.train.epochs == 9
+
+
+def test_every_setting_survives_being_written_and_read(recipe):
+    settings = read("--model.drop_path", "0.2", "--model.mean", "[0.1,0.2,0.3]", "--augment.flip", "false")
+    assert settings.model.mean == (0.1, 0.2, 0.3)
+    stored = yaml.safe_dump(yaml.safe_load(yaml.dump(asdict(settings)).replace("!!python/tuple", "")))
+    assert read("--config", recipe(stored)) == settings
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.name)
+def test_every_recipe_of_the_project_is_read(path):
+    assert read("--config", str(path)) != Recipe()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--optimizer.lrr", "1"], "unknown setting 'optimizer.lrr'; the nearest is 'optimizer.lr'"),
+        (["--optimiser.lr=1"], "unknown setting 'optimiser.lr'; the nearest is 'optimizer.lr'"),
+        (["--optimizer.lr", "fast"], "optimizer.lr.*float.*fast"),
+        (["--data.batch_size", "3.5"], "data.batch_size.*int.*3.5"),
+        (["--data.source", "mnist"], "data.source.*cifar10.*mnist"),
+        (["--model.mean", "[0.5]"], "model.mean"),
+        (["--data.batch_size", "0"], "data.batch_size must be at least 1, not 0"),
+        (["--data.num_workers", "9999"], "data.num_workers must lie between 1 and this machine's"),
+        (["--optimizer.lr", "-1"], "optimizer.lr must be above 0"),
+        (["--optimizer.betas", "[0.9,1.0]"], "optimizer.betas"),
+        (["--schedule.min_lr", "-1"], "schedule.min_lr must not be negative"),
+        (["--loss.label_smoothing", "1.0"], "loss.label_smoothing"),
+        (["--augment.crop_scale", "[0.5,0.2]"], "augment.crop_scale"),
+        (["--train.epochs", "0"], "train.epochs must be at least 1"),
+        (["--train.seed", "-3"], "train.seed"),
+        (["--config"], "--config needs the path"),
+        (["--config", "nowhere.yaml"], "cannot read the recipe nowhere.yaml"),
+        (["stray"], "stray"),
+    ],
+)
+def test_mistakes_on_the_command_line_are_named(arguments, words):
+    with pytest.raises(UserError, match=words):
+        read(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "optimizer:\n  lrr: 1\n",
+            "recipe.yaml has an unknown setting 'optimizer.lrr'; the nearest is 'optimizer.lr'",
+        ),
+        ("optimiser:\n  lr: 1\n", "unknown setting 'optimiser.lr'"),
+        ("optimizer:\n  lr: fast\n", "optimizer.lr.*float.*fast"),
+        ("optimizer: [1\n", "is not YAML"),
+        ("just words", "holds no settings"),
+    ],
+)
+def test_mistakes_in_a_recipe_are_named(recipe, text, words):
+    with pytest.raises(UserError, match=words):
+        read("--config", recipe(text))
+
+
+def test_a_required_setting_is_named():
+    with pytest.raises(UserError, match="--ckpt"):
+        parse(EvalSettings, "", [])
+
+
+def test_flags_take_no_value():
+    settings, flags = parse(EvalSettings, "", ["--ckpt", "a", "--json"], flags={"json": "as JSON"})
+    assert (settings.ckpt, flags) == ("a", {"json"})
+    assert parse(EvalSettings, "", ["--ckpt", "a"], flags={"json": "as JSON"})[1] == set()
+
+
+def test_help_shows_every_setting_with_its_meaning(capsys):
+    with pytest.raises(SystemExit) as exited:
+        read("--help")
+    text = capsys.readouterr().out
+    assert exited.value.code == 0
+    for words in ("--optimizer.lr", "Peak learning rate", "--output_dir", "--data.path"):
+        assert words in text
