@@ -144,6 +144,7 @@ def _resolve(recipe: Recipe, runtime: Runtime, source: Source, network: ViT) -> 
         data=replace(recipe.data, path=recipe.data.path or str(DEFAULT_PATHS[recipe.data.source])),
         augment=replace(recipe.augment, flip=source.train.flip if recipe.augment.flip is None else recipe.augment.flip),
         runtime=replace(recipe.runtime, device=runtime.device, precision=runtime.precision),
+        overwrite=False,  # An act, not a property of the run: repeating the config must not write over this one.
     )
 
 

@@ -1,8 +1,10 @@
 import json
 
+import mindspore as ms
 import numpy as np
 import pytest
 
+from mindvit import create_model
 from mindvit.config import parse
 from mindvit.data.folder import open_folder
 from mindvit.data.pictures import read_picture
@@ -62,6 +64,19 @@ def test_labels_go_by_class_name_not_by_place(tiny_checkpoint, make_folder):
 def test_classes_that_the_model_does_not_know_are_named(tiny_checkpoint, make_folder):
     with pytest.raises(UserError, match="was not trained on: dog"):
         evaluate("--ckpt", tiny_checkpoint("a.ckpt", ("cat", "cow")), "--data.path", make_folder())
+
+
+def test_a_bare_checkpoint_is_evaluated_on_imagenet_by_its_name(make_folder, tmp_path, monkeypatch):
+    make_folder("dataset", splits=("val",), classes=("n01440764", "n02107142"), counts=2)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ckpt").mkdir()
+    network = create_model("vit_ti_16_224")
+    bias = np.zeros(1000, np.float32)
+    bias[236] = 1.0
+    network.dense.bias.set_data(ms.Tensor(bias))
+    ms.save_checkpoint(network, "ckpt/vit_ti_16_224.ckpt")
+    result = evaluate("--ckpt", "vit_ti_16_224.ckpt")
+    assert (result.top1, result.num_images) == (50, 4), "the Dobermans, and they alone"
 
 
 def test_the_train_split_can_be_evaluated(tiny_checkpoint, make_folder):

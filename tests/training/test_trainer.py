@@ -194,6 +194,7 @@ def test_a_run_is_not_written_over_unless_told(train, make_folder):
     assert (folder / "last.ckpt").read_bytes() == kept
     train("--data.path", root, "--train.epochs", 2, "--overwrite", "true")
     assert len(records(folder)) == 2
+    assert yaml.safe_load((folder / "config.yaml").read_text())["overwrite"] is False
 
 
 def test_the_loss_of_the_log_is_the_smoothed_cross_entropy(train, make_folder):

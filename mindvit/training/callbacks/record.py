@@ -34,7 +34,7 @@ class EpochRecord(Callback):
         params = run_context.original_args()
         outputs = params.net_outputs
         self._losses.append(outputs[0] if isinstance(outputs, tuple) else outputs)
-        if params.cur_step_num == 1:
+        if params.cur_step_num == 1 and params.batch_num > 1:
             self._timer = time.perf_counter()  # The first step of a run compiles the graph.
         else:
             self._timed_steps += 1

@@ -1,0 +1,65 @@
+"""Imports point one way; docs/architecture.md draws the picture that this holds the code to."""
+
+import ast
+import re
+
+import pytest
+
+from tests.conftest import ROOT
+
+# From the bottom up; a package or module may import those below it, and itself.
+LAYERS = [
+    ["errors"],
+    ["files"],
+    ["models"],
+    ["losses", "runtime", "data"],
+    ["weights"],
+    ["factory", "visualize"],
+    ["evaluation"],
+    ["inference", "training"],
+    ["config", "program"],
+]
+LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+FILES = [path for path in sorted((ROOT / "mindvit").rglob("*.py")) if path != ROOT / "mindvit/__init__.py"]
+
+
+def imports(path):
+    """Modules that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module
+
+
+def home(path):
+    return path.relative_to(ROOT / "mindvit").parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_point_down(path):
+    for name in imports(path):
+        if name.startswith("mindvit."):
+            other = name.split(".")[1]
+            assert other == home(path) or LEVEL[other] < LEVEL[home(path)], f"{path} imports {name}"
+
+
+def test_models_import_nothing_but_mindspore_and_themselves():
+    standard = {"dataclasses", "difflib", "fnmatch", "math", "re", "typing"}
+    for path in (ROOT / "mindvit/models").glob("*.py"):
+        for name in imports(path):
+            assert name.startswith("mindvit.models") or name.split(".")[0] in standard | {"mindspore"}, (path, name)
+
+
+def test_every_dependency_is_justified_and_bounded():
+    text = (ROOT / "docs/architecture.md").read_text()
+    for line in (ROOT / "requirements.txt").read_text().splitlines():
+        if line and not line.startswith("#"):
+            name = re.match(r"[\w-]+", line)[0]
+            assert "<" in line, f"{line} has no upper bound"
+            assert re.search(rf"^\| {name} \|", text, re.MULTILINE), f"docs/architecture.md does not say why {name}"
+
+
+@pytest.mark.parametrize("folder", [path for path in (ROOT / "mindvit").rglob("*/") if path.is_dir()], ids=str)
+def test_there_are_no_rooms_for_leftovers(folder):
+    assert not {path.stem for path in folder.glob("*.py")} & {"utils", "helpers", "common", "misc"}
