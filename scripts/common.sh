@@ -43,3 +43,13 @@ install() {
         echo "${wanted}" > "${stamp}"
     fi
 }
+
+# take_config [CONFIG] [overrides…]: sets config, which is configs/digits.yaml unless named, and the array overrides.
+take_config() {
+    config=configs/digits.yaml
+    if [[ $# -gt 0 && "$1" != --* ]]; then
+        config=$1
+        shift
+    fi
+    overrides=("$@")
+}

@@ -5,11 +5,7 @@
 set -euo pipefail
 source "$(dirname "$0")/common.sh"
 
-config=configs/digits.yaml
-if [[ $# -gt 0 && "$1" != --* ]]; then
-    config=$1
-    shift
-fi
+take_config "$@"
 nproc=${NPROC:-$("${PYTHON}" -c 'from mindvit.runtime import default_num_workers; print(default_num_workers())' 2>/dev/null)}
 port=${MASTER_PORT:-8118}
 logs=output/msrun
@@ -21,7 +17,7 @@ echo "starting ${nproc} workers on port ${port}; their logs are ${logs}/worker_*
 PATH="$(dirname "$(command -v "${PYTHON}")"):${PATH}"
 if ! "${PYTHON}" -m mindspore.parallel.cluster.run --worker_num="${nproc}" --local_worker_num="${nproc}" \
     --master_port="${port}" --log_dir="${logs}" --join=True --tail_worker_log=0 \
-    train.py --config "${config}" "$@" 2> "${logs}/msrun.log"; then
+    train.py --config "${config}" "${overrides[@]}" 2> "${logs}/msrun.log"; then
     if ! grep -h -m 1 '^error:' "${logs}"/worker_*.log >&2; then
         failed=$(grep -l '^Traceback' "${logs}"/worker_*.log | head -n 1)
         echo "error: the job failed; the end of ${failed:-${logs}/msrun.log}:" >&2

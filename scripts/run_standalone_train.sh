@@ -4,9 +4,5 @@
 set -euo pipefail
 source "$(dirname "$0")/common.sh"
 
-config=configs/digits.yaml
-if [[ $# -gt 0 && "$1" != --* ]]; then
-    config=$1
-    shift
-fi
-exec "${PYTHON}" train.py --config "${config}" "$@"
+take_config "$@"
+exec "${PYTHON}" train.py --config "${config}" "${overrides[@]}"

@@ -54,7 +54,7 @@ def as_seen(data: np.ndarray, path: str) -> np.ndarray:
         return data
     try:
         with Image.open(io.BytesIO(data)) as image:
-            if image.format == "JPEG" and image.getexif().get(_EXIF_ORIENTATION, 1) == 1:
+            if image.format in ("JPEG", "MPO") and image.getexif().get(_EXIF_ORIENTATION, 1) == 1:
                 return data
             encoded = io.BytesIO()
             _upright_rgb(image).save(encoded, "BMP")
