@@ -7,7 +7,9 @@ from mindvit.files import make_folder, replacing, write_text
 def test_a_file_is_replaced_whole(tmp_path):
     path = tmp_path / "a.txt"
     write_text(path, "old")
-    write_text(path, "new")
+    with open(path) as reader:
+        write_text(path, "new")
+        assert reader.read() == "old", "who is reading sees one content or the other"
     assert path.read_text() == "new"
     assert list(tmp_path.iterdir()) == [path]
 

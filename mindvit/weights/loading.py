@@ -36,11 +36,9 @@ def load_tensors(network: nn.Cell, checkpoint: Checkpoint, reset_head: bool = Fa
         reshaped = [name for name in reshaped if name not in _HEAD]
     if missing or left_over or reshaped:
         raise UserError(_mismatch(checkpoint, missing, left_over, reshaped, wanted, found))
-    ms.load_param_into_net(
-        network,
-        {name: tensor for name, tensor in checkpoint.tensors.items() if name not in kept},
-        strict_load=not kept,
-    )
+    # Names and shapes fit by now. strict_load would only refuse weights of another precision, such as float16.
+    loaded = {name: tensor for name, tensor in checkpoint.tensors.items() if name not in kept}
+    ms.load_param_into_net(network, loaded, strict_load=False)
     return kept
 
 

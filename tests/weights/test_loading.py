@@ -43,6 +43,15 @@ def test_every_tensor_is_loaded():
         np.testing.assert_array_equal(loaded, checkpoint.tensors[name].asnumpy())
 
 
+def test_float16_weights_are_loaded_as_float32():
+    network = tiny()
+    checkpoint = checkpoint_of(network)
+    half = {name: ms.Parameter(tensor.astype(ms.float16)) for name, tensor in checkpoint.tensors.items()}
+    load_tensors(network, Checkpoint(checkpoint.path, half, None))
+    assert {parameter.dtype for parameter in network.get_parameters()} == {ms.float32}
+    np.testing.assert_array_equal(network.cls.asnumpy(), half["cls"].asnumpy().astype(np.float32))
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
