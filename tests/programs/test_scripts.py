@@ -130,34 +130,46 @@ def test_distributed_script_fails_when_a_worker_fails(clone, tmp_path):
     assert "error: data.batch_size 1000 is larger than the 719 training pictures of a worker" in err
 
 
-def test_two_workers_end_with_identical_weights(clone, tmp_path):
-    """Each worker reads other pictures, so their weights agree only if their gradients are averaged."""
-    script = tmp_path / "worker.py"
-    script.write_text(
-        "import os, sys\n"
-        f"sys.path.insert(0, {str(clone)!r})\n"
-        "import numpy as np\n"
-        "from mindvit.config import parse\n"
-        "from mindvit.training import trainer\n"
-        "from mindvit.training.recipe import Recipe\n"
-        "made = []\n"
-        "make = trainer.create_model\n"
-        "trainer.create_model = lambda *a, **k: made.append(make(*a, **k)) or made[-1]\n"
-        "seen = []\n"
-        "pipeline = trainer.train_pipeline\n"
-        "trainer.train_pipeline = lambda *a, **k: seen.append(k['rank']) or pipeline(*a, **k)\n"
-        "trainer.train(parse(Recipe, '')[0])\n"
-        "weights = {p.name: p.asnumpy() for p in made[0].get_parameters()}\n"
-        f"np.savez({str(tmp_path)!r} + f'/rank{{seen[0]}}.npz', **weights)\n"
-    )
-    arguments = [*TINY_DIGITS, "--data.batch_size", 32, "--output_dir", tmp_path / "run"]
-    msrun = [sys.executable, "-m", "mindspore.parallel.cluster.run", "--worker_num=2", "--local_worker_num=2"]
-    msrun += ["--master_port=8251", f"--log_dir={tmp_path / 'logs'}", "--join=True", str(script)]
+KEEPING_WEIGHTS = """
+import sys
+import numpy as np
+sys.path.insert(0, "{clone}")
+from mindvit.config import parse
+from mindvit.training import trainer
+from mindvit.training.recipe import Recipe
+
+made, ranks = [], []
+make_model, make_pipeline = trainer.create_model, trainer.train_pipeline
+trainer.create_model = lambda *a, **k: made.append(make_model(*a, **k)) or made[-1]
+trainer.train_pipeline = lambda *a, **k: ranks.append((k["rank"], k["num_shards"])) or make_pipeline(*a, **k)
+trainer.train(parse(Recipe, "")[0])
+rank, workers = ranks[0]
+weights = {{parameter.name: parameter.asnumpy() for parameter in made[0].get_parameters()}}
+np.savez("{folder}/worker{{}}of{{}}.npz".format(rank, workers), **weights)
+"""
+
+
+def test_two_workers_end_with_identical_weights_and_train_as_one_with_twice_the_batch(clone, tmp_path):
+    script = tmp_path / "keeping_weights.py"
+    script.write_text(KEEPING_WEIGHTS.format(clone=clone, folder=tmp_path))
+    # Without augmentation, the two workers' batches of 32 together are the single worker's batch of 64. The large
+    # epsilon makes Adam's step proportional to the gradient, so that a sum in place of a mean would show.
+    same_pictures = numbers(("augment.crop_scale", "[1,1]"), ("augment.crop_ratio", "[1,1]"), ("optimizer.eps", 1))
+    common = [*TINY_DIGITS, *same_pictures, *numbers(("optimizer.lr", 1), ("model.drop_path", 0))]
+    msrun = ["-m", "mindspore.parallel.cluster.run", "--worker_num=2", "--local_worker_num=2", "--join=True"]
+    msrun += ["--master_port=8251", f"--log_dir={tmp_path / 'logs'}"]
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    command = [*msrun, "--config", "configs/digits.yaml", *map(str, arguments)]
-    done = subprocess.run(command, cwd=clone, env=environment, capture_output=True, text=True, timeout=250)
-    assert done.returncode == 0, done.stdout + done.stderr
-    one, other = (dict(np.load(tmp_path / f"rank{rank}.npz")) for rank in (0, 1))
-    assert len(one) == 6 + 24 + 2
-    for name, values in one.items():
-        np.testing.assert_array_equal(values, other[name], err_msg=name)
+    for launcher, batch in ((msrun, 32), ([], 64)):
+        command = [sys.executable, *launcher, script, "--config", "configs/digits.yaml", *common]
+        command += numbers(("data.batch_size", batch), ("output_dir", tmp_path / f"batch{batch}"))
+        done = subprocess.run(
+            list(map(str, command)), cwd=clone, env=environment, capture_output=True, text=True, timeout=250
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    first, second, alone = (dict(np.load(tmp_path / f"worker{name}.npz")) for name in ("0of2", "1of2", "0of1"))
+    assert len(first) == 6 + 24 + 2
+    for name, values in first.items():
+        np.testing.assert_array_equal(values, second[name], err_msg=name)
+        np.testing.assert_allclose(values, alone[name], atol=1e-5, err_msg=name)
+    assert np.abs(first["dense.bias"]).max() > 1e-3, "the weights have moved"

@@ -135,6 +135,16 @@ def test_training_from_a_checkpoint_begins_with_its_weights(train, make_folder):
         np.testing.assert_allclose(value, other[name], atol=1e-7)
 
 
+def test_training_for_other_classes_starts_a_fresh_head_when_asked_to(train, make_folder, tiny_checkpoint):
+    start = tiny_checkpoint(classes=("ant", "bee", "cow"))
+    frozen = ["--optimizer.lr", 1e-12, "--train.epochs", 1, "--data.path", make_folder(counts=6)]
+    folder = train("--model.checkpoint", start, "--model.reset_head", "true", *frozen)
+    one, other = tensors(start), tensors(folder / "last.ckpt")
+    assert other["dense.weight"].shape == (2, 32)
+    np.testing.assert_allclose(other["dense.weight"], 0, atol=1e-7)
+    np.testing.assert_allclose(one["pos_embedding"], other["pos_embedding"], atol=1e-7)
+
+
 def test_o2_trains_on_cpu(train, make_folder):
     folder = train("--data.path", make_folder(counts=6), "--train.epochs", 1, "--runtime.precision", "O2")
     assert np.isfinite(records(folder)[0]["train_loss"])
