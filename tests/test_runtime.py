@@ -5,7 +5,16 @@ from mindspore import amp
 
 from mindvit import create_model
 from mindvit.errors import UserError
-from mindvit.runtime import Runtime, choose_device, choose_precision, loss_scaling, sum_over_workers, with_precision
+from mindvit.runtime import (
+    Runtime,
+    RuntimeSettings,
+    choose_device,
+    choose_precision,
+    loss_scaling,
+    start,
+    sum_over_workers,
+    with_precision,
+)
 
 
 @pytest.mark.parametrize(
@@ -59,3 +68,11 @@ def test_o0_leaves_the_network_alone():
 
 def test_one_workers_sum_is_its_own():
     np.testing.assert_array_equal(sum_over_workers(np.array([1.0, 2.0])), [1.0, 2.0])
+
+
+def test_starting_sets_graph_mode_and_every_seed():
+    runtime = start(RuntimeSettings(), seed=7)
+    assert (runtime.device, runtime.precision, runtime.rank, runtime.num_workers) == ("CPU", "O0", 0, 1)
+    assert runtime.is_main
+    assert ms.get_context("mode") == ms.GRAPH_MODE
+    assert ms.get_seed() == ms.dataset.config.get_seed() == 7
