@@ -20,6 +20,7 @@ from mindvit.losses import CrossEntropySmooth
 from mindvit.models.vit import ViT
 from mindvit.runtime import Runtime, loss_scaling, start, with_precision
 from mindvit.training.callbacks.checkpoints import Checkpoints
+from mindvit.training.callbacks.curves import Curves
 from mindvit.training.callbacks.evaluate import Evaluate
 from mindvit.training.callbacks.metrics_log import MetricsLog
 from mindvit.training.callbacks.progress import ProgressBar
@@ -28,7 +29,6 @@ from mindvit.training.callbacks.stop import StopOnSignal
 from mindvit.training.optimizers import make_optimizer
 from mindvit.training.recipe import Recipe
 from mindvit.training.schedules import learning_rates
-from mindvit.visualize.curves import draw_curves
 from mindvit.weights.passport import Passport
 
 
@@ -51,8 +51,8 @@ class Summary:
 def train(recipe: Recipe) -> None:
     """Trains a Vision Transformer and writes the run's folder.
 
-    It receives ``config.yaml`` at the start; ``metrics.jsonl``, ``last.ckpt`` and ``best.ckpt`` as the run goes; and
-    ``curves.png`` and ``summary.json`` at the end.
+    It receives ``config.yaml`` at the start; ``metrics.jsonl``, ``last.ckpt``, ``best.ckpt`` and ``curves.png`` as the
+    run goes; and ``summary.json`` at the end.
 
     Raises:
         UserError: for any mistake in the settings, the data or the checkpoint to start from.
@@ -61,7 +61,7 @@ def train(recipe: Recipe) -> None:
     runtime = start(recipe.runtime, recipe.train.seed)
     folder = Path(recipe.output_dir)
     if runtime.is_main:
-        _claim(folder, recipe.overwrite)
+        _check_free(folder, recipe.overwrite)
     source = _training_source(recipe)
     network = create_model(
         recipe.model.name,
@@ -96,35 +96,41 @@ def train(recipe: Recipe) -> None:
         held_out = eval_pipeline(source.val, network.config, batch_size, num_workers, **place)
         callbacks.append(Evaluate(model, held_out, stop))
     if runtime.is_main:
-        write_text(folder / "config.yaml", yaml.safe_dump(_plain(recipe), sort_keys=False, allow_unicode=True))
+        _claim(folder, recipe)
         print(_plan(recipe, runtime, source, network, steps_per_epoch), flush=True)
         checkpoints = Checkpoints(folder, network, _passport(recipe, source, network))
         callbacks += [
             ProgressBar(record, recipe.train.epochs, len(rates)),
             MetricsLog(folder / "metrics.jsonl", record, recipe.train.log_steps),
+            Curves(folder / "metrics.jsonl", folder / "curves.png"),
             checkpoints,
         ]
 
     started = time.perf_counter()
-    with naming_damaged_pictures(*filter(None, (source.train, source.val))):
-        model.train(recipe.train.epochs, pictures, callbacks=[*callbacks, stop], dataset_sink_mode=False)
+    try:
+        with naming_damaged_pictures(*filter(None, (source.train, source.val))):
+            model.train(recipe.train.epochs, pictures, callbacks=[*callbacks, stop], dataset_sink_mode=False)
+        if stop.received:
+            raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(_what_was_kept(folder, checkpoints, len(rates)) if runtime.is_main else "") from None
     if runtime.is_main:
-        draw_curves(folder / "metrics.jsonl", folder / "curves.png")
-        if not stop.received:
-            _summarise(folder, recipe, checkpoints, record, time.perf_counter() - started)
-    if stop.received:
-        raise KeyboardInterrupt(_what_was_kept(folder, checkpoints, len(rates)) if runtime.is_main else "")
+        _summarise(folder, recipe, checkpoints, record, time.perf_counter() - started)
 
 
-def _claim(folder: Path, overwrite: bool) -> None:
+def _check_free(folder: Path, overwrite: bool) -> None:
     make_folder(folder)
     if (folder / "config.yaml").exists() and not overwrite:
         raise UserError(
             f"{folder} already holds a run; choose another folder with --output_dir, "
             "or write over it with --overwrite true"
         )
+
+
+def _claim(folder: Path, recipe: Recipe) -> None:
     for name in ("summary.json", "curves.png", "best.ckpt", "last.ckpt"):
         (folder / name).unlink(missing_ok=True)
+    write_text(folder / "config.yaml", yaml.safe_dump(_plain(recipe), sort_keys=False, allow_unicode=True))
 
 
 def _training_source(recipe: Recipe) -> Source:
@@ -197,6 +203,8 @@ def _summarise(folder: Path, recipe: Recipe, checkpoints: Checkpoints, record: E
 
 
 def _what_was_kept(folder: Path, checkpoints: Checkpoints, total_steps: int) -> str:
+    if checkpoints.last is None:
+        return "stopped before the end of the first epoch; nothing was kept"
     kept = f"stopped after step {checkpoints.last['step']} of {total_steps}; kept {folder / 'last.ckpt'}"
     if checkpoints.best:
         kept += f" and {folder / 'best.ckpt'} (epoch {checkpoints.best['epoch']})"

@@ -203,7 +203,9 @@ def test_a_run_is_not_written_over_unless_told(train, make_folder):
     kept = (folder / "last.ckpt").read_bytes()
     with pytest.raises(ValueError, match=r"already holds a run.*--overwrite true"):
         train("--data.path", root, "--train.epochs", 1)
-    assert (folder / "last.ckpt").read_bytes() == kept
+    with pytest.raises(ValueError, match="nowhere does not exist"):
+        train("--data.path", "nowhere", "--overwrite", "true")
+    assert (folder / "last.ckpt").read_bytes() == kept, "a mistake loses nothing"
     train("--data.path", root, "--train.epochs", 2, "--overwrite", "true")
     assert len(records(folder)) == 2
     assert yaml.safe_load((folder / "config.yaml").read_text())["overwrite"] is False
