@@ -13,7 +13,7 @@ from mindvit.errors import UserError
 def replacing(path: Path) -> Iterator[Path]:
     """Yields a temporary path beside ``path``; on success it is synced to the disk and takes ``path``'s place.
 
-    On any error the temporary file is removed and ``path`` stays as it was.
+    On any error the temporary file is removed, with all that was written beside it, and ``path`` stays as it was.
 
     Raises:
         UserError: if the folder cannot be written or the disk is full.
@@ -21,21 +21,15 @@ def replacing(path: Path) -> Iterator[Path]:
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
-        os.close(handle)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}") from error
-    temporary = Path(name)
-    try:
-        yield temporary
-        temporary.chmod(0o666 & ~_umask())
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}-") as folder:
+            temporary = Path(folder) / path.name
+            yield temporary
+            temporary.chmod(0o666 & ~_umask())  # MindSpore writes checkpoints that their owner alone can read.
+            with open(temporary, "rb") as written:
+                os.fsync(written.fileno())
+            temporary.replace(path)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

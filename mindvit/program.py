@@ -1,5 +1,6 @@
 """What every program at the top of the tree does around its own work."""
 
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -14,11 +15,16 @@ _STOPPED_BY_USER = 130
 
 
 def run(main: Callable[[], None]) -> NoReturn:
-    """Runs a program: a mistake of the user's ends it with one sentence and exit code 2, Ctrl-C with 130."""
+    """Runs a program: a user's mistake or a full disk ends it with one sentence and exit code 2, Ctrl-C with 130."""
     try:
         main()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        print(f"error: the disk is full: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt as stop:
         print(str(stop) or "stopped", file=sys.stderr)

@@ -19,6 +19,7 @@ def test_an_error_while_writing_leaves_the_old_file(tmp_path):
     write_text(path, "old")
     with pytest.raises(RuntimeError), replacing(path) as temporary:
         temporary.write_text("half")
+        temporary.with_suffix(".tmp").write_text("what a library keeps beside it")
         raise RuntimeError
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]

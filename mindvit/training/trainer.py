@@ -205,7 +205,7 @@ def _summarise(folder: Path, recipe: Recipe, checkpoints: Checkpoints, record: E
 def _what_was_kept(folder: Path, checkpoints: Checkpoints, total_steps: int) -> str:
     if checkpoints.last is None:
         return "stopped before the end of the first epoch; nothing was kept"
-    kept = f"stopped after step {checkpoints.last['step']} of {total_steps}; kept {folder / 'last.ckpt'}"
+    kept = f"stopped; kept {folder / 'last.ckpt'} (step {checkpoints.last['step']} of {total_steps})"
     if checkpoints.best:
         kept += f" and {folder / 'best.ckpt'} (epoch {checkpoints.best['epoch']})"
     return kept

@@ -6,11 +6,11 @@ import mindspore as ms
 import numpy as np
 import pytest
 import yaml
-from mindspore.train import Callback
 
 from mindvit.config import parse
 from mindvit.data.digits import open_digits
 from mindvit.training import trainer
+from mindvit.training.callbacks.record import EpochRecord
 from mindvit.training.recipe import Recipe
 from mindvit.weights.checkpoint import read_checkpoint
 
@@ -158,36 +158,28 @@ def test_one_splits_folder_trains_without_evaluation(train, make_folder):
     assert json.loads((folder / "summary.json").read_text())["top1"] is None
 
 
-class SignalAt(Callback):
-    """Sends this process a signal at the end of a step."""
+@pytest.fixture
+def signalled(monkeypatch):
+    """Makes runs receive signals at the end of a step."""
 
-    def __init__(self, step, number):
-        super().__init__()
-        self.step, self.number = step, number
+    def arrange(step, *numbers):
+        class SignalledRecord(EpochRecord):
+            def on_train_step_end(self, run_context):
+                super().on_train_step_end(run_context)
+                if run_context.original_args().cur_step_num == step:
+                    for number in numbers:
+                        signal.raise_signal(number)
 
-    def on_train_step_end(self, run_context):
-        if run_context.original_args().cur_step_num == self.step:
-            signal.raise_signal(self.number)
+        monkeypatch.setattr(trainer, "EpochRecord", SignalledRecord)
+
+    return arrange
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_the_run_after_its_step_and_says_what_was_kept(
-    train, make_folder, monkeypatch, tmp_path, number
-):
-    original = trainer.EpochRecord
-
-    class Record(SignalAt, original):
-        def __init__(self, *arguments):
-            original.__init__(self, *arguments)
-            self.step, self.number = 4, number
-
-        def on_train_step_end(self, run_context):
-            original.on_train_step_end(self, run_context)
-            SignalAt.on_train_step_end(self, run_context)
-
-    monkeypatch.setattr(trainer, "EpochRecord", Record)
+def test_a_signal_stops_a_run_after_its_step(train, make_folder, signalled, tmp_path, number):
+    signalled(4, number)
     handlers = [signal.getsignal(known) for known in (signal.SIGINT, signal.SIGTERM)]
-    with pytest.raises(KeyboardInterrupt, match=r"stopped after step 4 of 9; kept .*last\.ckpt and .*best\.ckpt"):
+    with pytest.raises(KeyboardInterrupt, match=r"kept .*last\.ckpt \(step 4 of 9\) and .*best\.ckpt \(epoch 1\)"):
         train("--data.path", make_folder(counts=6), "--train.epochs", 3)
     assert [signal.getsignal(known) for known in (signal.SIGINT, signal.SIGTERM)] == handlers
     folder = tmp_path / "run"
@@ -195,6 +187,13 @@ def test_a_signal_stops_the_run_after_its_step_and_says_what_was_kept(
     assert (folder / "curves.png").exists()
     assert not (folder / "summary.json").exists()
     assert "top1" not in records(folder)[-1]
+
+
+@pytest.mark.parametrize(("step", "words"), [(2, "nothing was kept"), (5, r"last\.ckpt \(step 3 of 9\)")])
+def test_a_second_signal_stops_at_once(train, make_folder, signalled, step, words):
+    signalled(step, signal.SIGINT, signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt, match=words):
+        train("--data.path", make_folder(counts=6), "--train.epochs", 3)
 
 
 def test_a_run_is_not_written_over_unless_told(train, make_folder):
