@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -40,6 +41,13 @@ def run(folder, script, *arguments, **environment):
         timeout=250,
     )
     return done.returncode, done.stdout, done.stderr
+
+
+def free_port():
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
 
 
 def numbers(*pairs):
@@ -112,7 +120,7 @@ def test_standalone_script_trains(clone, tmp_path):
 def test_distributed_script_trains_with_two_workers(clone, tmp_path):
     folder = tmp_path / "run"
     arguments = [*TINY_DIGITS, "--data.batch_size", 32, "--output_dir", folder]
-    code, out, err = run(clone, "run_distribute_train.sh", "configs/digits.yaml", *arguments, MASTER_PORT="8231")
+    code, out, err = run(clone, "run_distribute_train.sh", "configs/digits.yaml", *arguments, MASTER_PORT=free_port())
     assert code == 0, out + err
     assert "2 worker(s)" in out
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
@@ -125,7 +133,7 @@ def test_distributed_script_trains_with_two_workers(clone, tmp_path):
 
 def test_distributed_script_fails_when_a_worker_fails(clone, tmp_path):
     arguments = ["--data.batch_size", 1000, "--output_dir", tmp_path / "run"]
-    code, _, err = run(clone, "run_distribute_train.sh", "configs/digits.yaml", *arguments, MASTER_PORT="8241")
+    code, _, err = run(clone, "run_distribute_train.sh", "configs/digits.yaml", *arguments, MASTER_PORT=free_port())
     assert code != 0
     assert "error: data.batch_size 1000 is larger than the 719 training pictures of a worker" in err
 
@@ -157,7 +165,7 @@ def test_two_workers_end_with_identical_weights_and_train_as_one_with_twice_the_
     same_pictures = numbers(("augment.crop_scale", "[1,1]"), ("augment.crop_ratio", "[1,1]"), ("optimizer.eps", 1))
     common = [*TINY_DIGITS, *same_pictures, *numbers(("optimizer.lr", 1), ("model.drop_path", 0))]
     msrun = ["-m", "mindspore.parallel.cluster.run", "--worker_num=2", "--local_worker_num=2", "--join=True"]
-    msrun += ["--master_port=8251", f"--log_dir={tmp_path / 'logs'}"]
+    msrun += [f"--master_port={free_port()}", f"--log_dir={tmp_path / 'logs'}"]
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     for launcher, batch in ((msrun, 32), ([], 64)):
         command = [sys.executable, *launcher, script, "--config", "configs/digits.yaml", *common]
