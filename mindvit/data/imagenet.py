@@ -14,7 +14,9 @@ _META = Path("ILSVRC2012_devkit_t12/data/meta.mat")
 
 
 def open_imagenet(path: Path, download: bool = False) -> Source:
-    """Opens ``path/{train,val}/<WordNet id>/<picture>``; the label is the class's place among all 1,000.
+    """Opens ``path/{train,val}/<WordNet id>/<picture>``, or one split's folder, as ``open_folder`` does.
+
+    The label is the class's place among all 1,000.
 
     Class names come from ``path/ILSVRC2012_devkit_t12/data/meta.mat`` where it is there, else from the list that the
     package carries. A part of ImageNet keeps the labels of the whole.
@@ -36,9 +38,12 @@ def open_imagenet(path: Path, download: bool = False) -> Source:
         fetch_archive(TUTORIAL_DATA, path)
     classes = read_meta(path / _META) if (path / _META).is_file() else shipped_classes()
     splits = {name: read_split(path / name, classes) for name in ("train", "val") if (path / name).is_dir()}
-    if not splits:
+    if splits:
+        return Source(train=splits.get("train"), val=splits.get("val"))
+    if not any((path / wnid).is_dir() for wnid in classes.ids):
         raise UserError(f"{path} has neither train/ nor val/; each must hold one folder per WordNet id (n01440764, …)")
-    return Source(train=splits.get("train"), val=splits.get("val"))
+    whole = read_split(path, classes)
+    return Source(train=whole, val=whole)
 
 
 def read_meta(path: Path) -> Classes:

@@ -46,6 +46,12 @@ def test_a_part_of_imagenet_keeps_the_labels_of_the_whole(make_folder):
     assert len(source.val.classes) == 1000
 
 
+def test_one_splits_folder_is_read(make_folder):
+    source = open_imagenet(make_folder(classes=("n02107142", "n01440764"), counts=1) / "val")
+    assert source.train is source.val
+    assert source.val.labels.tolist() == [0, 236]
+
+
 def test_the_kits_names_come_first(make_folder):
     root = make_folder(classes=("n02107142", "n01440764"), counts=1)
     write_meta(root / "ILSVRC2012_devkit_t12/data/meta.mat")
