@@ -32,7 +32,7 @@ class Runtime:
     precision: str
     rank: int = 0
     """This worker's number."""
-    num_workers: int = 1
+    world_size: int = 1
     """How many workers share the job."""
 
     @property
@@ -56,16 +56,16 @@ def start(settings: RuntimeSettings, seed: int | None = None) -> Runtime:
     device = choose_device(settings.device, {name: _is_available(name) for name in _DEVICES})
     ms.set_context(mode=ms.GRAPH_MODE)
     ms.set_device(device)
-    rank, num_workers = 0, 1
-    if int(os.environ.get("MS_WORKER_NUM", "1")) > 1:
-        init()
-        rank, num_workers = get_rank(), get_group_size()
+    rank, world_size = 0, 1
+    if "MS_ROLE" in os.environ:
+        init()  # The scheduler, which msrun starts as one more process, does its work in here and ends.
+        rank, world_size = get_rank(), get_group_size()
         # Model builds the reduction of gradients over the workers under this setting alone.
         ms.set_auto_parallel_context(parallel_mode=ms.ParallelMode.DATA_PARALLEL, gradients_mean=True)
     if seed is not None:
         ms.set_seed(seed)
         ms.dataset.config.set_seed(seed)
-    return Runtime(device, choose_precision(settings.precision, device), rank, num_workers)
+    return Runtime(device, choose_precision(settings.precision, device), rank, world_size)
 
 
 def choose_device(asked: str, available: dict[str, bool]) -> str:
@@ -82,7 +82,7 @@ def choose_device(asked: str, available: dict[str, bool]) -> str:
     return asked
 
 
-def default_num_workers() -> int:
+def default_world_size() -> int:
     """How many workers a distributed job has by default on this machine: one per NPU, else two on the CPU."""
     return ms.device_context.ascend.device_count() if _is_available("Ascend") else 2
 
@@ -114,7 +114,7 @@ def sum_over_workers(values: np.ndarray) -> np.ndarray:
 
     Collectives carry no float64. Each number travels as two float32 parts, which keeps counts up to 2^47 exact.
     """
-    if int(os.environ.get("MS_WORKER_NUM", "1")) == 1:
+    if "MS_ROLE" not in os.environ:
         return values
     coarse = values.astype(np.float32)
     fine = (values - coarse).astype(np.float32)

@@ -6,7 +6,7 @@ set -euo pipefail
 source "$(dirname "$0")/common.sh"
 
 take_config "$@"
-nproc=${NPROC:-$("${PYTHON}" -c 'from mindvit.runtime import default_num_workers; print(default_num_workers())' 2>/dev/null)}
+nproc=${NPROC:-$("${PYTHON}" -c 'from mindvit.runtime import default_world_size; print(default_world_size())' 2>/dev/null)}
 port=${MASTER_PORT:-8118}
 logs=output/msrun
 

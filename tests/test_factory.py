@@ -1,10 +1,13 @@
+from dataclasses import fields
+
 import mindspore as ms
 import numpy as np
 import pytest
 
 from mindvit import create_model
 from mindvit.errors import UserError
-from mindvit.factory import load_trained
+from mindvit.factory import ModelSettings, load_trained
+from mindvit.models import Preprocessing, ViTConfig
 
 
 def test_a_trained_model_comes_back_from_its_checkpoint_alone(tiny_checkpoint, rng):
@@ -54,3 +57,10 @@ def test_another_architecture_is_refused_naming_tensors(tiny_checkpoint):
 def test_another_image_size_is_refused_naming_the_positions(tiny_checkpoint):
     with pytest.raises(UserError, match="pos_embedding is 1x5x32 and not 1x17x32"):
         create_model("vit_mini_4_32", checkpoint=str(tiny_checkpoint()), image_size=16)
+
+
+def test_the_settings_of_a_recipe_mirror_those_of_the_network():
+    own = {item.name for item in fields(ModelSettings)} - {"name", "checkpoint", "reset_head"}
+    data_decide = {"num_classes", "in_channels"}
+    of_network = {item.name for item in (*fields(ViTConfig), *fields(Preprocessing))} - data_decide - {"preprocessing"}
+    assert own == of_network

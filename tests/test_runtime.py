@@ -72,7 +72,7 @@ def test_one_workers_sum_is_its_own():
 
 def test_starting_sets_graph_mode_and_every_seed():
     runtime = start(RuntimeSettings(), seed=7)
-    assert (runtime.device, runtime.precision, runtime.rank, runtime.num_workers) == ("CPU", "O0", 0, 1)
+    assert (runtime.device, runtime.precision, runtime.rank, runtime.world_size) == ("CPU", "O0", 0, 1)
     assert runtime.is_main
     assert ms.get_context("mode") == ms.GRAPH_MODE
     assert ms.get_seed() == ms.dataset.config.get_seed() == 7

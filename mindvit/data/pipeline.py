@@ -1,4 +1,8 @@
-"""The ``mindspore.dataset`` pipelines that turn a split into batches."""
+"""The ``mindspore.dataset`` pipelines that turn a split into batches.
+
+They begin with a ``GeneratorDataset`` over the ``Split`` rather than with the dataset class of each source:
+docs/architecture.md gives the reasons and the measurement.
+"""
 
 import mindspore.dataset as ds
 import numpy as np

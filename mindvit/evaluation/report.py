@@ -66,7 +66,7 @@ def evaluate_checkpoint(settings: EvalSettings) -> Evaluation:
         settings.data.batch_size,
         settings.data.num_workers,
         rank=runtime.rank,
-        num_shards=runtime.num_workers,
+        num_shards=runtime.world_size,
     )
     with naming_damaged_pictures(split):
         result = evaluate(model, batches, callbacks=[_ProgressBar()] if runtime.is_main else None)

@@ -73,7 +73,7 @@ def train(recipe: Recipe) -> None:
     )
     recipe = _resolve(recipe, runtime, source, network)
 
-    place = {"rank": runtime.rank, "num_shards": runtime.num_workers}
+    place = {"rank": runtime.rank, "num_shards": runtime.world_size}
     batch_size, num_workers = recipe.data.batch_size, recipe.data.num_workers
     pictures = train_pipeline(source.train, network.config, recipe.augment, batch_size, num_workers, **place)
     steps_per_epoch = pictures.get_dataset_size()
@@ -90,7 +90,7 @@ def train(recipe: Recipe) -> None:
     )
 
     stop = StopOnSignal()
-    record = EpochRecord(rates, batch_size * runtime.num_workers)
+    record = EpochRecord(rates, batch_size * runtime.world_size)
     callbacks = [record]
     if source.val is not None:
         held_out = eval_pipeline(source.val, network.config, batch_size, num_workers, **place)
@@ -174,11 +174,11 @@ def _plan(recipe: Recipe, runtime: Runtime, source: Source, network: ViT, steps_
         "weights": recipe.model.checkpoint or "fresh",
         "data": f"{recipe.data.source}, {recipe.data.path}: {len(source.train):,} pictures to train on, {held_out}",
         "classes": f"{len(names)}: {', '.join(names[:6])}{', …' if len(names) > 6 else ''}",
-        "device": f"{runtime.device}, precision {runtime.precision}, {runtime.num_workers} worker(s)",
+        "device": f"{runtime.device}, precision {runtime.precision}, {runtime.world_size} worker(s)",
         "optimizer": f"{recipe.optimizer.name}, learning rate {recipe.optimizer.lr:g} "
         f"after {recipe.schedule.warmup_epochs:g} epochs of warm-up",
         "steps": f"{recipe.train.epochs} epochs of {steps_per_epoch} steps, "
-        f"{recipe.data.batch_size * runtime.num_workers} pictures a step",
+        f"{recipe.data.batch_size * runtime.world_size} pictures a step",
         "output": recipe.output_dir,
     }
     return "\n".join(f"{key:<10} {value}" for key, value in rows.items())

@@ -131,6 +131,16 @@ def test_distributed_script_trains_with_two_workers(clone, tmp_path):
     assert list(tmp_path.iterdir()) == [folder], "only one worker writes"
 
 
+def test_distributed_script_trains_with_a_single_worker(clone, tmp_path):
+    folder = tmp_path / "run"
+    arguments = [*TINY_DIGITS, "--output_dir", folder]
+    environment = {"MASTER_PORT": free_port(), "NPROC": "1"}
+    code, out, err = run(clone, "run_distribute_train.sh", "configs/digits.yaml", *arguments, **environment)
+    assert code == 0, out + err
+    assert out.count("best epoch 1") == 1, "the scheduler's process does not train"
+    assert json.loads((folder / "summary.json").read_text())["num_images"] == 360
+
+
 def test_distributed_script_fails_when_a_worker_fails(clone, tmp_path):
     arguments = ["--data.batch_size", 1000, "--output_dir", tmp_path / "run"]
     code, _, err = run(clone, "run_distribute_train.sh", "configs/digits.yaml", *arguments, MASTER_PORT=free_port())
