@@ -1,9 +1,12 @@
 """Reading a recipe file and the command line into typed, checked settings."""
 
 import difflib
+import re
 import sys
-from collections.abc import Iterable
-from typing import Any, NoReturn, TypeVar
+from collections.abc import Iterable, Iterator
+from dataclasses import is_dataclass
+from types import NoneType
+from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
 import yaml
 from jsonargparse import ActionConfigFile, ArgumentParser, set_parsing_settings
@@ -51,20 +54,56 @@ def parse(
     parser.add_class_arguments(kind)
 
     known = sorted({option[2:] for action in parser._actions for option in action.option_strings if option[1:2] == "-"})
+    types = dict(_types(kind))
     recipe, others = _take_config(arguments)
     _check_names((item[2:].partition("=")[0] for item in others if item.startswith("--")), known, "the command line")
     if recipe is not None:
-        _check_names(_dotted(_read_yaml(recipe)), known, recipe)
+        written = _dotted(_read_yaml(recipe))
+        _check_names(written, known, recipe)
+        for name, value in written.items():
+            if value is None and name in types and NoneType not in get_args(types[name]):
+                raise UserError(_wrong_type(name, types[name], "empty"))
+            if any(option.startswith(f"{name}.") for option in types):
+                raise UserError(f"{name} must be a group of settings, not {value!r}")
         others = ["--config", recipe, *others]
     try:
         values = vars(parser.instantiate(parser.parse_args(others)))
         values.pop("config")
         given = {name for name in flags or {} if values.pop(name)}
         return kind(**values), given
-    except UserError:
+    except UserError as error:
+        found = re.match(r'Parser key "([\w.]+)":.*[Vv]alue: (.*)', str(error))
+        if found and found[1] in types:
+            raise UserError(_wrong_type(found[1], types[found[1]], found[2])) from error
         raise
     except (ValueError, TypeError) as error:
         raise UserError(" ".join(str(error).split())) from error
+
+
+def _types(kind: type, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The dotted name and the type of every setting of a dataclass."""
+    for name, hint in get_type_hints(kind).items():
+        if is_dataclass(hint):
+            yield from _types(hint, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", hint
+
+
+def _wrong_type(name: str, hint: Any, value: str) -> str:
+    return f"{name} must be {_in_words(hint)}, not {value}"
+
+
+def _in_words(hint: Any) -> str:
+    """What a type admits, as one says it: ``float | None`` is "a number or null"."""
+    plain = {bool: "true or false", int: "a whole number", float: "a number", str: "text", NoneType: "null"}
+    if hint in plain:
+        return plain[hint]
+    members = get_args(hint)
+    if get_origin(hint) is Literal:
+        return f"one of {', '.join(members)}"
+    if get_origin(hint) is tuple:
+        return f"a list of {len(members)} numbers"
+    return " or ".join(_in_words(member) for member in members)
 
 
 def _take_config(arguments: list[str]) -> tuple[str | None, list[str]]:
@@ -94,12 +133,11 @@ def _read_yaml(path: str) -> dict[str, Any]:
     return content
 
 
-def _dotted(content: dict[str, Any], prefix: str = "") -> Iterable[str]:
+def _dotted(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
     for key, value in content.items():
-        if isinstance(value, dict):
-            yield from _dotted(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}"
+        flat |= _dotted(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
 
 
 def _check_names(names: Iterable[str], known: list[str], where: str) -> None:
