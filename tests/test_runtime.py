@@ -46,7 +46,7 @@ def test_loss_is_scaled_where_float16_trains_on_an_accelerator():
 
 def test_o2_computes_in_float16_and_keeps_float32_weights(rng):
     network = create_model("vit_mini_4_32", num_classes=10, depth=2)
-    network.dense.weight.set_data(ms.Tensor(rng.standard_normal((10, 192)).astype(np.float32)))
+    network.dense.weight.set_data(ms.Tensor(rng.standard_normal(network.dense.weight.shape).astype(np.float32)))
     images = ms.Tensor(rng.standard_normal((2, 3, 32, 32)).astype(np.float32))
     exact = network.set_train(False)(images).asnumpy()
     names = [parameter.name for parameter in network.get_parameters()]

@@ -11,7 +11,7 @@ from mindvit.models.config import Preprocessing, ViTConfig
 # Widths and depths: Dosovitskiy et al. (2021), table 1, for B, L and H; Touvron et al. (2021), table 1, for Ti and S.
 # "mini" is this project's own, for pictures of a few dozen pixels.
 _SIZES: dict[str, dict[str, int]] = {
-    "mini": {"embed_dim": 192, "depth": 6, "num_heads": 3, "mlp_dim": 384},
+    "mini": {"embed_dim": 128, "depth": 6, "num_heads": 4, "mlp_dim": 256},
     "ti": {"embed_dim": 192, "depth": 12, "num_heads": 3, "mlp_dim": 768},
     "s": {"embed_dim": 384, "depth": 12, "num_heads": 6, "mlp_dim": 1536},
     "b": {"embed_dim": 768, "depth": 12, "num_heads": 12, "mlp_dim": 3072},

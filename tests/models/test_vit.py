@@ -71,7 +71,7 @@ def test_dropout_acts_on_the_positions_and_before_the_head(rng):
     network = create_model("vit_mini_4_32", num_classes=5, depth=1, dropout=0.5)
     # With nothing between them, an element reaches the output if both dropouts keep it.
     network.transformer, network.norm, network.dense = nn.Identity(), nn.Identity(), nn.Identity()
-    network.cls.set_data(ms.Tensor(np.ones((1, 1, 192), np.float32)))
+    network.cls.set_data(ms.Tensor(np.ones(network.cls.shape, np.float32)))
     images = ms.Tensor(rng.standard_normal((64, 3, 32, 32)).astype(np.float32))
     assert (network.set_train(True)(images).asnumpy() != 0).mean() == pytest.approx(0.25, abs=0.03)
     assert (network.set_train(False)(images).asnumpy() != 0).all()
