@@ -6,7 +6,7 @@ set -euo pipefail
 source "$(dirname "$0")/common.sh"
 
 take_config "$@"
-nproc=${NPROC:-$("${PYTHON}" -c 'from mindvit.runtime import default_world_size; print(default_world_size())' 2>/dev/null)}
+nproc=${NPROC:-$(GLOG_v=3 "${PYTHON}" -c 'from mindvit.runtime import default_world_size; print(default_world_size())')}
 port=${MASTER_PORT:-8118}
 logs=output/msrun
 
@@ -18,8 +18,8 @@ PATH="$(dirname "$(command -v "${PYTHON}")"):${PATH}"
 if ! "${PYTHON}" -m mindspore.parallel.cluster.run --worker_num="${nproc}" --local_worker_num="${nproc}" \
     --master_port="${port}" --log_dir="${logs}" --join=True --tail_worker_log=0 \
     train.py --config "${config}" "${overrides[@]}" 2> "${logs}/msrun.log"; then
-    if ! grep -h -m 1 '^error:' "${logs}"/worker_*.log >&2; then
-        failed=$(grep -l '^Traceback' "${logs}"/worker_*.log | head -n 1)
+    if ! grep -s -h -m 1 '^error:' "${logs}"/worker_*.log >&2; then
+        failed=$(grep -s -l '^Traceback' "${logs}"/worker_*.log | head -n 1 || true)
         echo "error: the job failed; the end of ${failed:-${logs}/msrun.log}:" >&2
         tail -n 15 "${failed:-${logs}/msrun.log}" >&2
     fi

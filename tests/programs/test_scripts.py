@@ -148,6 +148,13 @@ def test_distributed_script_fails_when_a_worker_fails(clone, tmp_path):
     assert "error: data.batch_size 1000 is larger than the 719 training pictures of a worker" in err
 
 
+def test_distributed_script_says_so_when_it_fails_without_a_worker_saying_why(clone):
+    code, _, err = run(clone, "run_distribute_train.sh", NPROC="0")
+    assert code != 0
+    assert "error: the job failed; the end of output/msrun/msrun.log:" in err
+    assert "worker_num must be greater than 0" in err
+
+
 KEEPING_WEIGHTS = """
 import sys
 import numpy as np
