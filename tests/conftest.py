@@ -76,21 +76,14 @@ def fails_with(run_program):
     return check
 
 
-TINY = {
-    "name": "vit_mini_4_32",
-    "image_size": "8",
-    "embed_dim": "32",
-    "depth": "2",
-    "num_heads": "2",
-    "mlp_dim": "64",
-}
+TINY = {"image_size": 8, "embed_dim": 32, "depth": 2, "num_heads": 2, "mlp_dim": 64}
 
 
 @pytest.fixture
 def tiny():
     """Options of train.py for a network that compiles and trains in seconds."""
-    model = [part for name, value in TINY.items() for part in (f"--model.{name}", value)]
-    return [*model, "--data.batch_size", "4", "--data.num_workers", "1"]
+    sizes = [part for name, value in TINY.items() for part in (f"--model.{name}", str(value))]
+    return ["--model.name", "vit_mini_4_32", *sizes, "--data.batch_size", "4", "--data.num_workers", "1"]
 
 
 @pytest.fixture
@@ -102,8 +95,7 @@ def tiny_checkpoint(tmp_path):
     from mindvit.weights.passport import Passport
 
     def make(name="tiny.ckpt", classes=("cat", "dog"), **overrides):
-        sizes = {"image_size": 8, "embed_dim": 32, "depth": 2, "num_heads": 2, "mlp_dim": 64, **overrides}
-        network = create_model("vit_mini_4_32", num_classes=len(classes), **sizes)
+        network = create_model("vit_mini_4_32", num_classes=len(classes), **{**TINY, **overrides})
         values = np.random.default_rng(0).standard_normal(network.dense.weight.shape)
         network.dense.weight.set_data(ms.Tensor(values.astype(np.float32)))
         passport = Passport("vit_mini_4_32", network.config, Classes.named(tuple(classes)))

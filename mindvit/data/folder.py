@@ -21,13 +21,20 @@ def open_folder(path: Path) -> Source:
     path = Path(path)
     if not path.is_dir():
         raise UserError(f"the data folder {path} does not exist; set --data.path to a folder with one folder a class")
-    parts = {name: path / name for name in ("train", "val") if (path / name).is_dir()}
-    if not parts:
-        whole = read_split(path)
-        return Source(train=whole, val=whole)
-    splits = {name: read_split(part) for name, part in parts.items()}
-    if len(splits) == 2:
-        _check_same_classes(splits["train"], splits["val"])
+    source = read_source(path)
+    if source.train and source.val:
+        _check_same_classes(source.train, source.val)
+    return source
+
+
+def read_source(path: Path, known: Classes | None = None) -> Source:
+    """Reads the splits ``path/train`` and ``path/val``, or where there is neither, ``path`` itself as both.
+
+    Arguments and errors as in ``read_split``.
+    """
+    splits = {name: read_split(path / name, known) for name in ("train", "val") if (path / name).is_dir()}
+    if not splits:
+        splits = dict.fromkeys(("train", "val"), read_split(path, known))
     return Source(train=splits.get("train"), val=splits.get("val"))
 
 

@@ -5,7 +5,7 @@ from importlib import resources
 from pathlib import Path
 
 from mindvit.data.fetch import TUTORIAL_DATA, fetch_archive
-from mindvit.data.folder import read_split
+from mindvit.data.folder import read_source
 from mindvit.data.split import Classes, Source
 from mindvit.errors import UserError
 
@@ -37,13 +37,9 @@ def open_imagenet(path: Path, download: bool = False) -> Source:
             )
         fetch_archive(TUTORIAL_DATA, path)
     classes = read_meta(path / _META) if (path / _META).is_file() else shipped_classes()
-    splits = {name: read_split(path / name, classes) for name in ("train", "val") if (path / name).is_dir()}
-    if splits:
-        return Source(train=splits.get("train"), val=splits.get("val"))
-    if not any((path / wnid).is_dir() for wnid in classes.ids):
+    if not any((path / name).is_dir() for name in ("train", "val", *classes.ids)):
         raise UserError(f"{path} has neither train/ nor val/; each must hold one folder per WordNet id (n01440764, …)")
-    whole = read_split(path, classes)
-    return Source(train=whole, val=whole)
+    return read_source(path, classes)
 
 
 def read_meta(path: Path) -> Classes:

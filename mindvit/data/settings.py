@@ -4,6 +4,8 @@ import os
 from dataclasses import dataclass
 from typing import Literal
 
+SourceName = Literal["folder", "imagenet", "cifar10", "cifar100", "digits"]
+
 _CORES = os.cpu_count() or 1
 
 
@@ -11,10 +13,10 @@ _CORES = os.cpu_count() or 1
 class DataSettings:
     """Which pictures, and how they are read."""
 
-    source: Literal["folder", "imagenet", "cifar10", "cifar100", "digits"] = "folder"
+    source: SourceName = "folder"
     """Kind of data source."""
     path: str | None = None
-    """Folder of the source; by default dataset/digits for digits and dataset for the others."""
+    """Folder of the source; digits has dataset/digits by default, imagenet has dataset, the others have none."""
     batch_size: int = 16
     """Pictures per step and worker."""
     num_workers: int = min(8, _CORES)
@@ -48,7 +50,7 @@ class AugmentSettings:
 class EvalDataSettings:
     """Which pictures to evaluate on. What is left empty (null) is what the checkpoint was trained with."""
 
-    source: Literal["folder", "imagenet", "cifar10", "cifar100", "digits"] | None = None
+    source: SourceName | None = None
     """Kind of data source."""
     path: str | None = None
     """Folder of the source; given without a source it is an image folder, unless the checkpoint knows better."""

@@ -1,5 +1,6 @@
 """The table of data sources."""
 
+from functools import partial
 from pathlib import Path
 
 from mindvit.data.cifar import open_cifar10, open_cifar100
@@ -8,17 +9,18 @@ from mindvit.data.digits import open_digits
 from mindvit.data.folder import open_folder
 from mindvit.data.imagenet import DEFAULT_PATH as IMAGENET_PATH
 from mindvit.data.imagenet import open_imagenet
+from mindvit.data.settings import SourceName
 from mindvit.data.split import Source
 from mindvit.errors import UserError
 
-DEFAULT_PATHS = {"digits": DIGITS_PATH, "imagenet": IMAGENET_PATH}
+DEFAULT_PATHS: dict[SourceName, Path] = {"digits": DIGITS_PATH, "imagenet": IMAGENET_PATH}
 
 
-def open_source(name: str, path: str | None, download: bool = False) -> Source:
+def open_source(name: SourceName, path: str | None, download: bool = False) -> Source:
     """Opens a data source.
 
     Args:
-        name: folder, imagenet, cifar10, cifar100 or digits.
+        name: the kind of source.
         path: its folder; digits and imagenet have one by default.
         download: whether to fetch what can be fetched (the tutorial's part of ImageNet) where it is missing.
 
@@ -27,9 +29,11 @@ def open_source(name: str, path: str | None, download: bool = False) -> Source:
     """
     if path is None and name not in DEFAULT_PATHS:
         raise UserError(f"the source {name} needs --data.path, the folder that holds the pictures")
-    root = Path(path or DEFAULT_PATHS[name])
-    if name == "imagenet":
-        return open_imagenet(root, download)
-    return {"folder": open_folder, "cifar10": open_cifar10, "cifar100": open_cifar100, "digits": open_digits}[name](
-        root
-    )
+    openers = {
+        "folder": open_folder,
+        "imagenet": partial(open_imagenet, download=download),
+        "cifar10": open_cifar10,
+        "cifar100": open_cifar100,
+        "digits": open_digits,
+    }
+    return openers[name](Path(path or DEFAULT_PATHS[name]))

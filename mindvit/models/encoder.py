@@ -33,7 +33,7 @@ class TransformerEncoder(nn.Cell):
         dropout: float = 0.0,
         attention_dropout: float = 0.0,
         drop_path: float = 0.0,
-        norm_eps: float = 1e-6,
+        norm_eps: float = 1e-7,
         gelu: str = "tanh",
     ) -> None:
         super().__init__()

@@ -51,8 +51,8 @@ class Summary:
 def train(recipe: Recipe) -> None:
     """Trains a Vision Transformer and writes the run's folder.
 
-    It receives ``config.yaml`` at the start; ``metrics.jsonl``, ``last.ckpt``, ``best.ckpt`` and ``curves.png`` as the
-    run goes; and ``summary.json`` at the end.
+    The folder receives ``config.yaml`` at the start; ``metrics.jsonl``, ``last.ckpt``, ``best.ckpt`` and ``curves.png``
+    as the run goes; and ``summary.json`` at the end.
 
     Raises:
         UserError: for any mistake in the settings, the data or the checkpoint to start from.
