@@ -41,7 +41,19 @@ class ModelSettings:
     attention_dropout: float | None = None
     """Probability of dropping an attention weight."""
     drop_path: float | None = None
-    """Probability of skipping the last block, rising linearly from 0 at the first."""
+    """Stochastic depth: probability of skipping a block (the last one, where drop_path_mode is linear)."""
+    drop_path_mode: Literal["linear", "constant"] | None = None
+    """linear: drop_path rises from 0 at the first block; constant: it is the same for all."""
+    layer_dropout: float | None = None
+    """Probability of dropping an element after each block."""
+    layer_scale: float | None = None
+    """LayerScale: start of the learned factors of each sub-layer's output."""
+    positions: Literal["learned", "sincos2d"] | None = None
+    """learned: a table that is trained; sincos2d: fixed sines and cosines of row and column."""
+    pool: Literal["cls", "mean"] | None = None
+    """cls: a class token is classified; mean: there is none, and the mean of the patch tokens is classified."""
+    pre_logits_dim: int | None = None
+    """Width of a tanh layer before the head."""
     norm_eps: float | None = None
     """Epsilon of the layer norms."""
     gelu: Literal["tanh", "exact"] | None = None

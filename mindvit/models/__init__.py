@@ -2,17 +2,20 @@
 
 from mindvit.models.attention import Attention
 from mindvit.models.config import Preprocessing, ViTConfig
+from mindvit.models.dropout import Dropout, DropPath
 from mindvit.models.encoder import TransformerEncoder
 from mindvit.models.feed_forward import FeedForward
 from mindvit.models.patch_embedding import PatchEmbedding
-from mindvit.models.residual import DropPath, ResidualCell
+from mindvit.models.residual import PreNorm, ResidualCell
 from mindvit.models.vit import ViT
 
 __all__ = [
     "Attention",
     "DropPath",
+    "Dropout",
     "FeedForward",
     "PatchEmbedding",
+    "PreNorm",
     "Preprocessing",
     "ResidualCell",
     "TransformerEncoder",

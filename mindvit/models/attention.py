@@ -5,6 +5,8 @@ import math
 from mindspore import nn, ops
 from mindspore.common.initializer import Uniform, XavierUniform
 
+from mindvit.models.dropout import Dropout
+
 
 class Attention(nn.Cell):
     """Multi-head self-attention with one joint projection to queries, keys and values (Vaswani et al., 2017).
@@ -15,7 +17,8 @@ class Attention(nn.Cell):
         dropout: probability of dropping an element of the output.
         attention_dropout: probability of dropping an attention weight.
 
-    Input and output: (batch, tokens, embed_dim). The outputs of ``qkv`` are ordered (3, num_heads, head_dim).
+    Inputs: x, (batch, tokens, embed_dim); key, int32 (batch,) or None. Output: as x. The outputs of ``qkv`` are ordered
+    (3, num_heads, head_dim).
     """
 
     def __init__(self, embed_dim: int, num_heads: int, dropout: float = 0.0, attention_dropout: float = 0.0) -> None:
@@ -29,23 +32,23 @@ class Attention(nn.Cell):
             embed_dim, 3 * embed_dim, weight_init=Uniform(math.sqrt(3.0 / embed_dim)), bias_init="zeros"
         )
         self.softmax = nn.Softmax(axis=-1)
-        self.attention_dropout = nn.Dropout(p=attention_dropout)
+        self.attention_dropout = Dropout(attention_dropout)
         self.out = nn.Dense(embed_dim, embed_dim, weight_init=XavierUniform(), bias_init="zeros")
-        self.dropout = nn.Dropout(p=dropout)
+        self.dropout = Dropout(dropout)
         self.scores = ops.BatchMatMul(transpose_b=True)
         self.weigh = ops.BatchMatMul()
 
-    def construct(self, x):
+    def construct(self, x, key=None):
         # Slices of the last axis: indexing a leading axis of 3 takes 2.6 times as long on CPU, and unstacking it
         # cannot be exported to ONNX.
         width = self.embed_dim
         qkv = self.qkv(x)
         query = self._split_heads(qkv[:, :, :width] * self.scale)
-        key = self._split_heads(qkv[:, :, width : 2 * width])
+        keys = self._split_heads(qkv[:, :, width : 2 * width])
         value = self._split_heads(qkv[:, :, 2 * width :])
-        weights = self.attention_dropout(self.softmax(self.scores(query, key)))
+        weights = self.attention_dropout(self.softmax(self.scores(query, keys)), key)
         x = self.weigh(weights, value).transpose(0, 2, 1, 3).reshape(x.shape)
-        return self.dropout(self.out(x))
+        return self.dropout(self.out(x), key)
 
     def _split_heads(self, x):
         batch, tokens, _ = x.shape

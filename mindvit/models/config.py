@@ -5,6 +5,12 @@ from dataclasses import dataclass, field, fields
 from mindvit.models.activations import GELU_FORMS
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
+_CHOICES = {
+    "gelu": GELU_FORMS,
+    "drop_path_mode": ("linear", "constant"),
+    "positions": ("learned", "sincos2d"),
+    "pool": ("cls", "mean"),
+}
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -66,7 +72,19 @@ class ViTConfig:
     attention_dropout: float = 0.0
     """Probability of dropping an attention weight."""
     drop_path: float = 0.0
-    """Stochastic depth: probability of skipping the last block, rising linearly from 0 at the first."""
+    """Stochastic depth: probability of skipping a block (the last one, where drop_path_mode is linear)."""
+    drop_path_mode: str = "linear"
+    """linear: drop_path rises from 0 at the first block; constant: it is the same for all."""
+    layer_dropout: float = 0.0
+    """Probability of dropping an element after each block."""
+    layer_scale: float | None = None
+    """LayerScale: start of the learned factors of each sub-layer's output; None has none."""
+    positions: str = "learned"
+    """learned: a table that is trained; sincos2d: fixed sines and cosines of row and column."""
+    pool: str = "cls"
+    """cls: a class token is classified; mean: there is none, and the mean of the patch tokens is classified."""
+    pre_logits_dim: int | None = None
+    """Width of a tanh layer before the head; None has none."""
     norm_eps: float = 1e-7
     """Epsilon of the layer norms (1e-7 is MindSpore's and the tutorial's; 1e-6 is Flax's and timm's)."""
     gelu: str = "tanh"
@@ -95,13 +113,20 @@ class ViTConfig:
             )
         if self.embed_dim % self.num_heads:
             raise ValueError(f"num_heads {self.num_heads} does not divide embed_dim {self.embed_dim}")
-        for name in ("dropout", "attention_dropout", "drop_path"):
+        for name in ("dropout", "attention_dropout", "drop_path", "layer_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must lie in [0, 1), not {getattr(self, name)}")
         if self.norm_eps <= 0:
             raise ValueError(f"norm_eps must be above 0, not {self.norm_eps}")
-        if self.gelu not in GELU_FORMS:
-            raise ValueError(f"gelu must be one of {', '.join(GELU_FORMS)}, not {self.gelu!r}")
+        for name, values in _CHOICES.items():
+            if getattr(self, name) not in values:
+                raise ValueError(f"{name} must be one of {', '.join(values)}, not {getattr(self, name)!r}")
+        if self.positions == "sincos2d" and self.embed_dim % 4:
+            raise ValueError(f"positions sincos2d need an embed_dim divisible by 4, not {self.embed_dim}")
+        for name in ("layer_scale", "pre_logits_dim"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise ValueError(f"{name} must be above 0, not {value}")
 
     @classmethod
     def from_dict(cls, settings: dict) -> "ViTConfig":

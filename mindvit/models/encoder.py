@@ -3,53 +3,56 @@
 from mindspore import nn
 
 from mindvit.models.attention import Attention
+from mindvit.models.config import ViTConfig
+from mindvit.models.dropout import Dropout
 from mindvit.models.feed_forward import FeedForward
-from mindvit.models.residual import ResidualCell
+from mindvit.models.residual import PreNorm, ResidualCell
+
+
+class Block(nn.SequentialCell):
+    """A pre-norm block: ``x + attention(norm(x))``, then ``x + feed_forward(norm(x))``.
+
+    Inputs: x, (batch, tokens, embed_dim); key, int32 (batch,) or None. Output: as x.
+    """
+
+    def construct(self, x, key=None):
+        return self.cell_list[1](self.cell_list[0](x, key), key)
 
 
 class TransformerEncoder(nn.Cell):
-    """``depth`` pre-norm blocks: ``x + attention(norm(x))``, then ``x + feed_forward(norm(x))``.
+    """``depth`` blocks, each followed by dropout where ``layer_dropout`` asks for it.
 
     Args:
-        embed_dim: width of a token.
-        depth: number of blocks.
-        num_heads: heads of each attention.
-        mlp_dim: hidden width of each feed-forward.
-        dropout: probability of dropping an element of a sub-layer's output.
-        attention_dropout: probability of dropping an attention weight.
-        drop_path: probability of skipping the last block's sub-layers; it rises linearly from 0 at the first.
-        norm_eps: epsilon of the layer norms.
-        gelu: ``"tanh"`` or ``"exact"``.
+        config: the network's settings; of them embed_dim, depth, num_heads, mlp_dim, norm_eps, gelu, layer_scale,
+            and those of dropout and drop path count here.
 
-    Input and output: (batch, tokens, embed_dim).
+    Inputs: x, (batch, tokens, embed_dim); key, int32 (batch,) or None. Output: as x.
     """
 
-    def __init__(
-        self,
-        embed_dim: int,
-        depth: int,
-        num_heads: int,
-        mlp_dim: int,
-        dropout: float = 0.0,
-        attention_dropout: float = 0.0,
-        drop_path: float = 0.0,
-        norm_eps: float = 1e-7,
-        gelu: str = "tanh",
-    ) -> None:
+    def __init__(self, config: ViTConfig) -> None:
         super().__init__()
-        blocks = []
-        for index in range(depth):
-            skip = drop_path * index / max(depth - 1, 1)
-            attend = nn.SequentialCell(
-                nn.LayerNorm((embed_dim,), epsilon=norm_eps),
-                Attention(embed_dim, num_heads, dropout, attention_dropout),
+        width, blocks = config.embed_dim, []
+        for skip in drop_path_rates(config.drop_path, config.depth, config.drop_path_mode):
+            attend = PreNorm(
+                nn.LayerNorm((width,), epsilon=config.norm_eps),
+                Attention(width, config.num_heads, config.dropout, config.attention_dropout),
             )
-            feed = nn.SequentialCell(
-                nn.LayerNorm((embed_dim,), epsilon=norm_eps),
-                FeedForward(embed_dim, mlp_dim, dropout, gelu),
+            feed = PreNorm(
+                nn.LayerNorm((width,), epsilon=config.norm_eps),
+                FeedForward(width, config.mlp_dim, config.dropout, config.gelu),
             )
-            blocks.append(nn.SequentialCell(ResidualCell(attend, skip), ResidualCell(feed, skip)))
-        self.layers = nn.SequentialCell(blocks)
+            blocks.append(Block(*(ResidualCell(cell, skip, config.layer_scale, width) for cell in (attend, feed))))
+        self.layers = nn.CellList(blocks)
+        self.dropouts = nn.CellList([Dropout(config.layer_dropout) for _ in blocks])
 
-    def construct(self, x):
-        return self.layers(x)
+    def construct(self, x, key=None):
+        for index, block in enumerate(self.layers):
+            x = self.dropouts[index](block(x, key), key)
+        return x
+
+
+def drop_path_rates(drop_path: float, depth: int, mode: str) -> list[float]:
+    """The probability of skipping each block: ``drop_path`` for all, or rising linearly to it from 0 at the first."""
+    if mode == "constant":
+        return [drop_path] * depth
+    return [drop_path * index / max(depth - 1, 1) for index in range(depth)]

@@ -4,6 +4,7 @@ from mindspore import nn
 from mindspore.common.initializer import XavierUniform
 
 from mindvit.models.activations import make_gelu
+from mindvit.models.dropout import Dropout
 
 
 class FeedForward(nn.Cell):
@@ -15,7 +16,7 @@ class FeedForward(nn.Cell):
         dropout: probability of dropping an element, after each layer.
         gelu: ``"tanh"`` or ``"exact"``.
 
-    Input and output: (batch, tokens, embed_dim).
+    Inputs: x, (batch, tokens, embed_dim); key, int32 (batch,) or None. Output: as x.
     """
 
     def __init__(self, embed_dim: int, mlp_dim: int, dropout: float = 0.0, gelu: str = "tanh") -> None:
@@ -23,8 +24,9 @@ class FeedForward(nn.Cell):
         self.dense1 = nn.Dense(embed_dim, mlp_dim, weight_init=XavierUniform(), bias_init="zeros")
         self.activation = make_gelu(gelu)
         self.dense2 = nn.Dense(mlp_dim, embed_dim, weight_init=XavierUniform(), bias_init="zeros")
-        self.dropout = nn.Dropout(p=dropout)
+        self.hidden_dropout = Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
-    def construct(self, x):
-        x = self.dropout(self.activation(self.dense1(x)))
-        return self.dropout(self.dense2(x))
+    def construct(self, x, key=None):
+        x = self.hidden_dropout(self.activation(self.dense1(x)), key)
+        return self.dropout(self.dense2(x), key)

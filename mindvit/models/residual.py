@@ -1,42 +1,55 @@
-"""Residual connections, and the stochastic depth that skips them."""
+"""Residual connections around the sub-layers of a block."""
 
-from mindspore import nn, ops
+import mindspore as ms
+from mindspore import Parameter, nn
+from mindspore.common.initializer import initializer
+
+from mindvit.models.dropout import DropPath
 
 
-class DropPath(nn.Cell):
-    """Stochastic depth: in training, drops a residual branch for whole samples (Huang et al., 2016).
-
-    A branch that is kept is divided by the probability of keeping it, so that its expectation is unchanged.
+class PreNorm(nn.SequentialCell):
+    """A layer norm, then a sub-layer.
 
     Args:
-        drop_prob: probability of dropping the branch of one sample, in [0, 1).
+        norm: the norm.
+        layer: the sub-layer; takes tokens and keys.
 
-    Input and output: (batch, ...), any floating point type.
+    Inputs: x, (batch, tokens, embed_dim); key, int32 (batch,) or None. Output: as x.
     """
 
-    def __init__(self, drop_prob: float) -> None:
-        super().__init__()
-        self.keep = nn.Dropout(p=drop_prob)
+    def __init__(self, norm: nn.Cell, layer: nn.Cell) -> None:
+        super().__init__(norm, layer)
 
-    def construct(self, x):
-        mask_shape = (x.shape[0],) + (1,) * (x.ndim - 1)
-        return x * self.keep(ops.ones(mask_shape, x.dtype))
+    def construct(self, x, key=None):
+        return self.cell_list[1](self.cell_list[0](x), key)
 
 
 class ResidualCell(nn.Cell):
-    """Adds a cell's output to its input: ``x + drop_path(cell(x))``.
+    """Adds a cell's output to its input: ``x + drop_path(scale * cell(x))``.
 
     Args:
-        cell: a cell whose output has its input's shape.
+        cell: a cell whose output has its input's shape; it takes x and, where there are keys, those too.
         drop_path: probability of skipping the cell for one sample, in training.
+        layer_scale: start of the learned factor of each channel (LayerScale, Touvron et al., 2021); None has none.
+        embed_dim: width of a token; needed for ``layer_scale``.
 
-    Input and output: (batch, tokens, embed_dim).
+    Inputs: x, (batch, tokens, embed_dim); key, int32 (batch,) or None. Output: as x.
     """
 
-    def __init__(self, cell: nn.Cell, drop_path: float = 0.0) -> None:
+    def __init__(
+        self, cell: nn.Cell, drop_path: float = 0.0, layer_scale: float | None = None, embed_dim: int | None = None
+    ) -> None:
         super().__init__()
         self.cell = cell
-        self.drop_path = DropPath(drop_path) if drop_path > 0 else nn.Identity()
+        self.drop_path = DropPath(drop_path)
+        self.scaled = layer_scale is not None
+        if self.scaled:
+            self.layer_scale = Parameter(
+                initializer(ms.common.initializer.Constant(layer_scale), (embed_dim,), ms.float32), name="layer_scale"
+            )
 
-    def construct(self, x):
-        return x + self.drop_path(self.cell(x))
+    def construct(self, x, key=None):
+        branch = self.cell(x) if key is None else self.cell(x, key)
+        if self.scaled:
+            branch = branch * self.layer_scale
+        return x + self.drop_path(branch, key)

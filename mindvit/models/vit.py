@@ -1,12 +1,15 @@
 """The Vision Transformer."""
 
 import mindspore as ms
-from mindspore import Parameter, nn, ops
-from mindspore.common.initializer import Normal, initializer
+import numpy as np
+from mindspore import Parameter, Tensor, nn, ops
+from mindspore.common.initializer import Normal, XavierUniform, initializer
 
 from mindvit.models.config import ViTConfig
+from mindvit.models.dropout import Dropout, place_dropouts
 from mindvit.models.encoder import TransformerEncoder
 from mindvit.models.patch_embedding import PatchEmbedding
+from mindvit.models.positions import sincos_2d
 
 
 class ViT(nn.Cell):
@@ -18,7 +21,9 @@ class ViT(nn.Cell):
     Args:
         config: the sizes and settings.
 
-    Input: (batch, in_channels, image_size, image_size), normalised. Output: logits, (batch, num_classes).
+    Inputs: images, (batch, in_channels, image_size, image_size), normalised; in training optionally key, int32
+    (batch,), a random number for each sample, of which all dropout is then a function. Output: logits,
+    (batch, num_classes).
     """
 
     def __init__(self, config: ViTConfig) -> None:
@@ -26,30 +31,35 @@ class ViT(nn.Cell):
         self.config = config
         width = config.embed_dim
         self.patch_embedding = PatchEmbedding(config.image_size, config.patch_size, config.in_channels, width)
-        num_tokens = self.patch_embedding.num_patches + 1
-        self.cls = Parameter(initializer("zeros", (1, 1, width), ms.float32), name="cls")
-        self.pos_embedding = Parameter(
-            initializer(Normal(sigma=0.02), (1, num_tokens, width), ms.float32), name="pos_embedding"
-        )
-        self.dropout = nn.Dropout(p=config.dropout)
-        self.transformer = TransformerEncoder(
-            embed_dim=width,
-            depth=config.depth,
-            num_heads=config.num_heads,
-            mlp_dim=config.mlp_dim,
-            dropout=config.dropout,
-            attention_dropout=config.attention_dropout,
-            drop_path=config.drop_path,
-            norm_eps=config.norm_eps,
-            gelu=config.gelu,
-        )
+        self.has_cls = config.pool == "cls"
+        if self.has_cls:
+            self.cls = Parameter(initializer("zeros", (1, 1, width), ms.float32), name="cls")
+        if config.positions == "learned":
+            shape = (1, self.patch_embedding.num_patches + self.has_cls, width)
+            self.pos_embedding = Parameter(initializer(Normal(sigma=0.02), shape, ms.float32), name="pos_embedding")
+        else:
+            table = sincos_2d(self.patch_embedding.grid_size, width)
+            self.pos_embedding = Tensor(np.pad(table, ((int(self.has_cls), 0), (0, 0)))[None])
+        self.dropout = Dropout(config.dropout)
+        self.transformer = TransformerEncoder(config)
         self.norm = nn.LayerNorm((width,), epsilon=config.norm_eps)
+        self.has_pre_logits = config.pre_logits_dim is not None
+        if self.has_pre_logits:
+            self.pre_logits = nn.Dense(width, config.pre_logits_dim, weight_init=XavierUniform(), bias_init="zeros")
+            width = config.pre_logits_dim
+        self.head_dropout = Dropout(config.dropout)
         self.dense = nn.Dense(width, config.num_classes, weight_init="zeros", bias_init="zeros")
+        place_dropouts(self)
 
-    def construct(self, x):
-        x = self.patch_embedding(x)
-        cls = ops.tile(self.cls, (x.shape[0], 1, 1))
-        x = ops.concat((cls.astype(x.dtype), x), 1) + self.pos_embedding
-        x = self.transformer(self.dropout(x))
-        x = self.norm(x)[:, 0]
-        return self.dense(self.dropout(x))
+    def construct(self, images, key=None):
+        x = self.patch_embedding(images)
+        if self.has_cls:
+            cls = ops.tile(self.cls, (x.shape[0], 1, 1))
+            x = ops.concat((cls.astype(x.dtype), x), 1)
+        x = self.transformer(self.dropout(x + self.pos_embedding, key), key)
+        x = self.norm(x)
+        x = x[:, 0] if self.has_cls else x.mean(1)
+        if self.has_pre_logits:
+            # tanh; ops.tanh is off by 1e-4 beyond 5 on CPU.
+            x = 2.0 * ops.sigmoid(2.0 * self.pre_logits(x)) - 1.0
+        return self.dense(self.head_dropout(x, key))

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from mindspore import nn
 
-from mindvit.models import Attention, FeedForward, PatchEmbedding, ResidualCell, TransformerEncoder
+from mindvit.models import Attention, FeedForward, PatchEmbedding, ResidualCell, TransformerEncoder, ViTConfig
 from tests import numpy_vit
 
 
@@ -63,28 +63,26 @@ def test_residual_cell_adds_its_cell(rng):
     np.testing.assert_allclose(run(cell, x), expected, atol=1e-5)
 
 
-def test_drop_path_skips_whole_samples_and_keeps_the_expectation(rng):
-    cell = ResidualCell(nn.Identity(), drop_path=0.25).set_train(True)
-    x = np.ones((4000, 2, 3), np.float32)
-    branch = cell(ms.Tensor(x)).asnumpy() - x
-    kept = branch[:, 0, 0] != 0
-    assert (branch == branch[:, :1, :1]).all(), "a sample's branch is dropped or kept as a whole"
-    np.testing.assert_allclose(branch[kept], 1 / 0.75, rtol=1e-5)
-    assert abs(kept.mean() - 0.75) < 0.03
-
-
 def test_drop_path_rests_in_evaluation():
     cell = ResidualCell(nn.Identity(), drop_path=0.9)
     x = np.ones((50, 2), np.float32)
     np.testing.assert_array_equal(run(cell, x), 2 * x)
 
 
-def test_drop_path_rises_linearly_with_depth():
-    encoder = TransformerEncoder(8, depth=5, num_heads=2, mlp_dim=8, drop_path=0.4)
-    for index, block in enumerate(encoder.layers):
-        for residual in block:
-            dropped = getattr(residual.drop_path, "keep", None)
-            assert (dropped.p if dropped else 0) == pytest.approx(0.1 * index)
+@pytest.mark.parametrize(("mode", "rates"), [("linear", [0, 0.1, 0.2, 0.3, 0.4]), ("constant", [0.4] * 5)])
+def test_drop_path_rises_linearly_with_depth_or_is_constant(mode, rates):
+    encoder = TransformerEncoder(ViTConfig(embed_dim=8, depth=5, num_heads=2, drop_path=0.4, drop_path_mode=mode))
+    for rate, block in zip(rates, encoder.layers, strict=True):
+        assert [residual.drop_path.p for residual in block] == pytest.approx([rate, rate])
+
+
+def test_layer_scale_multiplies_each_channel_of_a_branch():
+    cell = ResidualCell(nn.Identity(), layer_scale=0.5, embed_dim=3)
+    assert cell.layer_scale.requires_grad
+    x = np.ones((2, 3), np.float32)
+    np.testing.assert_allclose(run(cell, x), 1.5 * x)
+    cell.layer_scale.set_data(ms.Tensor([0.0, 1.0, 2.0], ms.float32))
+    np.testing.assert_allclose(run(cell, x), [[1, 2, 3]] * 2)
 
 
 @pytest.mark.parametrize("setting", ["dropout", "attention_dropout"])

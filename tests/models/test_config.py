@@ -15,6 +15,13 @@ from mindvit.models import Preprocessing, ViTConfig
         ({"dropout": -0.1}, "dropout must lie in"),
         ({"norm_eps": 0}, "norm_eps must be above 0"),
         ({"gelu": "erf"}, "gelu must be one of tanh, exact"),
+        ({"drop_path_mode": "up"}, "drop_path_mode must be one of linear, constant"),
+        ({"positions": "fourier"}, "positions must be one of learned, sincos2d"),
+        ({"pool": "max"}, "pool must be one of cls, mean"),
+        ({"positions": "sincos2d", "embed_dim": 6, "num_heads": 1}, "divisible by 4"),
+        ({"layer_scale": 0.0}, "layer_scale must be above 0"),
+        ({"pre_logits_dim": 0}, "pre_logits_dim must be above 0"),
+        ({"layer_dropout": 1.0}, "layer_dropout must lie in"),
     ],
 )
 def test_sizes_that_do_not_fit_are_refused(settings, words):

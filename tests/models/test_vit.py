@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import mindspore as ms
@@ -67,10 +68,15 @@ def test_fresh_weights_start_as_the_papers_do():
         assert values.std() == pytest.approx(limit / 3**0.5, rel=0.05)
 
 
+class Through(nn.Cell):
+    def construct(self, x, key=None):
+        return x
+
+
 def test_dropout_acts_on_the_positions_and_before_the_head(rng):
     network = create_model("vit_mini_4_32", num_classes=5, depth=1, dropout=0.5)
     # With nothing between them, an element reaches the output if both dropouts keep it.
-    network.transformer, network.norm, network.dense = nn.Identity(), nn.Identity(), nn.Identity()
+    network.transformer, network.norm, network.dense = Through(), nn.Identity(), nn.Identity()
     network.cls.set_data(ms.Tensor(np.ones(network.cls.shape, np.float32)))
     images = ms.Tensor(rng.standard_normal((64, 3, 32, 32)).astype(np.float32))
     assert (network.set_train(True)(images).asnumpy() != 0).mean() == pytest.approx(0.25, abs=0.03)
@@ -83,3 +89,47 @@ def test_every_block_has_the_dropouts_of_the_settings():
     for block in network.transformer.layers:
         attention, feed_forward = (residual.cell[1] for residual in block)
         assert (attention.dropout.p, attention.attention_dropout.p, feed_forward.dropout.p) == (0.2, 0.3, 0.2)
+
+
+def weighted(config, rng):
+    """A network with random weights, and these in float64."""
+    network = ViT(config).set_train(False)
+    shapes = {parameter.name: parameter.shape for parameter in network.get_parameters()}
+    weights = numpy_vit.random_weights(shapes, rng, scale=0.5)
+    for parameter in network.get_parameters():
+        parameter.set_data(ms.Tensor(weights[parameter.name]))
+    return network, {name: values.astype(np.float64) for name, values in weights.items()}
+
+
+def test_mean_pooling_has_no_class_token_and_classifies_the_mean_of_the_patches(rng):
+    network, weights = weighted(replace(SMALL, depth=1, pool="mean"), rng)
+    assert "cls" not in weights
+    assert weights["pos_embedding"].shape == (1, 9, 12)
+    network.transformer = Through()
+    images = rng.standard_normal((2, 3, 12, 12)).astype(np.float32)
+    kernel, bias = weights["patch_embedding.conv.weight"], weights["patch_embedding.conv.bias"]
+    tokens = numpy_vit.patches(images.astype(np.float64), kernel, bias) + weights["pos_embedding"]
+    tokens = numpy_vit.layer_norm(tokens, weights["norm.gamma"], weights["norm.beta"], 1e-7)
+    expected = tokens.mean(1) @ weights["dense.weight"].T + weights["dense.bias"]
+    np.testing.assert_allclose(network(ms.Tensor(images)).asnumpy(), expected, atol=1e-4)
+
+
+def test_pre_logits_are_a_tanh_layer_before_the_head(rng):
+    network, weights = weighted(replace(SMALL, depth=1, pre_logits_dim=6), rng)
+    network.transformer, network.norm = Through(), nn.Identity()
+    images = ms.Tensor(rng.standard_normal((2, 3, 12, 12)).astype(np.float32))
+    token = (weights["cls"] + weights["pos_embedding"][:, :1])[0]
+    hidden = np.tanh(token @ weights["pre_logits.weight"].T + weights["pre_logits.bias"])
+    expected = hidden @ weights["dense.weight"].T + weights["dense.bias"]
+    np.testing.assert_allclose(network(images).asnumpy(), expected.repeat(2, 0), atol=1e-4)
+
+
+def test_fixed_positions_are_sines_and_cosines_and_not_trained():
+    network = ViT(replace(SMALL, positions="sincos2d"))
+    assert "pos_embedding" not in {parameter.name for parameter in network.get_parameters()}
+    table = network.pos_embedding.asnumpy()[0]
+    assert not table[0].any(), "the class token has no place"
+    patch = table[1 + 2 * 3 + 1]  # Row 2, column 1.
+    frequencies = np.array([1.0, 0.01, 0.0001])
+    expected = [f(place * frequencies) for place in (1, 2) for f in (np.sin, np.cos)]
+    np.testing.assert_allclose(patch, np.concatenate(expected), atol=1e-6)

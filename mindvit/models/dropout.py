@@ -1,0 +1,99 @@
+"""Dropout that repeats itself: each mask is a function of the sample's key, not of a generator's hidden state."""
+
+import mindspore as ms
+from mindspore import nn, ops
+
+_GOLDEN = 0x9E3779B9
+
+
+class KeyedCell(nn.Cell):
+    """A cell whose randomness is a function of the samples' keys and of its own place in the network.
+
+    MindSpore's dropout draws from a generator that no seed fixes and no checkpoint restores, so that a run could
+    never be continued exactly. Here a sample's key (one random integer for each visit of a picture) is combined with
+    the cell's ``site`` by ``h(s) = s (2 s + 1) mod 2^32``, the quadratic map of the RC6 cipher, whose high bits
+    depend on all bits of ``s``. The same picture is then dropped in the same way whatever the batch, the number of
+    workers, or how often the run was interrupted. ``tests/models/test_dropout.py`` tests the masks' statistics.
+
+    Args:
+        p: probability of dropping, in [0, 1).
+    """
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        if not 0 <= p < 1:
+            raise ValueError(f"the probability of dropping must lie in [0, 1), not {p}")
+        self.p = p
+        self.threshold = _signed(int(p * 2**32) - 2**31)
+        self.site = 0
+        self.golden = _signed(_GOLDEN)
+        self.unkeyed = nn.Dropout(p=p)
+
+    def place(self, number: int) -> None:
+        """Gives the cell its place, so that no two cells of a network drop alike."""
+        self.site = _signed(_mix(number + 1))
+
+    def _spread(self, seed):
+        return seed * (2 * seed + 1)
+
+    def _stir(self, seed):
+        spread = self._spread(seed)
+        high = ops.bitwise_and(ops.bitwise_right_shift(spread, ms.Tensor(15, ms.int32)), 0x1FFFF)
+        return ops.bitwise_xor(spread, high)
+
+
+class Dropout(KeyedCell):
+    """Drops single elements in training, and divides the others by the probability of keeping them.
+
+    Without keys MindSpore's own generator draws: right, but not repeatable.
+
+    Inputs: x, (batch, ..., width); key, int32 (batch,) or None. Output: as x.
+    """
+
+    def construct(self, x, key=None):
+        if not self.training or self.p == 0:
+            return x
+        if key is None:
+            return self.unkeyed(x)
+        batch, width = x.shape[0], x.shape[-1]
+        rows = x.size // (batch * width)
+        row = self._stir(ops.arange(rows).astype(ms.int32) * self.golden + self.site)
+        row = self._stir((key + self.site).reshape(batch, 1) + row.reshape(1, rows))
+        column = self._stir(ops.arange(width).astype(ms.int32) * self.golden + self.golden)
+        drawn = self._spread(ops.expand_dims(row.reshape(x.shape[:-1]), -1) + column)
+        return x * ((drawn >= self.threshold).astype(x.dtype) * (1.0 / (1.0 - self.p)))
+
+
+class DropPath(KeyedCell):
+    """Stochastic depth: in training, drops a residual branch for whole samples (Huang et al., 2016).
+
+    A branch that is kept is divided by the probability of keeping it, so that its expectation is unchanged.
+    Without keys MindSpore's own generator draws: right, but not repeatable.
+
+    Inputs: x, (batch, ...); key, int32 (batch,) or None. Output: as x.
+    """
+
+    def construct(self, x, key=None):
+        if not self.training or self.p == 0:
+            return x
+        shape = (x.shape[0],) + (1,) * (x.ndim - 1)
+        if key is None:
+            return x * self.unkeyed(ops.ones(shape, x.dtype))
+        kept = (self._spread(key + self.site) >= self.threshold).astype(x.dtype)
+        return x * (kept * (1.0 / (1.0 - self.p))).reshape(shape)
+
+
+def place_dropouts(network: nn.Cell) -> None:
+    """Numbers all keyed cells of a network in their order."""
+    for number, cell in enumerate(cell for _, cell in network.cells_and_names() if isinstance(cell, KeyedCell)):
+        cell.place(number)
+
+
+def _mix(number: int) -> int:
+    for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B)):
+        number = ((number ^ (number >> shift)) * factor) & 0xFFFFFFFF
+    return number ^ (number >> 16)
+
+
+def _signed(number: int) -> int:
+    return (number + 2**31) % 2**32 - 2**31
