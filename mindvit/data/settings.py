@@ -1,10 +1,13 @@
 """The settings of the data and of its augmentation."""
 
+import math
 import os
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 SourceName = Literal["folder", "imagenet", "cifar10", "cifar100", "digits"]
+CropName = Literal["random_resized", "padded"]
+PolicyName = Literal["none", "randaugment", "autoaugment", "autoaugment_cifar10", "trivialaugment", "three_augment"]
 
 _CORES = os.cpu_count() or 1
 
@@ -30,20 +33,62 @@ class DataSettings:
 class AugmentSettings:
     """How training pictures are varied."""
 
+    crop: CropName = "random_resized"
+    """A crop of random size and shape, or the picture padded by an eighth of its side and shifted at random (CIFAR)."""
     crop_scale: tuple[float, float] = (0.08, 1.0)
     """Least and greatest area of the random crop, as fractions of the picture's."""
     crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
     """Least and greatest width/height of the random crop."""
     flip: bool | None = None
     """Whether to mirror every other picture; by default wherever that keeps the class (not for digits)."""
+    policy: PolicyName = "none"
+    """Operations on colours and shapes: which published policy draws them."""
+    randaugment_ops: int = 2
+    """RandAugment: operations drawn for a picture."""
+    randaugment_magnitude: float = 9.0
+    """RandAugment: how far the operations go, 0 to 10."""
+    randaugment_noise: float = 0.0
+    """RandAugment: standard deviation of the normal noise on the magnitude; 0.5 in DeiT."""
+    randaugment_prob: float = 0.5
+    """RandAugment: probability with which each drawn operation is applied; 0.5 in timm, 1 in the paper."""
+    color_jitter: float = 0.0
+    """Greatest change of brightness, contrast and saturation, as a fraction; 0 is off."""
+    random_erasing: float = 0.0
+    """Probability of filling a random box with noise; 0 is off."""
+    mixup: float = 0.0
+    """Alpha of the Beta distribution that weighs two mixed pictures; 0 is off."""
+    cutmix: float = 0.0
+    """Alpha of the Beta distribution of the area pasted from another picture; 0 is off."""
+    mix_prob: float = 1.0
+    """Probability of mixing a batch, where mixup or cutmix is on."""
+    cutmix_share: float = 0.5
+    """Probability of cutmix rather than mixup, where both are on."""
+    repeats: int = 1
+    """Repeated augmentation: an epoch visits 1/repeats of the pictures, each this many times."""
 
     def __post_init__(self) -> None:
+        for name, names in (("crop", get_args(CropName)), ("policy", get_args(PolicyName))):
+            if getattr(self, name) not in names:
+                raise ValueError(f"augment.{name} must be one of {', '.join(names)}, not {getattr(self, name)}")
         low, high = self.crop_scale
         if not 0 < low <= high <= 1:
             raise ValueError(f"augment.crop_scale needs 0 < least <= greatest <= 1, not {list(self.crop_scale)}")
         low, high = self.crop_ratio
         if not 0 < low <= high:
             raise ValueError(f"augment.crop_ratio needs 0 < least <= greatest, not {list(self.crop_ratio)}")
+        for name in ("randaugment_prob", "color_jitter", "random_erasing", "mix_prob", "cutmix_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"augment.{name} must lie between 0 and 1, not {getattr(self, name)}")
+        for name in ("randaugment_noise", "mixup", "cutmix"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"augment.{name} must be a number from 0 up, not {getattr(self, name)}")
+        if not 0 <= self.randaugment_magnitude <= 10:
+            raise ValueError(
+                f"augment.randaugment_magnitude must lie between 0 and 10, not {self.randaugment_magnitude}"
+            )
+        for name in ("randaugment_ops", "repeats"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"augment.{name} must be at least 1, not {getattr(self, name)}")
 
 
 @dataclass(frozen=True)
