@@ -1,0 +1,42 @@
+"""Mixup (Zhang et al., 2018) and cutmix (Yun et al., 2019): which of them a batch gets, and how much."""
+
+import math
+
+import numpy as np
+
+from mindvit.data.settings import AugmentSettings
+
+
+def draw_mix(settings: AugmentSettings, size: int, rng: np.random.Generator) -> np.ndarray:
+    """Draws how a batch is mixed with itself in reversed order.
+
+    With the batch x and its reverse r, the pixels become ``x * w + r * (1 - w)``, where w is 0 inside the box (rows
+    top <= y < bottom, columns left <= x < right) and pixel_weight outside; the targets t become
+    ``t * target_weight + reversed(t) * (1 - target_weight)``.
+
+    Mixup draws both weights as one lam ~ Beta(alpha, alpha) and leaves the box empty. Cutmix draws lam likewise and
+    leaves pixel_weight at 1; its box has sides of size * sqrt(1 - lam) and a uniform centre and is clipped to the
+    picture, and target_weight is the share of the picture that stays outside.
+
+    Args:
+        settings: ``mixup`` and ``cutmix`` are the alphas (0: never), ``cutmix_share`` is the probability of cutmix
+            where both are on, ``mix_prob`` that of mixing at all.
+        size: side of the pictures, in pixels.
+        rng: where the draws come from.
+
+    Returns:
+        target_weight, pixel_weight, top, bottom, left, right; float32 (6,). 1, 1, 0, 0, 0, 0 mixes nothing.
+    """
+    if settings.mixup == settings.cutmix == 0 or rng.random() >= settings.mix_prob:
+        return np.array([1, 1, 0, 0, 0, 0], np.float32)
+    cut = settings.cutmix > 0 and (settings.mixup == 0 or rng.random() < settings.cutmix_share)
+    alpha = settings.cutmix if cut else settings.mixup
+    lam = rng.beta(alpha, alpha)
+    if not cut:
+        return np.array([lam, lam, 0, 0, 0, 0], np.float32)
+    side = int(size * math.sqrt(1 - lam))
+    # An odd side keeps its last pixel: half of it is rounded down before the centre and up behind it.
+    edges = rng.integers(size, size=2) + np.array([[-(side // 2)], [(side + 1) // 2]])
+    (top, left), (bottom, right) = edges.clip(0, size).tolist()
+    outside = 1 - (bottom - top) * (right - left) / size**2
+    return np.array([outside, 1, top, bottom, left, right], np.float32)
