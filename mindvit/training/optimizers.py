@@ -1,88 +1,259 @@
 """Optimizers."""
 
-from dataclasses import dataclass
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
-import numpy as np
-from mindspore import Parameter, Tensor, nn, ops
+import mindspore as ms
+from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
+from mindspore.common.initializer import initializer
+
+from mindvit.training.parameter_groups import ParameterRule, ParameterSetting
 
 
 @dataclass(frozen=True)
 class OptimizerSettings:
     """How gradients change the weights."""
 
-    name: Literal["adam", "adamw"] = "adamw"
-    """adam has no weight decay; adamw decays apart from the gradient."""
+    name: Literal["adamw", "adam", "sgd", "lamb"] = "adamw"
+    """adamw decays apart from the gradient; adam has no weight decay; sgd has momentum; lamb is for large batches."""
     lr: float = 1e-3
     """Peak learning rate."""
+    lr_batch_size: int | None = None
+    """lr holds for this many pictures a step and is scaled linearly with the actual number; null takes it as it is."""
     betas: tuple[float, float] = (0.9, 0.999)
-    """Decay rates of the two moments."""
+    """Decay rates of the two moments (adamw, adam, lamb)."""
     eps: float = 1e-8
-    """Added to the denominator."""
+    """Added to the denominator (adamw, adam, lamb)."""
+    momentum: float = 0.9
+    """Share of the last step that goes into the next (sgd)."""
     weight_decay: float = 0.05
-    """Decay of the weight matrices (adamw): each step takes lr times weight_decay of them away."""
+    """Decay of the weight matrices (adamw, sgd, lamb); vectors, class token and positions have none."""
+    layer_decay: float = 1.0
+    """Factor of the learning rate from each block to the one below it; 1 trains all at one rate."""
+    clip_norm: float | None = None
+    """Greatest global norm of the gradient; a longer one is scaled down to it."""
+    linear_probing: bool = False
+    """Train the head alone; the rest stays as it is."""
+    rules: list[ParameterRule] = field(default_factory=list)
+    """Rules for parameters by name: a list of {pattern, lr_scale, weight_decay, frozen}, each in force for all that its
+    pattern matches. Factors of several are multiplied; else the last one counts, also against the settings above."""
 
     def __post_init__(self) -> None:
-        for name in ("lr", "eps"):
-            if getattr(self, name) <= 0:
+        for name in ("lr", "eps", "lr_batch_size", "clip_norm"):
+            if getattr(self, name) is not None and getattr(self, name) <= 0:
                 raise ValueError(f"optimizer.{name} must be above 0, not {getattr(self, name)}")
         if not all(0 < beta < 1 for beta in self.betas):
             raise ValueError(f"optimizer.betas must lie between 0 and 1, not {list(self.betas)}")
+        if not 0 <= self.momentum < 1:
+            raise ValueError(f"optimizer.momentum must lie in [0, 1), not {self.momentum}")
         if self.weight_decay < 0:
             raise ValueError(f"optimizer.weight_decay must not be negative, but is {self.weight_decay}")
+        if not 0 < self.layer_decay <= 1:
+            raise ValueError(f"optimizer.layer_decay must be above 0 and at most 1, not {self.layer_decay}")
+        decaying = [rule.pattern for rule in self.rules if rule.weight_decay]
+        if self.name == "adam" and decaying:
+            raise ValueError(f"optimizer.rules give {decaying[0]!r} a weight_decay, which adam has not; adamw has")
+
+    @property
+    def decay(self) -> float:
+        """The weight decay that the optimizer has: adam has none."""
+        return 0.0 if self.name == "adam" else self.weight_decay
+
+    def peak_lr(self, batch_size: int) -> float:
+        """The peak learning rate at so many pictures a step, those of all workers together."""
+        return self.lr if self.lr_batch_size is None else self.lr * batch_size / self.lr_batch_size
 
 
-class AdamW(nn.Adam):
-    """Adam with decoupled weight decay (Loshchilov & Hutter, 2019): ``w <- w (1 - lr * decay)``, then Adam's step.
+class Optimizer(nn.Cell):
+    """What all optimizers share: a step's interface, and the state that a checkpoint of a run keeps.
 
-    In place of ``nn.AdamWeightDecay``, which leaves out Adam's bias correction and takes about seven times as long as
-    ``nn.Adam`` on CPU (88 ms against 13 ms for 28 M weights, two x86-64 cores).
+    The state is in parameters named ``optimizer.<slot>.<name of the weight>`` and ``optimizer.step``, the number of
+    updates so far, int32. A cell that holds an optimizer must have ``auto_prefix=False``, which leaves names alone.
 
     Args:
-        params: the weights to train.
-        learning_rate: one value, or one for each step.
-        weight_decay: the decay of the weights that ``is_decayed`` names; the others have none.
-        beta1, beta2, eps: as in ``nn.Adam``.
+        parameters: the weights to train, float32.
+        lr_scales: each one's factor of the learning rate.
+        weight_decays: each one's weight decay.
 
-    Input: the gradients, one for each weight.
+    Inputs: the gradients, a tuple of float32 tensors in the weights' order and shapes, averaged, unscaled and clipped;
+    and the learning rate, a float32 scalar tensor. Output: the number of updates so far.
+    """
+
+    def __init__(
+        self, parameters: Sequence[Parameter], lr_scales: Sequence[float], weight_decays: Sequence[float]
+    ) -> None:
+        super().__init__(auto_prefix=False)
+        self.parameters = ParameterTuple(parameters)
+        self.lr_scales = tuple(lr_scales)
+        self.weight_decays = tuple(weight_decays)
+        self.step = Parameter(Tensor(0, ms.int32), name="optimizer.step", requires_grad=False)
+
+    def make_slot(self, slot: str) -> ParameterTuple:
+        """Zeros in the weights' shapes, a kind of state that updates carry on."""
+        return ParameterTuple(
+            Parameter(
+                initializer("zeros", parameter.shape, ms.float32),
+                name=f"optimizer.{slot}.{parameter.name}",
+                requires_grad=False,
+            )
+            for parameter in self.parameters
+        )
+
+    def construct(self, gradients, lr):
+        step = ops.assign_add(self.step, 1)
+        self.update(gradients, lr, step.astype(ms.float32))
+        return step
+
+
+class _Moments(Optimizer):
+    """An optimizer with Adam's two moments: running means of the gradient and of its square."""
+
+    def __init__(
+        self,
+        parameters: Sequence[Parameter],
+        lr_scales: Sequence[float],
+        weight_decays: Sequence[float],
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+    ) -> None:
+        super().__init__(parameters, lr_scales, weight_decays)
+        self.beta1, self.beta2 = (Tensor(beta, ms.float32) for beta in betas)
+        # The moments decay by the betas' float32 values, and 1 - beta2 of 0.999 is off by 1e-5 in them. The correction
+        # must be off by as much, and keep its digits, which 1 - beta^step would lose.
+        self.log_beta1, self.log_beta2 = (math.log(beta.asnumpy().item()) for beta in (self.beta1, self.beta2))
+        self.eps = eps
+        self.exp_avg = self.make_slot("exp_avg")
+        self.exp_avg_sq = self.make_slot("exp_avg_sq")
+
+    def corrections(self, step):
+        """What the moments of zeros at the start lack of 1 after so many steps: ``1 - beta^step``."""
+        return -ops.expm1(step * self.log_beta1), -ops.expm1(step * self.log_beta2)
+
+
+class AdamW(_Moments):
+    """Adam with decoupled weight decay (Loshchilov & Hutter, 2019); without decay, Adam (Kingma & Ba, 2015).
+
+    Of each weight, with its own ``lr`` and ``decay``:
+    ``w <- (1 - lr decay) w``; ``m <- beta1 m + (1 - beta1) g``; ``v <- beta2 v + (1 - beta2) g^2``;
+    ``w <- w - lr (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps)``.
+
+    In place of ``nn.AdamWeightDecay``, which leaves out the bias correction and takes three times as long on CPU;
+    ``scripts/measure_optimizers.py`` measures.
+    """
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.shrink = ops.ApplyGradientDescent()
+        self.adam = ops.Adam()
+        self.zero = Tensor(0, ms.float32)
+
+    def update(self, gradients, lr, step):
+        correction1, correction2 = self.corrections(step)
+        # The kernel corrects the numerator and the denominator's root together, but not eps, and takes powers of beta,
+        # too coarse in float32: all of it goes into the learning rate and eps here.
+        root = ops.sqrt(correction2)
+        corrected_lr = lr * root / correction1
+        eps = self.eps * root
+        for index in range(len(self.parameters)):
+            weight, scale, decay = self.parameters[index], self.lr_scales[index], self.weight_decays[index]
+            if decay > 0:
+                self.shrink(weight, lr * (scale * decay), weight)
+            self.adam(
+                weight,
+                self.exp_avg[index],
+                self.exp_avg_sq[index],
+                self.zero,
+                self.zero,
+                corrected_lr * scale,
+                self.beta1,
+                self.beta2,
+                eps,
+                gradients[index],
+            )
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent with momentum.
+
+    Of each weight, with its own ``lr`` and ``decay``: ``b <- momentum b + g + decay w``; ``w <- w - lr b``.
     """
 
     def __init__(
         self,
-        params: list[Parameter],
-        learning_rate: float | list[float],
-        weight_decay: float,
-        beta1: float = 0.9,
-        beta2: float = 0.999,
-        eps: float = 1e-8,
+        parameters: Sequence[Parameter],
+        lr_scales: Sequence[float],
+        weight_decays: Sequence[float],
+        momentum: float = 0.9,
     ) -> None:
-        super().__init__(params, learning_rate, beta1=beta1, beta2=beta2, eps=eps)
-        self.decay = Tensor(np.float32(weight_decay))
-        self.decayed = tuple(is_decayed(parameter) for parameter in params)
+        super().__init__(parameters, lr_scales, weight_decays)
+        self.momentum = self.make_slot("momentum")
+        self.share = Tensor(momentum, ms.float32)
+        self.apply_momentum = ops.ApplyMomentum()
 
-    def construct(self, gradients):
-        shrink = self.get_lr() * self.decay
-        for parameter, decayed in zip(self._parameters, self.decayed):  # noqa: B905
-            if decayed:
-                ops.assign_sub(parameter, parameter * shrink)
-        return super().construct(gradients)
-
-
-def is_decayed(parameter: Parameter) -> bool:
-    """Whether weight decay applies: to matrices and kernels, not to biases, norms, the class token or positions."""
-    return parameter.name.endswith(".weight") and parameter.ndim > 1
+    def update(self, gradients, lr, step):
+        for index in range(len(self.parameters)):
+            weight, gradient, decay = self.parameters[index], gradients[index], self.weight_decays[index]
+            if decay > 0:
+                gradient = gradient + decay * weight
+            rate = lr * self.lr_scales[index]
+            self.apply_momentum(weight, self.momentum[index], rate, gradient, self.share)
 
 
-def make_optimizer(settings: OptimizerSettings, params: list[Parameter], learning_rates: np.ndarray) -> nn.Optimizer:
+class Lamb(_Moments):
+    """LAMB (You et al., 2020): AdamW whose step has, for each tensor, a length in proportion to the weight's.
+
+    Of each weight, with its own ``lr`` and ``decay``, and moments as ``AdamW`` has:
+    ``u = (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps) + decay w``; ``w <- w - lr |w| / |u| u``.
+    The factor ``|w| / |u|`` is 1 where either is 0, and for weights without decay.
+    """
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.half_square = ops.L2Loss()
+        self.descend = ops.ApplyGradientDescent()
+
+    def update(self, gradients, lr, step):
+        correction1, correction2 = self.corrections(step)
+        # Both corrections in the denominator: on CPU dividing a tensor takes three times as long as multiplying it.
+        stretch, eps = correction1 / ops.sqrt(correction2), correction1 * self.eps
+        for index in range(len(self.parameters)):
+            weight, gradient, decay = self.parameters[index], gradients[index], self.weight_decays[index]
+            first = self.exp_avg[index] + (1 - self.beta1) * (gradient - self.exp_avg[index])
+            second = self.exp_avg_sq[index] + (1 - self.beta2) * (gradient * gradient - self.exp_avg_sq[index])
+            change = first / (ops.sqrt(second) * stretch + eps)
+            rate = lr * self.lr_scales[index]
+            if decay > 0:
+                change = change + decay * weight
+                rate = rate * self.trust_ratio(weight, change)
+            ops.assign(self.exp_avg[index], first)
+            ops.assign(self.exp_avg_sq[index], second)
+            self.descend(weight, rate, change)
+
+    def trust_ratio(self, weight, change):
+        """The ratio of two tensors' norms, 1 where either is 0; a float32 scalar."""
+        length, other = self.half_square(weight), self.half_square(change)
+        usable = ops.logical_and(length > 0, other > 0)
+        return ops.where(usable, ops.sqrt(length / ops.where(usable, other, 1.0)), 1.0)
+
+
+def make_optimizer(
+    settings: OptimizerSettings, parameters: Sequence[Parameter], parameter_settings: Sequence[ParameterSetting]
+) -> Optimizer:
     """Makes the optimizer of the settings.
 
     Args:
         settings: which, and how.
-        params: the weights to train.
-        learning_rates: one for each step, float32 (steps,).
+        parameters: the weights to train, in the order that their gradients will come in.
+        parameter_settings: what ``parameter_groups.settle`` gave for these, and perhaps for others.
     """
-    rates = learning_rates.tolist()
-    beta1, beta2 = settings.betas
-    if settings.name == "adam":
-        return nn.Adam(params, rates, beta1=beta1, beta2=beta2, eps=settings.eps)
-    return AdamW(params, rates, settings.weight_decay, beta1=beta1, beta2=beta2, eps=settings.eps)
+    of = {setting.name: setting for setting in parameter_settings}
+    assert not any(of[parameter.name].frozen for parameter in parameters), "a frozen parameter is to be trained"
+    lr_scales = [of[parameter.name].lr_scale for parameter in parameters]
+    weight_decays = [of[parameter.name].weight_decay for parameter in parameters]
+    if settings.name == "sgd":
+        return SGD(parameters, lr_scales, weight_decays, settings.momentum)
+    if settings.name == "lamb":
+        return Lamb(parameters, lr_scales, weight_decays, settings.betas, settings.eps)
+    return AdamW(parameters, lr_scales, weight_decays, settings.betas, settings.eps)

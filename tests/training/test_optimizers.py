@@ -1,61 +1,221 @@
 import mindspore as ms
 import numpy as np
 import pytest
-from mindspore import Parameter
+from mindspore import Parameter, Tensor, nn, ops
 
 from mindvit import create_model
-from mindvit.training.optimizers import OptimizerSettings, is_decayed, make_optimizer
+from mindvit.training.optimizers import OptimizerSettings, make_optimizer
+from mindvit.training.parameter_groups import ParameterSetting, make_rules, settle
 
-RATES = np.array([0.1, 0.01, 0.02, 0.02], np.float32)
+NAMES = ("adamw", "adam", "sgd", "lamb")
+RATES = (0.1, 0.01, 0.02, 0.02, 0.05)
+SETTINGS = [
+    ParameterSetting("a.weight", lr_scale=1.0, weight_decay=0.5),
+    ParameterSetting("b.weight", lr_scale=0.25, weight_decay=0.2),
+    ParameterSetting("zero.weight", lr_scale=1.0, weight_decay=0.5),
+    ParameterSetting("a.bias", lr_scale=3.0, weight_decay=0.0),
+]
+SHAPES = [(4, 5), (3, 2, 2), (2, 3), (4,)]
 
 
-def run(settings, rng):
-    """Lets an optimizer take four steps on a matrix and a bias; returns them, and the same by the formula."""
-    start = [rng.standard_normal((4, 5)), rng.standard_normal(4)]
-    names = ("a.weight", "a.bias")
-    params = [Parameter(ms.Tensor(v.astype(np.float32)), name=n) for v, n in zip(start, names, strict=True)]
-    optimizer = make_optimizer(settings, params, RATES)
-    expected = [values.copy() for values in start]
-    first, second = [0.0, 0.0], [0.0, 0.0]
+def parameters_of(values, settings=SETTINGS):
+    return [Parameter(Tensor(np.float32(value)), name=item.name) for value, item in zip(values, settings, strict=True)]
+
+
+def tensors(values):
+    return tuple(Tensor(value) for value in values)
+
+
+def rate(value):
+    return Tensor(value, ms.float32)
+
+
+@pytest.fixture
+def start(rng):
+    values = [rng.standard_normal(shape).astype(np.float32) for shape in SHAPES]
+    values[2][:] = 0
+    return values
+
+
+@pytest.fixture
+def gradients(rng):
+    """Of every step."""
+    return [[rng.standard_normal(shape).astype(np.float32) for shape in SHAPES] for _ in RATES]
+
+
+def by_formula(settings, start, gradients, decays, scales):
+    """The weights after every step, in float64, one number at a time where the papers have one."""
     beta1, beta2 = settings.betas
-    for step, rate in enumerate(RATES.astype(np.float64), 1):
-        gradients = [rng.standard_normal(values.shape).astype(np.float32) for values in start]
-        optimizer(tuple(ms.Tensor(gradient) for gradient in gradients))
-        for i, gradient in enumerate(gradients):
-            if settings.name == "adamw" and i == 0:
-                expected[i] *= 1 - rate * settings.weight_decay
-            first[i] = beta1 * first[i] + (1 - beta1) * gradient
-            second[i] = beta2 * second[i] + (1 - beta2) * gradient.astype(np.float64) ** 2
-            unbiased = np.sqrt(second[i] / (1 - beta2**step))
-            expected[i] -= rate * first[i] / (1 - beta1**step) / (unbiased + settings.eps)
-    return [parameter.asnumpy() for parameter in params], expected
+    results = []
+    for index, value in enumerate(start):
+        w, decay, scale = value.astype(np.float64), decays[index], scales[index]
+        m = v = b = np.zeros_like(w)
+        for t, lr in enumerate(RATES, 1):
+            g, lr = gradients[t - 1][index].astype(np.float64), lr * scale
+            m = beta1 * m + (1 - beta1) * g
+            v = beta2 * v + (1 - beta2) * g**2
+            direction = m / (1 - beta1**t) / (np.sqrt(v / (1 - beta2**t)) + settings.eps)
+            if settings.name in ("adam", "adamw"):
+                w = w - lr * decay * w - lr * direction
+            elif settings.name == "sgd":
+                b = settings.momentum * b + g + decay * w
+                w = w - lr * b
+            else:
+                u = direction + decay * w
+                norms = np.linalg.norm(w), np.linalg.norm(u)
+                w = w - lr * u * (norms[0] / norms[1] if decay and all(norms) else 1.0)
+        results.append(w)
+    return results
 
 
-@pytest.mark.parametrize("name", ["adam", "adamw"])
-@pytest.mark.parametrize("betas", [(0.9, 0.999), (0.8, 0.95)])
-def test_steps_follow_the_formula(rng, name, betas):
-    got, expected = run(OptimizerSettings(name, betas=betas, weight_decay=0.5), rng)
-    for values, reference in zip(got, expected, strict=True):
-        np.testing.assert_allclose(values, reference, atol=5e-6)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        OptimizerSettings("adamw"),
+        OptimizerSettings("adamw", betas=(0.8, 0.95), eps=0.1),
+        OptimizerSettings("sgd"),
+        OptimizerSettings("sgd", momentum=0.0),
+        OptimizerSettings("lamb"),
+        OptimizerSettings("lamb", betas=(0.8, 0.95), eps=0.1),
+    ],
+    ids=lambda item: f"{item.name}-{item.betas[0]}-{item.momentum}",
+)
+def test_steps_follow_the_formula_with_each_weights_own_rate_and_decay(settings, start, gradients):
+    parameters = parameters_of(start)
+    optimizer = make_optimizer(settings, parameters, SETTINGS)
+    for lr, gradient in zip(RATES, gradients, strict=True):
+        optimizer(tensors(gradient), rate(lr))
+    decays, scales = zip(*((item.weight_decay, item.lr_scale) for item in SETTINGS), strict=True)
+    expected = by_formula(settings, start, gradients, decays, scales)
+    for parameter, values in zip(parameters, expected, strict=True):
+        np.testing.assert_allclose(parameter.asnumpy(), values, atol=2e-6, rtol=1e-6)
 
 
-def test_decay_pulls_weights_toward_zero_but_not_biases(rng):
-    params = [Parameter(ms.Tensor(np.ones((2, 2), np.float32)), name=n) for n in ("a.weight", "a.bias")]
-    optimizer = make_optimizer(OptimizerSettings("adamw", weight_decay=0.5), params, RATES)
-    optimizer(tuple(ms.Tensor(np.zeros((2, 2), np.float32)) for _ in params))
-    np.testing.assert_allclose(params[0].asnumpy(), 1 - 0.1 * 0.5)
-    np.testing.assert_array_equal(params[1].asnumpy(), 1)
+def test_adam_is_adamw_without_decay(start, gradients):
+    parameters = parameters_of(start)
+    settings = OptimizerSettings("adam", weight_decay=0.5)
+    optimizer = make_optimizer(settings, parameters, settle(parameters, make_rules(settings, depth=1)))
+    for lr, gradient in zip(RATES, gradients, strict=True):
+        optimizer(tensors(gradient), rate(lr))
+    expected = by_formula(settings, start, gradients, decays=[0.0] * 4, scales=[1.0] * 4)
+    for parameter, values in zip(parameters, expected, strict=True):
+        np.testing.assert_allclose(parameter.asnumpy(), values, atol=2e-6, rtol=1e-6)
 
 
-def test_norms_biases_class_token_and_positions_are_not_decayed():
+@pytest.mark.parametrize("step", [2, 10, 1000, 100_000])
+def test_the_bias_correction_keeps_its_digits(step):
+    parameters = parameters_of([np.zeros(3)], SETTINGS[:1])
+    optimizer = make_optimizer(OptimizerSettings("adam"), parameters, [ParameterSetting("a.weight")])
+    optimizer.step.set_data(Tensor(step - 1, ms.int32))
+    optimizer((Tensor(np.float32([1, -2, 3])),), rate(1.0))
+    beta1, beta2 = (float(np.float32(beta)) for beta in (0.9, 0.999))
+    expected = -(1 - beta1) / (1 - beta1**step) / np.sqrt((1 - beta2) / (1 - beta2**step))
+    np.testing.assert_allclose(parameters[0].asnumpy(), expected * np.array([1, -1, 1]), rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_weight_of_zero_without_gradient_stays(name):
+    parameters = parameters_of([np.zeros((2, 2))], SETTINGS[:1])
+    make_optimizer(OptimizerSettings(name), parameters, SETTINGS)(tensors([np.zeros((2, 2), np.float32)]), rate(0.1))
+    np.testing.assert_array_equal(parameters[0].asnumpy(), 0)
+
+
+class Product(nn.Cell):
+    """Two matrices, each of which the other's gradient reads."""
+
+    def __init__(self, first, second):
+        super().__init__()
+        self.first, self.second = first, second
+
+    def construct(self, x):
+        return (ops.matmul(ops.matmul(x, self.first), self.second) ** 2).sum() / 2
+
+
+class Step(nn.Cell):
+    def __init__(self, network, optimizer):
+        super().__init__(auto_prefix=False)
+        self.optimizer = optimizer
+        self.value_and_grad = ops.value_and_grad(network, None, optimizer.parameters)
+
+    def construct(self, x, lr):
+        loss, gradients = self.value_and_grad(x)
+        self.optimizer(gradients, lr)
+        return loss
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_in_one_graph_with_the_gradients_the_weights_change_after_these_were_taken(rng, name):
+    settings = [ParameterSetting("first", weight_decay=0.9), ParameterSetting("second", weight_decay=0.9)]
+    start = [rng.standard_normal((4, 4)).astype(np.float32) for _ in settings]
+    joint, alone = parameters_of(start, settings), parameters_of(start, settings)
+    step = Step(Product(*joint), make_optimizer(OptimizerSettings(name), joint, settings))
+    optimizer = make_optimizer(OptimizerSettings(name), alone, settings)
+    for lr in (0.1, 0.02, 0.05):
+        x = rng.standard_normal((3, 4)).astype(np.float32)
+        first, second = (parameter.asnumpy() for parameter in alone)
+        out = x @ first @ second
+        gradients = [x.T @ (out @ second.T), (x @ first).T @ out]
+        optimizer(tensors(gradients), rate(lr))
+        assert step(Tensor(x), rate(lr)).asnumpy() == pytest.approx((out**2).sum() / 2, rel=1e-4)
+        for parameter, reference in zip(joint, alone, strict=True):
+            np.testing.assert_allclose(parameter.asnumpy(), reference.asnumpy(), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_optimizer_goes_on_from_anothers_state(start, gradients, name):
+    whole, parts = parameters_of(start), parameters_of(start)
+    first, second = (make_optimizer(OptimizerSettings(name), parameters, SETTINGS) for parameters in (whole, parts))
+    for lr, gradient in zip(RATES[:3], gradients[:3], strict=True):
+        first(tensors(gradient), rate(lr))
+    state = {parameter.name: parameter for parameter in first.get_parameters()}
+    for parameter in second.get_parameters():
+        parameter.set_data(Tensor(state[parameter.name].asnumpy()))
+    for optimizer in (first, second):
+        for lr, gradient in zip(RATES[3:], gradients[3:], strict=True):
+            updates = optimizer(tensors(gradient), rate(lr))
+    assert updates.asnumpy() == second.step.asnumpy() == 5
+    for parameter, reference in zip(parts, whole, strict=True):
+        np.testing.assert_array_equal(parameter.asnumpy(), reference.asnumpy())
+
+
+@pytest.mark.parametrize(
+    ("name", "slots"),
+    [("adamw", ("exp_avg", "exp_avg_sq")), ("lamb", ("exp_avg", "exp_avg_sq")), ("sgd", ("momentum",))],
+)
+def test_state_is_named_after_the_weights(name, slots):
     network = create_model("vit_mini_4_32", depth=1)
-    decayed = {parameter.name for parameter in network.trainable_params() if is_decayed(parameter)}
-    block = "transformer.layers.0"
-    assert decayed == {
-        "patch_embedding.conv.weight",
-        f"{block}.0.cell.1.qkv.weight",
-        f"{block}.0.cell.1.out.weight",
-        f"{block}.1.cell.1.dense1.weight",
-        f"{block}.1.cell.1.dense2.weight",
-        "dense.weight",
-    }
+    settings = OptimizerSettings(name)
+    parameters = network.trainable_params()
+    weights = [parameter.name for parameter in parameters]
+    optimizer = make_optimizer(settings, parameters, settle(parameters, make_rules(settings, depth=1)))
+    step = Step(network, optimizer)
+    names = [parameter.name for parameter in step.get_parameters() if parameter.name not in weights]
+    assert sorted(names) == sorted(
+        ["optimizer.step", *(f"optimizer.{slot}.{weight}" for slot in slots for weight in weights)]
+    )
+    assert optimizer.step.dtype == ms.int32
+    assert [parameter.name for parameter in step.trainable_params()] == weights
+
+
+def test_the_rate_is_scaled_with_the_pictures_a_step():
+    assert OptimizerSettings(lr=0.1, lr_batch_size=256).peak_lr(1024) == pytest.approx(0.4)
+    assert OptimizerSettings(lr=0.1).peak_lr(1024) == 0.1
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"lr": 0}, "optimizer.lr must be above 0, not 0"),
+        ({"eps": -1.0}, "optimizer.eps must be above 0, not -1.0"),
+        ({"lr_batch_size": 0}, "optimizer.lr_batch_size must be above 0, not 0"),
+        ({"clip_norm": 0.0}, "optimizer.clip_norm must be above 0, not 0.0"),
+        ({"betas": (0.9, 1.0)}, r"optimizer.betas must lie between 0 and 1, not \[0.9, 1.0\]"),
+        ({"momentum": 1.0}, r"optimizer.momentum must lie in \[0, 1\), not 1.0"),
+        ({"weight_decay": -0.1}, "optimizer.weight_decay must not be negative, but is -0.1"),
+        ({"layer_decay": 1.5}, "optimizer.layer_decay must be above 0 and at most 1, not 1.5"),
+        ({"layer_decay": 0.0}, "optimizer.layer_decay must be above 0 and at most 1, not 0.0"),
+    ],
+)
+def test_mistakes_are_named(settings, words):
+    with pytest.raises(ValueError, match=words):
+        OptimizerSettings(**settings)

@@ -1,0 +1,190 @@
+from fnmatch import fnmatchcase
+
+import pytest
+
+from mindvit import create_model
+from mindvit.errors import UserError
+from mindvit.training.optimizers import OptimizerSettings
+from mindvit.training.parameter_groups import (
+    ParameterRule,
+    ParameterSetting,
+    apply_freezing,
+    describe,
+    make_rules,
+    settle,
+)
+
+DEPTH = 12
+BLOCK = "transformer.layers.{}"
+
+
+def make_network(**overrides):
+    return create_model("vit_mini_4_32", **{"image_size": 8, "embed_dim": 8, "depth": DEPTH, "mlp_dim": 16} | overrides)
+
+
+@pytest.fixture(scope="module")
+def network():
+    return make_network()
+
+
+def settled(network, *rules, **settings):
+    """By name, what the settings and the user's rules come to."""
+    rules = make_rules(OptimizerSettings(rules=list(rules), **settings), network.config.depth)
+    return {item.name: item for item in settle(network.trainable_params(), rules)}
+
+
+def test_matrices_and_kernels_decay_and_nothing_else():
+    network = make_network(depth=1)
+    decayed = {item.name for item in settled(network, weight_decay=0.3).values() if item.weight_decay == 0.3}
+    assert decayed == {
+        "patch_embedding.conv.weight",
+        *(f"{BLOCK.format(0)}.{name}.weight" for name in ("0.cell.1.qkv", "0.cell.1.out")),
+        *(f"{BLOCK.format(0)}.{name}.weight" for name in ("1.cell.1.dense1", "1.cell.1.dense2")),
+        "dense.weight",
+    }
+    assert all(item.weight_decay == 0 for name, item in settled(network).items() if name not in decayed)
+
+
+@pytest.mark.parametrize("overrides", [{}, {"pool": "mean", "layer_scale": 1e-4, "pre_logits_dim": 8}], ids=str)
+def test_no_vector_decays_whatever_the_network(overrides):
+    network = make_network(depth=2, **overrides)
+    settings = settled(network, weight_decay=0.3)
+    for parameter in network.trainable_params():
+        decays = parameter.ndim > 1 and parameter.name not in ("cls", "pos_embedding")
+        assert settings[parameter.name].weight_decay == (0.3 if decays else 0.0), parameter.name
+
+
+def test_adam_has_no_decay(network):
+    assert all(item.weight_decay == 0 for item in settled(network, name="adam", weight_decay=0.3).values())
+    rule = ParameterRule("dense.*", weight_decay=0.1)
+    with pytest.raises(ValueError, match=r"optimizer.rules give 'dense\.\*' a weight_decay, which adam has not"):
+        OptimizerSettings("adam", rules=[rule])
+    assert settled(network, rule)["dense.weight"].weight_decay == 0.1
+
+
+def test_rates_fall_by_layers_from_the_head_to_the_embeddings(network):
+    settings = settled(network, layer_decay=0.5)
+    layers = {"cls": 0, "pos_embedding": 0, "patch_embedding.": 0, "norm.": 13, "dense.": 13}
+    layers |= {f"transformer.layers.{index}.": index + 1 for index in range(12)}
+    for name, item in settings.items():
+        (layer,) = (layer for start, layer in layers.items() if name.startswith(start))
+        assert item.lr_scale == 0.5 ** (13 - layer), name
+    assert settings[f"{BLOCK.format(11)}.1.cell.1.dense2.bias"].lr_scale == 0.5
+    assert settings[f"{BLOCK.format(1)}.1.cell.1.dense2.bias"].lr_scale == 0.5**11
+
+
+def test_without_layer_decay_all_have_one_rate(network):
+    assert {item.lr_scale for item in settled(network).values()} == {1.0}
+
+
+def test_linear_probing_leaves_the_head_alone_to_train():
+    network = make_network(depth=2)
+    settings = settled(network, linear_probing=True)
+    assert {name for name, item in settings.items() if not item.frozen} == {"dense.weight", "dense.bias"}
+    apply_freezing(network.get_parameters(), list(settings.values()))
+    assert [parameter.name for parameter in network.trainable_params()] == ["dense.weight", "dense.bias"]
+
+
+def test_freezing_does_not_set_others_free():
+    network = make_network(depth=1)
+    network.norm.gamma.requires_grad = False
+    apply_freezing(network.get_parameters(), list(settled(network, ParameterRule("cls", frozen=True)).values()))
+    assert {p.name for p in network.get_parameters() if not p.requires_grad} == {"cls", "norm.gamma"}
+
+
+def test_factors_of_several_rules_multiply_and_of_decays_and_freezings_the_last_holds(network):
+    settings = settled(
+        network,
+        ParameterRule("dense.*", lr_scale=10.0, weight_decay=0.2, frozen=True),
+        ParameterRule("*.weight", lr_scale=0.5),
+        ParameterRule("dense.weight", weight_decay=0.4),
+        ParameterRule("dense.bias", frozen=False),
+        ParameterRule("patch_embedding.*", lr_scale=0.1),
+        layer_decay=0.5,
+        weight_decay=0.3,
+    )
+    assert settings["dense.weight"] == ParameterSetting("dense.weight", 5.0, 0.4, True)
+    assert settings["dense.bias"] == ParameterSetting("dense.bias", 10.0, 0.2, False)
+    patches = settings["patch_embedding.conv.weight"]
+    assert (patches.lr_scale, patches.weight_decay) == (pytest.approx(0.5**13 * 0.5 * 0.1), 0.3)
+    assert settings["norm.gamma"] == ParameterSetting("norm.gamma", 1.0, 0.0, False)
+
+
+def test_a_users_rule_holds_against_linear_probing(network):
+    settings = settled(network, ParameterRule("norm.*", frozen=False), linear_probing=True)
+    assert {name for name, item in settings.items() if not item.frozen} == {
+        *("norm.gamma", "norm.beta"),
+        *("dense.weight", "dense.bias"),
+    }
+
+
+def test_patterns_are_of_whole_names_and_heed_case(network):
+    for pattern in ("dense", "Dense.*", "layers.0.*"):
+        with pytest.raises(UserError, match="matches no parameter"):
+            settled(network, ParameterRule(pattern, frozen=True))
+
+
+def test_a_pattern_that_matches_nothing_is_named_with_the_nearest_name(network):
+    words = r"optimizer.rules: the pattern 'dense.wieght' matches no parameter .*; the nearest name is 'dense.weight'"
+    with pytest.raises(UserError, match=words):
+        settled(network, ParameterRule("*", lr_scale=2.0), ParameterRule("dense.wieght", frozen=True))
+
+
+def test_something_must_be_left_to_train(network):
+    with pytest.raises(UserError, match=r"optimizer\.rules freeze every parameter"):
+        settled(network, ParameterRule("*", frozen=True))
+
+
+def test_every_parameter_is_settled_once_in_order(network):
+    names = [parameter.name for parameter in network.trainable_params()]
+    assert list(settled(network, layer_decay=0.7)) == names
+    with pytest.raises(AssertionError, match="one name"):
+        settle([*network.trainable_params(), network.cls], [])
+
+
+def test_the_table_counts_every_parameter_in_one_group():
+    network = make_network(depth=2)
+    settings = settled(network, ParameterRule("pos_embedding", frozen=True), weight_decay=0.3, layer_decay=0.5)
+    lines = describe(list(settings.values()), network.trainable_params()).splitlines()
+    assert lines[0].split("  ")[0] == "lr scale"
+    rows = {tuple(line.split()[:2]): line.split()[2:] for line in lines[1:-1] if "frozen" not in line}
+    width, hidden = 8, 16
+    block_weights = 3 * width * width + width * width + 2 * width * hidden
+    block_vectors = 2 * 2 * width + width + hidden + width
+    qkv_bias = sum(p.size for p in network.trainable_params() if fnmatchcase(p.name, "*.layers.0.*qkv.bias"))
+    tensors = sum(fnmatchcase(p.name, "*.layers.0.*") for p in network.trainable_params()) - 4
+    expected = {
+        ("0.125", "0.3"): (1, width * 3 * 4 * 4),
+        ("0.125", "0"): (2, width + width),  # the class token, the bias of the patches
+        ("0.25", "0.3"): (4, block_weights),
+        ("0.25", "0"): (tensors, block_vectors + qkv_bias),
+        ("0.5", "0.3"): (4, block_weights),
+        ("0.5", "0"): (tensors, block_vectors + qkv_bias),
+        ("1", "0.3"): (1, 1000 * width),
+        ("1", "0"): (3, 1000 + 2 * width),
+    }
+    assert {key: (int(row[0]), int(row[1].replace(",", ""))) for key, row in rows.items()} == expected
+    (frozen,) = (line.split() for line in lines if "frozen" in line)
+    assert frozen == ["frozen", "1", f"{5 * width}", "pos_embedding"]
+    total = sum(parameter.size for parameter in network.trainable_params())
+    assert lines[-1].split() == ["all", f"{len(settings)}", f"{total:,}"]
+    assert sum(values for _, values in expected.values()) + 5 * width == total
+
+
+def test_the_table_names_blocks_that_share_a_group_together(network):
+    table = describe(list(settled(network).values()), network.trainable_params())
+    assert "patch_embedding.conv.weight, transformer.layers.0-11.0.cell.1.qkv.weight, …" in table
+    assert len(table.splitlines()) == 4
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({}, r"the rule for 'cls' sets nothing; give it lr_scale, weight_decay or frozen"),
+        ({"lr_scale": 0.0}, "the rule for 'cls' must have an lr_scale above 0, not 0.0; frozen: true"),
+        ({"weight_decay": -1.0}, "the rule for 'cls' must not have a negative weight_decay, but has -1.0"),
+    ],
+)
+def test_mistakes_in_a_rule_are_named(settings, words):
+    with pytest.raises(ValueError, match=words):
+        ParameterRule("cls", **settings)
