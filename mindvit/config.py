@@ -72,7 +72,10 @@ def parse(
         given = {name for name in flags or {} if values.pop(name)}
         return kind(**values), given
     except UserError as error:
-        found = re.match(r'Parser key "([\w.]+)":.*[Vv]alue: (.*)', str(error))
+        entry = re.match(r'Parser key "([\w.]+)": Option \'(.*)\' is not accepted', str(error))
+        if entry and entry[1] in types:
+            _check_names([entry[2]], list(get_type_hints(get_args(types[entry[1]])[0])), f"an entry of {entry[1]}")
+        found = re.match(r'Parser key "([\w.]+)":.*[Vv]alue: (.*?)(?: Subclass types .*)?$', str(error))
         if found and found[1] in types:
             raise UserError(_wrong_type(found[1], types[found[1]], found[2])) from error
         raise
@@ -103,6 +106,8 @@ def _in_words(hint: Any) -> str:
         return f"one of {', '.join(members)}"
     if get_origin(hint) is tuple:
         return f"a list of {len(members)} numbers"
+    if get_origin(hint) is list and is_dataclass(members[0]):
+        return f"a list of {{{', '.join(f'{key}: {_in_words(of)}' for key, of in get_type_hints(members[0]).items())}}}"
     return " or ".join(_in_words(member) for member in members)
 
 
@@ -143,5 +148,6 @@ def _dotted(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 def _check_names(names: Iterable[str], known: list[str], where: str) -> None:
     for name in names:
         if name not in known:
-            nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
+            settings = [item for item in known if not item.endswith((".help", "+"))]
+            nearest = difflib.get_close_matches(name, settings, n=1, cutoff=0.0)
             raise UserError(f"{where} has an unknown setting {name!r}; the nearest is {nearest[0]!r}")

@@ -6,6 +6,7 @@ import yaml
 from mindvit.config import parse
 from mindvit.errors import UserError
 from mindvit.evaluation.report import EvalSettings
+from mindvit.training.parameter_groups import ParameterRule
 from mindvit.training.recipe import Recipe
 from tests.conftest import ROOT
 
@@ -42,6 +43,21 @@ def test_every_setting_survives_being_written_and_read(recipe):
     assert settings.model.mean == (0.1, 0.2, 0.3)
     stored = yaml.safe_dump(yaml.safe_load(yaml.dump(asdict(settings)).replace("!!python/tuple", "")))
     assert read("--config", recipe(stored)) == settings
+
+
+def test_a_list_of_groups_is_read_and_survives_being_written(recipe):
+    rules = [
+        ParameterRule("*.bias", lr_scale=2.0),
+        ParameterRule("dense.*", weight_decay=1e-3, frozen=False),
+    ]
+    text = "optimizer:\n  rules:\n  - {pattern: '*.bias', lr_scale: 2}\n  - {pattern: dense.*, weight_decay: 1e-3, "
+    settings = read("--config", recipe(text + "frozen: false}\n"))
+    assert settings.optimizer.rules == rules
+    stored = yaml.safe_dump({"optimizer": {"rules": asdict(settings)["optimizer"]["rules"]}})
+    assert read("--config", recipe(stored)).optimizer.rules == rules
+    assert read("--optimizer.rules", "[{pattern: dense.*, frozen: true}]").optimizer.rules == [
+        ParameterRule("dense.*", frozen=True)
+    ]
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.name)
@@ -92,6 +108,22 @@ def test_mistakes_on_the_command_line_are_named(arguments, words):
         ("model: 3\n", "^model must be a group of settings, not 3$"),
         ("model:\n", "^model must be a group of settings, not None$"),
         ("model:\n  name: null\n", "^model.name must be text, not empty$"),
+        (
+            "optimizer:\n  rules:\n  - {pattern: dense.*, lr_scal: 2}\n",
+            "^an entry of optimizer.rules has an unknown setting 'lr_scal'; the nearest is 'lr_scale'$",
+        ),
+        (
+            "optimizer:\n  rules: {pattern: dense.*, frozen: true}\n",
+            "unknown setting 'optimizer.rules.pattern'; the nearest is 'optimizer.rules'$",
+        ),
+        (
+            "optimizer:\n  rules:\n  - {pattern: dense.*, lr_scale: fast}\n",
+            "^optimizer.rules must be a list of {pattern: text, lr_scale: a number or null, .*}, not fast$",
+        ),
+        ("optimizer:\n  rules: [3]\n", "^optimizer.rules must be a list of {pattern: text, .*}, not 3$"),
+        ("optimizer:\n  rules: null\n", "^optimizer.rules must be a list of {pattern: text, .*}, not empty$"),
+        ("optimizer:\n  rules: [{lr_scale: 2}]\n", "optimizer.rules.*required.*pattern"),
+        ("optimizer:\n  rules: [{pattern: dense.*}]\n", "the rule for 'dense.\\*' sets nothing"),
         ("optimizer: [1\n", "is not YAML"),
         ("just words", "holds no settings"),
     ],
