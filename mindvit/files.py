@@ -1,12 +1,15 @@
 """Writing files so that a reader sees either the old content or the whole new one."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from mindvit.errors import UserError
+
+_TEMPORARY = ".being-written-"
 
 
 @contextmanager
@@ -21,15 +24,31 @@ def replacing(path: Path) -> Iterator[Path]:
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}-") as folder:
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=_TEMPORARY) as folder:
             temporary = Path(folder) / path.name
             yield temporary
             temporary.chmod(0o666 & ~_umask())  # MindSpore writes checkpoints that their owner alone can read.
             with open(temporary, "rb") as written:
                 os.fsync(written.fileno())
             temporary.replace(path)
+        _sync_folder(path.parent)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def link(path: Path, target: Path) -> None:
+    """Makes ``path`` another name of the file ``target``, at once; a copy where the file system has no links."""
+    with replacing(path) as temporary:
+        try:
+            os.link(target, temporary)
+        except OSError:
+            shutil.copyfile(target, temporary)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Removes what ``replacing`` left in a folder where the process was killed while it wrote."""
+    for path in folder.glob(f"{_TEMPORARY}*"):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -52,6 +71,15 @@ def make_folder(path: Path) -> Path:
     except OSError as error:
         raise UserError(f"cannot write into the folder {path}: {error.strerror}") from error
     return path
+
+
+def _sync_folder(folder: Path) -> None:
+    """Makes a renaming outlast a power failure."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _umask() -> int:

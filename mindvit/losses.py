@@ -1,6 +1,7 @@
 """Losses for classification."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import mindspore as ms
 from mindspore import nn, ops
@@ -10,6 +11,8 @@ from mindspore import nn, ops
 class LossSettings:
     """The loss that training lowers."""
 
+    name: Literal["cross_entropy", "bce"] = "cross_entropy"
+    """cross_entropy of the softmax, or bce: binary cross-entropy of each class by itself."""
     label_smoothing: float = 0.1
     """Weight that is taken from the true class and spread over the others."""
 
@@ -18,7 +21,26 @@ class LossSettings:
             raise ValueError(f"loss.label_smoothing must lie in [0, 1), not {self.label_smoothing}")
 
 
-class CrossEntropySmooth(nn.LossBase):
+class _SmoothedLoss(nn.LossBase):
+    """What losses with label smoothing share: the smoothed targets, float32 (batch, num_classes)."""
+
+    def __init__(self, num_classes: int, label_smoothing: float = 0.0, reduction: str = "mean") -> None:
+        super().__init__(reduction)
+        if num_classes < 2:
+            raise ValueError(f"a classification needs at least 2 classes, not {num_classes}")
+        if not 0 <= label_smoothing < 1:
+            raise ValueError(f"label_smoothing must lie in [0, 1), not {label_smoothing}")
+        self.num_classes = num_classes
+        self.on_value = 1.0 - label_smoothing
+        self.off_value = label_smoothing / (num_classes - 1)
+
+    def _targets(self, labels):
+        if labels.ndim == 1:
+            labels = ops.one_hot(labels.astype(ms.int32), self.num_classes, 1.0, 0.0)
+        return labels.astype(ms.float32) * (self.on_value - self.off_value) + self.off_value
+
+
+class CrossEntropySmooth(_SmoothedLoss):
     """Softmax cross-entropy with label smoothing, with the arithmetic of MindSpore's ViT tutorial.
 
     The target of the labelled class is ``1 - s`` and that of each other class ``s / (num_classes - 1)``, where ``s``
@@ -37,19 +59,27 @@ class CrossEntropySmooth(nn.LossBase):
     """
 
     def __init__(self, num_classes: int, label_smoothing: float = 0.0, reduction: str = "mean") -> None:
-        super().__init__(reduction)
-        if num_classes < 2:
-            raise ValueError(f"a classification needs at least 2 classes, not {num_classes}")
-        if not 0 <= label_smoothing < 1:
-            raise ValueError(f"label_smoothing must lie in [0, 1), not {label_smoothing}")
-        self.num_classes = num_classes
-        self.on_value = 1.0 - label_smoothing
-        self.off_value = label_smoothing / (num_classes - 1)
+        super().__init__(num_classes, label_smoothing, reduction)
         self.cross_entropy = nn.SoftmaxCrossEntropyWithLogits(reduction="none")
 
     def construct(self, logits, labels):
+        return self.get_loss(self.cross_entropy(logits.astype(ms.float32), self._targets(labels)))
+
+
+class BinaryCrossEntropySmooth(_SmoothedLoss):
+    """Binary cross-entropy of each class by itself, the mean over classes (Wightman et al., 2021; DeiT III).
+
+    ``max(x, 0) - x t + log(1 + exp(-|x|))`` for the logit x and the target t of a class. Targets are smoothed as in
+    ``CrossEntropySmooth``, and arguments, inputs and errors are its too.
+    """
+
+    def construct(self, logits, labels):
         logits = logits.astype(ms.float32)
-        if labels.ndim == 1:
-            labels = ops.one_hot(labels.astype(ms.int32), self.num_classes, 1.0, 0.0)
-        targets = labels.astype(ms.float32) * (self.on_value - self.off_value) + self.off_value
-        return self.get_loss(self.cross_entropy(logits, targets))
+        each = ops.relu(logits) - logits * self._targets(labels) + ops.log1p(ops.exp(-ops.abs(logits)))
+        return self.get_loss(each.mean(-1))
+
+
+def make_loss(settings: LossSettings, num_classes: int) -> nn.Cell:
+    """Makes the loss of the settings; its value is the mean over the batch."""
+    kinds = {"cross_entropy": CrossEntropySmooth, "bce": BinaryCrossEntropySmooth}
+    return kinds[settings.name](num_classes, settings.label_smoothing)

@@ -32,6 +32,20 @@ def read_picture(path: Path) -> np.ndarray:
         raise UserError(f"{path} is damaged: it begins like a picture but cannot be decoded") from error
 
 
+def decoded(picture: np.ndarray, where: str) -> Image.Image:
+    """An RGB picture from a file's bytes, uint8 (bytes,), or from RGB values, uint8 (height, width, 3).
+
+    Raises:
+        UserError: naming ``where`` if it cannot be decoded.
+    """
+    if picture.ndim == 3:
+        return Image.fromarray(picture)
+    try:
+        return Image.open(io.BytesIO(picture)).convert("RGB")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise UserError(f"{where} is damaged: it cannot be decoded; repair or remove it") from error
+
+
 def as_seen(data: np.ndarray, path: str) -> np.ndarray:
     """Passes on an encoded picture that MindSpore's decoder shows as a person sees it; re-encodes any other.
 
@@ -56,13 +70,18 @@ def as_seen(data: np.ndarray, path: str) -> np.ndarray:
         with Image.open(io.BytesIO(data)) as image:
             if image.format in ("JPEG", "MPO") and image.getexif().get(_EXIF_ORIENTATION, 1) == 1:
                 return data
-            encoded = io.BytesIO()
-            _upright_rgb(image).save(encoded, "BMP")
+            return encoded_bmp(np.asarray(_upright_rgb(image)))
     except UnidentifiedImageError:
         raise UserError(f"{path} is not a picture (or of a kind that cannot be read)") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UserError(f"{path} cannot be decoded: {error}") from error
-    return np.frombuffer(encoded.getvalue(), np.uint8)
+
+
+def encoded_bmp(values: np.ndarray) -> np.ndarray:
+    """RGB values, uint8 (height, width, 3), as the bytes of a BMP file, uint8 (bytes,)."""
+    file = io.BytesIO()
+    Image.fromarray(values).save(file, "BMP")
+    return np.frombuffer(file.getvalue(), np.uint8)
 
 
 def _upright_rgb(image: Image.Image) -> Image.Image:

@@ -7,54 +7,121 @@ docs/architecture.md gives the reasons and the measurement.
 import mindspore.dataset as ds
 import numpy as np
 
+from mindvit.data.augment.erasing import random_erasing
+from mindvit.data.augment.mixing import draw_mix
+from mindvit.data.damage import Readable, Skipped
+from mindvit.data.pictures import decoded, encoded_bmp
+from mindvit.data.randomness import Purpose, generator
 from mindvit.data.settings import AugmentSettings
-from mindvit.data.split import Split
-from mindvit.data.transforms import eval_transforms, train_transforms
+from mindvit.data.split import PADDING_LABEL, Split
+from mindvit.data.transforms import TrainTransform, eval_transforms, to_input
+from mindvit.data.visits import Course, Visits
 from mindvit.errors import UserError
 from mindvit.models.config import ViTConfig
-
-PADDING_LABEL = -1
 
 
 def train_pipeline(
     split: Split,
     model: ViTConfig,
     augment: AugmentSettings,
+    course: Course,
+    num_workers: int,
+    first_step: int = 0,
+    skipped: Skipped | None = None,
+) -> ds.Dataset:
+    """Shuffled, augmented batches of one worker's share of a run, epoch after epoch.
+
+    Everything random is a function of the course's seed and the visit's number, so that a run that begins at
+    ``first_step`` sees what it would have seen had it begun at the first, with any number of threads.
+
+    Args:
+        split: the pictures.
+        model: the network's settings.
+        augment: how pictures are varied; ``flip`` must be settled.
+        course: which picture is seen when, by which worker.
+        num_workers: threads that read and prepare pictures.
+        first_step: steps of the run that were made already.
+        skipped: takes note of damaged pictures, in whose place the next sound one is seen; None raises instead.
+
+    Returns:
+        A dataset with columns ``image``, float32 (batch_size, 3, image_size, image_size); ``label``, int32
+        (batch_size,); ``key``, int32 (batch_size,), a random number for each visit, for the network's dropout; and
+        ``mix``, float32 (6,), what ``draw_mix`` drew.
+
+    Raises:
+        UserError: if there are too few pictures for one step.
+    """
+    course.check(split.origin)
+    transform = TrainTransform(model.image_size, model.preprocessing, augment)
+    seed = course.seed
+
+    def prepare(visit: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        number = int(visit)
+        picture, label = readable[course.picture(number)]
+        image = transform(picture, generator(seed, Purpose.PICTURE, number))
+        key = generator(seed, Purpose.NETWORK, number).integers(-(2**31), 2**31, dtype=np.int32)
+        return image, label, np.int32(key)
+
+    def erase(image: np.ndarray, key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        rng = generator(seed, Purpose.ERASING, int(key) & 0xFFFFFFFF)
+        return random_erasing(image, augment.random_erasing, rng), key
+
+    def mix(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        rng = generator(seed, Purpose.MIXING, int(keys[0]) & 0xFFFFFFFF)
+        return keys, draw_mix(augment, model.image_size, rng)
+
+    readable = Readable(split, skipped)
+    threads = {"num_parallel_workers": num_workers, "python_multiprocessing": False}
+    # One reader thread: it only counts. Reading and decoding are done by all workers below.
+    dataset = ds.GeneratorDataset(
+        _Numbers(course.visits_per_epoch), ["visit"], sampler=Visits(course, first_step), num_parallel_workers=1
+    )
+    dataset = dataset.map(prepare, ["visit"], ["image", "label", "key"], **threads)
+    dataset = dataset.map(to_input(model.preprocessing), "image", num_parallel_workers=num_workers)
+    if augment.random_erasing:
+        dataset = dataset.map(erase, ["image", "key"], **threads)
+    dataset = dataset.batch(course.batch_size, drop_remainder=True)
+    dataset = dataset.map(mix, ["key"], ["key", "mix"], num_parallel_workers=1, python_multiprocessing=False)
+    return dataset.project(["image", "label", "key", "mix"])
+
+
+def eval_pipeline(
+    split: Split,
+    model: ViTConfig,
     batch_size: int,
     num_workers: int,
     rank: int = 0,
     num_shards: int = 1,
-) -> ds.Dataset:
-    """Shuffled, augmented batches of one worker's share; the order changes each epoch.
-
-    Returns a dataset with columns ``image``, float32 (batch_size, 3, image_size, image_size), and ``label``, int32
-    (batch_size,). A last batch that is not full is dropped; the shares cover the whole split.
-
-    Raises:
-        UserError: if the share does not fill one batch.
-    """
-    share = -(-len(split) // num_shards)
-    if share < batch_size:
-        raise UserError(
-            f"data.batch_size {batch_size} is larger than the {share} training pictures "
-            f"of {'a worker' if num_shards > 1 else split.origin}"
-        )
-    sampler = ds.DistributedSampler(num_shards, rank, shuffle=True)
-    transforms = train_transforms(model.image_size, model.preprocessing, augment, split.encoded)
-    return _prepared(split, sampler, transforms, num_workers).batch(batch_size, drop_remainder=True)
-
-
-def eval_pipeline(
-    split: Split, model: ViTConfig, batch_size: int, num_workers: int, rank: int = 0, num_shards: int = 1
+    skipped: Skipped | None = None,
 ) -> ds.Dataset:
     """Batches in which each picture of one worker's share stands exactly once, in order.
 
     The last batch is filled up with blank pictures labelled ``PADDING_LABEL``, so that every batch has one shape.
-    The shares of all workers hold each picture of the split exactly once. Columns as in ``train_pipeline``.
+    The shares of all workers hold each picture of the split exactly once.
+
+    Args:
+        split: the pictures.
+        model: the network's settings.
+        batch_size: pictures in a batch.
+        num_workers: threads that prepare pictures.
+        rank: this worker's number.
+        num_shards: workers.
+        skipped: takes note of damaged pictures, whose place a blank one takes that does not count; None raises
+            instead. Finding them takes a second decoding of every picture.
+
+    Returns:
+        A dataset with columns ``image``, float32 (batch_size, 3, image_size, image_size), and ``label``, int32
+        (batch_size,).
     """
     share = range(rank, len(split), num_shards)
+    rows = split if skipped is None else _Sound(split, skipped)
+    # One reader thread: more of them contend for the interpreter's lock (measured: 1,830 pictures/s with one, 1,270
+    # with two, on two cores), while the transforms run as compiled code on all workers.
+    dataset = ds.GeneratorDataset(
+        rows, ["image", "label"], sampler=ds.SubsetSampler(list(share)), num_parallel_workers=1
+    )
     transforms = eval_transforms(model.image_size, model.preprocessing, split.encoded)
-    dataset = _prepared(split, ds.SubsetSampler(list(share)), transforms, num_workers)
+    dataset = dataset.map(transforms, "image", num_parallel_workers=num_workers)
     missing = -len(share) % batch_size
     if missing:
         blank = np.zeros((model.in_channels, model.image_size, model.image_size), np.float32)
@@ -62,10 +129,36 @@ def eval_pipeline(
     return dataset.batch(batch_size)
 
 
-def _prepared(split: Split, sampler: ds.Sampler, transforms: list, num_workers: int) -> ds.Dataset:
-    # One reader thread: more of them contend for the interpreter's lock (measured: 1,830 pictures/s with one, 1,270
-    # with two, on two cores), while the transforms run as compiled code on all workers.
-    dataset = ds.GeneratorDataset(
-        split, ["image", "label"], sampler=sampler, num_parallel_workers=1, python_multiprocessing=False
-    )
-    return dataset.map(transforms, "image", num_parallel_workers=num_workers)
+class _Numbers:
+    """A source of rows that are their own numbers."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, number: int) -> tuple[np.int64]:
+        return (np.int64(number),)
+
+
+class _Sound:
+    """The rows of a split for evaluation, with a blank that does not count in place of each damaged picture."""
+
+    def __init__(self, split: Split, skipped: Skipped) -> None:
+        self.split = split
+        self.skipped = skipped
+        blank = np.zeros((8, 8, 3), np.uint8)
+        self.blank = encoded_bmp(blank) if split.encoded else blank
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.int32]:
+        try:
+            picture, label = self.split[index]
+            decoded(picture, self.split.describe(index))
+        except UserError as error:
+            self.skipped.note(self.split.describe(index), str(error))
+            return self.blank, np.int32(PADDING_LABEL)
+        return picture, label

@@ -24,6 +24,8 @@ class DataSettings:
     """Pictures per step and worker."""
     num_workers: int = min(8, _CORES)
     """Threads that prepare pictures, at most one a core."""
+    damaged: Literal["error", "skip"] = "error"
+    """What a picture that cannot be decoded does: error ends the run, skip leaves it out, counts and lists it."""
 
     def __post_init__(self) -> None:
         check_loading(self.batch_size, self.num_workers)
@@ -105,6 +107,8 @@ class EvalDataSettings:
     """Pictures per step and worker; it has no bearing on the result."""
     num_workers: int = min(8, _CORES)
     """Threads that prepare pictures, at most one a core."""
+    damaged: Literal["error", "skip"] = "error"
+    """What a picture that cannot be decoded does: error ends the run, skip leaves it out, counts and lists it."""
 
     def __post_init__(self) -> None:
         check_loading(self.batch_size, self.num_workers)

@@ -8,6 +8,9 @@ import numpy as np
 
 from mindvit.errors import UserError
 
+PADDING_LABEL = -1
+"""Label of rows that fill up a batch and do not count."""
+
 
 @dataclass(frozen=True)
 class Classes:

@@ -8,7 +8,7 @@ from mindspore import nn
 from mindspore.dataset import Dataset
 from mindspore.train import Metric, Model
 
-from mindvit.data.pipeline import PADDING_LABEL
+from mindvit.data.split import PADDING_LABEL
 from mindvit.runtime import sum_over_workers
 
 

@@ -1,67 +1,87 @@
 """A training run, from its recipe to its folder of results."""
 
 import json
-import time
+import shutil
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import yaml
-from mindspore.train import Model
+from mindspore import Tensor
+from mindspore.dataset import Dataset
+from mindspore.train import Callback, Model, RunContext
 
-from mindvit.data.damage import naming_damaged_pictures
+from mindvit.data.damage import Skipped, naming_damaged_pictures
 from mindvit.data.pipeline import eval_pipeline, train_pipeline
 from mindvit.data.sources import DEFAULT_PATHS, open_source
 from mindvit.data.split import Source
+from mindvit.data.visits import Course
 from mindvit.errors import UserError
-from mindvit.evaluation.metrics import EvaluationCell, metrics
 from mindvit.factory import ModelSettings, create_model
-from mindvit.files import make_folder, write_text
-from mindvit.losses import CrossEntropySmooth
+from mindvit.files import make_folder, remove_leftovers, write_text
+from mindvit.models.flops import training_flops
 from mindvit.models.vit import ViT
-from mindvit.runtime import Runtime, loss_scaling, start, with_precision
+from mindvit.runtime import Runtime, measured_flops, start
+from mindvit.training.assembly import Engine, assemble
+from mindvit.training.callbacks.average import AverageWeights
 from mindvit.training.callbacks.checkpoints import Checkpoints
 from mindvit.training.callbacks.curves import Curves
+from mindvit.training.callbacks.early_stop import EarlyStop
 from mindvit.training.callbacks.evaluate import Evaluate
 from mindvit.training.callbacks.metrics_log import MetricsLog
 from mindvit.training.callbacks.progress import ProgressBar
-from mindvit.training.callbacks.record import EpochRecord
+from mindvit.training.callbacks.record import EpochRecord, Pace
+from mindvit.training.callbacks.states import KeepStates
 from mindvit.training.callbacks.stop import StopOnSignal
-from mindvit.training.optimizers import make_optimizer
+from mindvit.training.callbacks.tensorboard import TensorBoard
 from mindvit.training.recipe import Recipe
-from mindvit.training.schedules import learning_rates
+from mindvit.training.run_state import RunState
+from mindvit.training.states import Saved, differences, list_states, load_state, newest_state, read_state, step_of
 from mindvit.weights.passport import Passport
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What a run came to; ``summary.json``. Accuracies are those of the best epoch, in percent."""
+    """What a run came to; ``summary.json``. Accuracies are those of the best weights, in percent."""
 
     top1: float | None
     top5: float | None
     num_images: int | None
     """Pictures that the accuracies were measured on."""
     best_epoch: int | None
+    best_weights: str | None
+    """Which weights were best: raw, ema or swa."""
     epochs: int
+    """Epochs trained."""
     train_seconds: float
-    """Wall time of the training, compilation and evaluations included."""
-    images_per_second: float
-    """Training pictures per second, without compilation and evaluations."""
+    """Time of the training in all sittings, compilation and evaluations included."""
+    images_per_second: float | None
+    """Training pictures per second, without compilation and evaluations; null where the last sitting trained none."""
+
+
+@dataclass(frozen=True)
+class _Outputs:
+    """The callbacks that the worker who writes has, and the others have not."""
+
+    checkpoints: Checkpoints
+    states: KeepStates
 
 
 def train(recipe: Recipe) -> None:
     """Trains a Vision Transformer and writes the run's folder.
 
-    The folder receives ``config.yaml`` at the start; ``metrics.jsonl``, ``last.ckpt``, ``best.ckpt`` and ``curves.png``
-    as the run goes; and ``summary.json`` at the end.
+    The folder receives ``config.yaml`` at the start; ``metrics.jsonl``, weights, states to go on from and
+    ``curves.png`` as the run goes; and ``summary.json`` at the end.
 
     Raises:
-        UserError: for any mistake in the settings, the data or the checkpoint to start from.
-        KeyboardInterrupt: after an orderly stop by Ctrl-C or SIGTERM, saying what was kept.
+        UserError: for any mistake in the settings, the data or the checkpoint to start from, and where the loss
+            ceases to be a number.
+        KeyboardInterrupt: after an orderly stop by Ctrl-C or SIGTERM, saying how to go on.
     """
     runtime = start(recipe.runtime, recipe.train.seed)
     folder = Path(recipe.output_dir)
+    saved = _state_to_go_on_from(recipe, folder)
     if runtime.is_main:
-        _check_free(folder, recipe.overwrite)
+        _check_free(folder, recipe, saved)
     source = _training_source(recipe)
     network = create_model(
         recipe.model.name,
@@ -72,64 +92,139 @@ def train(recipe: Recipe) -> None:
         **recipe.model.overrides(),
     )
     recipe = _resolve(recipe, runtime, source, network)
-
-    place = {"rank": runtime.rank, "num_shards": runtime.world_size}
-    batch_size, num_workers = recipe.data.batch_size, recipe.data.num_workers
-    pictures = train_pipeline(source.train, network.config, recipe.augment, batch_size, num_workers, **place)
-    steps_per_epoch = pictures.get_dataset_size()
-    rates = learning_rates(recipe.schedule, recipe.optimizer.lr, recipe.train.epochs, steps_per_epoch)
-
-    computed = with_precision(network, runtime)
-    model = Model(
-        computed,
-        loss_fn=CrossEntropySmooth(network.config.num_classes, recipe.loss.label_smoothing),
-        optimizer=make_optimizer(recipe.optimizer, network.trainable_params(), rates),
-        metrics=metrics(),
-        eval_network=EvaluationCell(computed),
-        loss_scale_manager=loss_scaling(runtime),
+    course = Course(
+        len(source.train),
+        recipe.data.batch_size * recipe.train.accumulate_steps,
+        recipe.train.seed,
+        recipe.augment.repeats,
+        runtime.rank,
+        runtime.world_size,
     )
+    course.check(source.train.origin)
+    total_steps = recipe.train.steps or recipe.train.epochs * course.steps_per_epoch
+    engine = assemble(recipe, runtime, network, course, total_steps)
+    state = RunState(course.steps_per_epoch, total_steps)
+    if saved is not None:
+        state = _go_on(saved, recipe, runtime, engine, state, folder)
+    _run(recipe, runtime, source, network, course, engine, state)
 
+
+def _run(
+    recipe: Recipe, runtime: Runtime, source: Source, network: ViT, course: Course, engine: Engine, state: RunState
+) -> None:
+    folder, num_workers = Path(recipe.output_dir), recipe.data.num_workers
+    skipped = Skipped(folder / "damaged.txt") if recipe.data.damaged == "skip" else None
+    place = (course.rank, course.num_shards)
+    pictures = train_pipeline(source.train, network.config, recipe.augment, course, num_workers, state.step, skipped)
     stop = StopOnSignal()
-    record = EpochRecord(rates, batch_size * runtime.world_size)
-    callbacks = [record]
+    record = EpochRecord(
+        state,
+        _pace(recipe, runtime, network, course),
+        scaled=engine.step.scaler is not None,
+        max_skipped=recipe.train.max_skipped_steps,
+        last_good=lambda: _last_state(folder),
+        skipped_images=skipped,
+    )
+    swa = engine.swa and AverageWeights(engine.swa, state, recipe.average.swa_start_epoch)
+    callbacks = [record, *filter(None, [swa])]
     if source.val is not None:
-        held_out = eval_pipeline(source.val, network.config, batch_size, num_workers, **place)
-        callbacks.append(Evaluate(model, held_out, stop))
+        held_out = eval_pipeline(source.val, network.config, recipe.data.batch_size, num_workers, *place, skipped)
+        callbacks.append(Evaluate(record, engine.models, held_out, stop, swa))
+    if recipe.train.patience is not None:
+        callbacks.append(EarlyStop(record, state, recipe.checkpoint.metric, recipe.train.patience))
+    outputs = None
     if runtime.is_main:
-        _claim(folder, recipe)
-        print(_plan(recipe, runtime, source, network, steps_per_epoch), flush=True)
-        checkpoints = Checkpoints(folder, network, _passport(recipe, source, network))
-        callbacks += [
-            ProgressBar(record, recipe.train.epochs, len(rates)),
-            MetricsLog(folder / "metrics.jsonl", record, recipe.train.log_steps),
-            Curves(folder / "metrics.jsonl", folder / "curves.png"),
-            checkpoints,
-        ]
+        _claim(folder, recipe, state)
+        print(_plan(recipe, runtime, source, network, course, engine, state), flush=True)
+        outputs = _outputs(folder, recipe, source, network, engine, record, state, swa, course.num_shards)
+        callbacks += [*_reports(folder, recipe, record, state), outputs.checkpoints, outputs.states]
 
-    started = time.perf_counter()
     try:
         with naming_damaged_pictures(*filter(None, (source.train, source.val))):
-            model.train(recipe.train.epochs, pictures, callbacks=[*callbacks, stop], dataset_sink_mode=False)
-        if stop.received:
+            _train(engine.models[""], pictures, [*callbacks, stop], state, stop)
+        if stop.received and (state.step < state.total_steps or state.is_unrecorded):
+            if outputs is not None and not _is_saved(folder, state):
+                outputs.states.save()
             raise KeyboardInterrupt
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(_what_was_kept(folder, checkpoints, len(rates)) if runtime.is_main else "") from None
+        raise KeyboardInterrupt(_how_to_go_on(folder) if runtime.is_main else "") from None
     if runtime.is_main:
-        _summarise(folder, recipe, checkpoints, record, time.perf_counter() - started)
+        _summarise(folder, state, record)
 
 
-def _check_free(folder: Path, overwrite: bool) -> None:
+def _train(model: Model, pictures: Dataset, callbacks: list[Callback], state: RunState, stop: StopOnSignal) -> None:
+    """Trains to the end of the run, beginning with the evaluation that an interrupted run may owe."""
+    if state.is_unrecorded:
+        context = RunContext({})
+        with stop:
+            for callback in callbacks:
+                callback.on_train_epoch_end(context)
+    if stop.received or state.step >= state.total_steps or _is_stopped_early(callbacks):
+        return
+    epochs = -(-state.total_steps // state.steps_per_epoch)
+    begun = state.step // state.steps_per_epoch
+    model.train(epochs, pictures, callbacks=callbacks, dataset_sink_mode=False, initial_epoch=begun)
+
+
+def _is_stopped_early(callbacks: list[Callback]) -> bool:
+    return any(isinstance(callback, EarlyStop) and callback.is_due for callback in callbacks)
+
+
+def _state_to_go_on_from(recipe: Recipe, folder: Path) -> Saved | None:
+    if recipe.resume is None:
+        return None
+    if recipe.resume == "auto":
+        return newest_state(folder / "states")
+    return read_state(Path(recipe.resume))
+
+
+def _check_free(folder: Path, recipe: Recipe, saved: Saved | None) -> None:
     make_folder(folder)
-    if (folder / "config.yaml").exists() and not overwrite:
+    goes_on_here = recipe.resume == "auto" or (saved and saved.path.resolve().parent.parent == folder.resolve())
+    if (folder / "config.yaml").exists() and not recipe.overwrite and not goes_on_here:
         raise UserError(
-            f"{folder} already holds a run; choose another folder with --output_dir, "
+            f"{folder} already holds a run; go on with it with --resume auto, choose another folder with --output_dir, "
             "or write over it with --overwrite true"
         )
 
 
-def _claim(folder: Path, recipe: Recipe) -> None:
-    for name in ("summary.json", "curves.png", "best.ckpt", "last.ckpt"):
-        (folder / name).unlink(missing_ok=True)
+def _go_on(saved: Saved, recipe: Recipe, runtime: Runtime, engine: Engine, planned: RunState, folder: Path) -> RunState:
+    """Puts a saved state in place; where settings have changed, its position is that of the planned run.
+
+    Raises:
+        UserError: if settings have changed and that is not allowed, or the state's tensors do not fit.
+    """
+    now = {**_plain(recipe), "workers": runtime.world_size}
+    changed = differences(saved.recipe, now)
+    if changed and not recipe.allow_changes:
+        raise UserError(
+            f"{saved.path} was written under other settings: {'; '.join(changed)}. "
+            "Go on with the old ones (config.yaml of its folder), or take the new ones with --allow_changes true"
+        )
+    load_state(saved, engine.step, engine.averages)
+    state = saved.state
+    if state.steps_per_epoch != planned.steps_per_epoch:
+        share = planned.steps_per_epoch / state.steps_per_epoch
+        state.step, state.losses, state.norms = round(state.step * share), [], []
+        updates = round(engine.step.optimizer.step.asnumpy().item() * share)
+        engine.step.optimizer.step.set_data(Tensor(updates, engine.step.optimizer.step.dtype))
+    state.steps_per_epoch, state.total_steps = planned.steps_per_epoch, planned.total_steps
+    state.best = [entry for entry in state.best if (folder / entry["file"]).exists()]
+    return state
+
+
+def _claim(folder: Path, recipe: Recipe, state: RunState) -> None:
+    """Clears the folder of what does not belong to the run, and writes its settings."""
+    if state.step == 0:
+        for name in ("summary.json", "curves.png", "damaged.txt", *(p.name for p in folder.glob("*.ckpt"))):
+            (folder / name).unlink(missing_ok=True)
+        for name in ("states", "checkpoints", "tensorboard"):
+            shutil.rmtree(folder / name, ignore_errors=True)
+    for place in (folder, folder / "states", folder / "checkpoints"):
+        remove_leftovers(place)
+    for path in list_states(folder / "states"):
+        if step_of(path) > state.step:
+            path.unlink()
     write_text(folder / "config.yaml", yaml.safe_dump(_plain(recipe), sort_keys=False, allow_unicode=True))
 
 
@@ -150,65 +245,130 @@ def _resolve(recipe: Recipe, runtime: Runtime, source: Source, network: ViT) -> 
         data=replace(recipe.data, path=recipe.data.path or str(DEFAULT_PATHS[recipe.data.source])),
         augment=replace(recipe.augment, flip=source.train.flip if recipe.augment.flip is None else recipe.augment.flip),
         runtime=replace(recipe.runtime, device=runtime.device, precision=runtime.precision),
-        overwrite=False,  # An act, not a property of the run: repeating the config must not write over this one.
+        # Acts, not properties of the run: repeating the config must neither write over this one nor go on with it.
+        overwrite=False,
+        resume=None,
+        allow_changes=False,
     )
 
 
-def _passport(recipe: Recipe, source: Source, network: ViT) -> Passport:
-    return Passport(
+def _pace(recipe: Recipe, runtime: Runtime, network: ViT, course: Course) -> Pace:
+    given = recipe.runtime.peak_tflops
+    peak = measured_flops(runtime) if given is None else given * 1e12
+    return Pace(course.batch_size * course.num_shards, training_flops(network.config), peak * course.num_shards)
+
+
+def _outputs(
+    folder: Path,
+    recipe: Recipe,
+    source: Source,
+    network: ViT,
+    engine: Engine,
+    record: EpochRecord,
+    state: RunState,
+    swa: AverageWeights | None,
+    num_shards: int,
+) -> _Outputs:
+    weights = {"": lambda: {parameter.name: parameter for parameter in network.get_parameters()}}
+    if engine.ema is not None:
+        weights["ema"] = engine.ema.tensors
+    if swa is not None:
+        weights["swa"] = lambda: engine.swa.tensors() if swa.has_begun else None
+    passport = Passport(
         model_name=recipe.model.name,
         model=network.config,
         classes=source.train.classes,
         data_source=recipe.data.source,
         data_path=recipe.data.path,
     )
+    settings = {**_plain(recipe), "workers": num_shards}
+    return _Outputs(
+        Checkpoints(folder, weights, passport, record, state, recipe.checkpoint),
+        KeepStates(folder, engine.step, engine.averages, record, state, settings, recipe.checkpoint),
+    )
 
 
-def _plan(recipe: Recipe, runtime: Runtime, source: Source, network: ViT, steps_per_epoch: int) -> str:
+def _reports(folder: Path, recipe: Recipe, record: EpochRecord, state: RunState) -> list[Callback]:
+    epochs = -(-state.total_steps // state.steps_per_epoch)
+    reports = [
+        ProgressBar(record, state, epochs),
+        MetricsLog(folder / "metrics.jsonl", record, state, recipe.train.log_steps),
+        Curves(folder / "metrics.jsonl", folder / "curves.png"),
+    ]
+    if recipe.train.tensorboard:
+        reports.append(TensorBoard(folder / "tensorboard", record, state, recipe.train.log_steps))
+    return reports
+
+
+def _plan(
+    recipe: Recipe,
+    runtime: Runtime,
+    source: Source,
+    network: ViT,
+    course: Course,
+    engine: Engine,
+    state: RunState,
+) -> str:
     config = network.config
-    size = sum(parameter.size for parameter in network.trainable_params())
+    size = sum(parameter.size for parameter in network.get_parameters())
     held_out = f"{len(source.val):,} for validation" if source.val else "none for validation"
     names = source.train.classes.names
+    rates = engine.step.learning_rates.asnumpy()
+    epoch = "" if course.repeats == 1 else f", to 1/{course.repeats} of the pictures, {course.repeats} times each"
     rows = {
         "model": f"{recipe.model.name}, {config.image_size} px in patches of {config.patch_size}, {size:,} parameters",
         "weights": recipe.model.checkpoint or "fresh",
         "data": f"{recipe.data.source}, {recipe.data.path}: {len(source.train):,} pictures to train on, {held_out}",
         "classes": f"{len(names)}: {', '.join(names[:6])}{', …' if len(names) > 6 else ''}",
         "device": f"{runtime.device}, precision {runtime.precision}, {runtime.world_size} worker(s)",
-        "optimizer": f"{recipe.optimizer.name}, learning rate {recipe.optimizer.lr:g} "
-        f"after {recipe.schedule.warmup_epochs:g} epochs of warm-up",
-        "steps": f"{recipe.train.epochs} epochs of {steps_per_epoch} steps, "
-        f"{recipe.data.batch_size * runtime.world_size} pictures a step",
+        "optimizer": f"{recipe.optimizer.name}, learning rate {rates[0]:.3g}, at most {rates.max():.3g}, "
+        f"{rates[-1]:.3g} at the end ({recipe.schedule.name})",
+        "groups": engine.groups.replace("\n", "\n" + " " * 11),
+        "steps": f"{state.total_steps:,}, {course.steps_per_epoch:,} an epoch; "
+        f"{course.batch_size * course.num_shards:,} pictures a step{epoch}",
         "output": recipe.output_dir,
     }
+    if state.step:
+        rows["goes on"] = f"after step {state.step:,}"
     return "\n".join(f"{key:<10} {value}" for key, value in rows.items())
 
 
-def _summarise(folder: Path, recipe: Recipe, checkpoints: Checkpoints, record: EpochRecord, seconds: float) -> None:
-    best = checkpoints.best or {}
+def _summarise(folder: Path, state: RunState, record: EpochRecord) -> None:
+    best = state.best[0] if state.best else {}
     summary = Summary(
         top1=best.get("top1"),
         top5=best.get("top5"),
         num_images=best.get("num_images"),
         best_epoch=best.get("epoch"),
-        epochs=recipe.train.epochs,
-        train_seconds=round(seconds, 2),
-        images_per_second=round(record.total_images / record.total_seconds, 2),
+        best_weights=best["weights"] or "raw" if best else None,
+        epochs=state.epoch,
+        train_seconds=round(state.seconds, 2),
+        images_per_second=round(record.total_images / record.total_seconds, 2) if record.total_images else None,
     )
     write_text(folder / "summary.json", json.dumps(asdict(summary), indent=2) + "\n")
     if best:
-        print(f"best epoch {summary.best_epoch}: Top-1 {summary.top1:.2f} %, Top-5 {summary.top5:.2f} %", end=" ")
+        kind = f", {summary.best_weights} weights" if summary.best_weights != "raw" else ""
+        print(f"best epoch {summary.best_epoch}{kind}: Top-1 {summary.top1:.2f} %, Top-5 {summary.top5:.2f} %", end=" ")
         print(f"on {summary.num_images} pictures ({folder / 'best.ckpt'})")
-    print(f"trained in {summary.train_seconds:.0f} s at {summary.images_per_second:.0f} images/s; see {folder}")
+    speed = f" at {summary.images_per_second:.0f} images/s" if summary.images_per_second else ""
+    print(f"trained in {summary.train_seconds:.0f} s{speed}; see {folder}")
 
 
-def _what_was_kept(folder: Path, checkpoints: Checkpoints, total_steps: int) -> str:
-    if checkpoints.last is None:
-        return "stopped before the end of the first epoch; nothing was kept"
-    kept = f"stopped; kept {folder / 'last.ckpt'} (step {checkpoints.last['step']} of {total_steps})"
-    if checkpoints.best:
-        kept += f" and {folder / 'best.ckpt'} (epoch {checkpoints.best['epoch']})"
-    return kept
+def _is_saved(folder: Path, state: RunState) -> bool:
+    saved = list_states(folder / "states")
+    return bool(saved) and step_of(saved[-1]) == state.step
+
+
+def _last_state(folder: Path) -> str:
+    saved = list_states(folder / "states")
+    return f"The last good state is {saved[-1]}." if saved else "No state had been kept yet."
+
+
+def _how_to_go_on(folder: Path) -> str:
+    saved = list_states(folder / "states")
+    if not saved:
+        return "stopped before the first state; nothing was kept"
+    return f"stopped; kept {saved[-1]}. Go on with: python train.py --config {folder / 'config.yaml'} --resume auto"
 
 
 def _plain(recipe: Recipe) -> dict:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import mindspore as ms
-from mindspore import Parameter, nn
+from mindspore import Parameter, Tensor, nn
 
 from mindvit.errors import UserError
 from mindvit.files import replacing
@@ -24,14 +24,13 @@ class Checkpoint:
     """None in files that another program wrote."""
 
 
-def write_checkpoint(path: Path, network: nn.Cell, passport: Passport) -> None:
-    """Writes a network's weights and passport, with checksums, whole or not at all.
+def write_checkpoint(path: Path, weights: nn.Cell | dict[str, Parameter], passport: Passport) -> None:
+    """Writes weights (a network's, or by name) and a passport, with checksums, whole or not at all.
 
     Raises:
         UserError: if the file cannot be written.
     """
-    with replacing(path) as temporary:
-        ms.save_checkpoint(network, str(temporary), append_dict={_PASSPORT_KEY: passport.to_json()}, crc_check=True)
+    write_tensors(path, weights, {_PASSPORT_KEY: passport.to_json()})
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -40,7 +39,32 @@ def read_checkpoint(path: Path) -> Checkpoint:
     Raises:
         UserError: if the file cannot be read, is damaged, or is no checkpoint.
     """
-    path = Path(path)
+    tensors, texts = read_tensors(path)
+    text = texts.get(_PASSPORT_KEY)
+    try:
+        passport = None if text is None else Passport.from_json(text)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    return Checkpoint(Path(path), tensors, passport)
+
+
+def write_tensors(path: Path, tensors: nn.Cell | dict[str, Parameter | Tensor], texts: dict[str, str]) -> None:
+    """Writes tensors (a network's, or by name) and texts by name, with checksums, whole or not at all.
+
+    Raises:
+        UserError: if the file cannot be written.
+    """
+    content = [{"name": n, "data": t} for n, t in tensors.items()] if isinstance(tensors, dict) else tensors
+    with replacing(path) as temporary:
+        ms.save_checkpoint(content, str(temporary), append_dict=dict(texts), crc_check=True)
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Parameter], dict[str, str]]:
+    """Reads what ``write_tensors`` wrote, or another MindSpore checkpoint: its tensors, and its texts.
+
+    Raises:
+        UserError: if the file cannot be read, is damaged, or is no checkpoint.
+    """
     try:
         with open(path, "rb"):
             pass
@@ -49,10 +73,5 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
     except (ValueError, RuntimeError, TypeError) as error:
         raise UserError(f"{path} is damaged, or is no MindSpore checkpoint; get it anew") from error
-    text = content.pop(_PASSPORT_KEY, None)
-    try:
-        passport = None if text is None else Passport.from_json(str(text))
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
     tensors = {name: value for name, value in content.items() if isinstance(value, Parameter)}
-    return Checkpoint(path, tensors, passport)
+    return tensors, {name: str(value) for name, value in content.items() if name not in tensors}

@@ -1,0 +1,72 @@
+"""Putting a run's parts together from its recipe."""
+
+from dataclasses import dataclass
+
+from mindspore import nn
+from mindspore.train import Model
+
+from mindvit.data.visits import Course
+from mindvit.evaluation.metrics import EvaluationCell, metrics
+from mindvit.losses import make_loss
+from mindvit.models.vit import ViT
+from mindvit.runtime import Runtime, loss_scaling, with_precision
+from mindvit.training.averaging import ExponentialAverage, StochasticAverage
+from mindvit.training.mixing import MixBatch
+from mindvit.training.optimizers import make_optimizer
+from mindvit.training.parameter_groups import apply_freezing, describe, make_rules, settle
+from mindvit.training.recipe import Recipe
+from mindvit.training.schedules import learning_rates
+from mindvit.training.step import TrainStep
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What does the work of a run."""
+
+    step: TrainStep
+    ema: ExponentialAverage | None
+    swa: StochasticAverage | None
+    models: dict[str, Model]
+    """What is trained (under the empty name) and evaluated, by the kind of weights."""
+    groups: str
+    """The table of parameter groups."""
+
+    @property
+    def averages(self) -> list[nn.Cell]:
+        """The averages that there are."""
+        return [average for average in (self.ema, self.swa) if average is not None]
+
+
+def assemble(recipe: Recipe, runtime: Runtime, network: ViT, course: Course, total_steps: int) -> Engine:
+    """Makes the step, the averages and the models of a run.
+
+    Raises:
+        UserError: if a rule of the optimizer fits no parameter, or none is left to train.
+    """
+    parameters = list(network.trainable_params())
+    settings = settle(parameters, make_rules(recipe.optimizer, network.config.depth))
+    groups = describe(settings, parameters)
+    apply_freezing(parameters, settings)
+    peak = recipe.optimizer.peak_lr(course.batch_size * course.num_shards)
+    average, augment = recipe.average, recipe.augment
+    ema = None if average.ema_decay is None else ExponentialAverage(network, average.ema_decay, average.ema_warmup)
+    swa = None if average.swa_start_epoch is None else StochasticAverage(network)
+    computed = with_precision(network, runtime)
+    step = TrainStep(
+        computed,
+        make_loss(recipe.loss, network.config.num_classes),
+        make_optimizer(recipe.optimizer, network.trainable_params(), settings),
+        learning_rates(recipe.schedule, peak, total_steps, course.steps_per_epoch),
+        accumulate_steps=recipe.train.accumulate_steps,
+        clip_norm=recipe.optimizer.clip_norm,
+        scaler=loss_scaling(runtime),
+        world_size=runtime.world_size,
+        mixing=MixBatch(network.config.num_classes) if augment.mixup or augment.cutmix else None,
+        ema=ema,
+    )
+    models = {"": Model(step, metrics=metrics(), eval_network=EvaluationCell(computed))}
+    for name, cell in (("ema", ema), ("swa", swa)):
+        if cell is not None:
+            evaluated = EvaluationCell(with_precision(cell.network, runtime))
+            models[name] = Model(evaluated, metrics=metrics(), eval_network=evaluated)
+    return Engine(step, ema, swa, models, groups)
