@@ -4,7 +4,7 @@ import pytest
 from mindspore import Parameter, Tensor, nn, ops
 
 from mindvit import create_model
-from mindvit.training.optimizers import OptimizerSettings, make_optimizer
+from mindvit.training.optimizers import Lamb, OptimizerSettings, make_optimizer
 from mindvit.training.parameter_groups import ParameterSetting, make_rules, settle
 
 NAMES = ("adamw", "adam", "sgd", "lamb")
@@ -118,6 +118,22 @@ def test_a_weight_of_zero_without_gradient_stays(name):
     parameters = parameters_of([np.zeros((2, 2))], SETTINGS[:1])
     make_optimizer(OptimizerSettings(name), parameters, SETTINGS)(tensors([np.zeros((2, 2), np.float32)]), rate(0.1))
     np.testing.assert_array_equal(parameters[0].asnumpy(), 0)
+
+
+class TrustRatio(nn.Cell):
+    def __init__(self):
+        super().__init__()
+        self.lamb = Lamb(parameters_of([np.zeros(2)], SETTINGS[:1]), [1.0], [0.5])
+
+    def construct(self, weight, change):
+        return self.lamb.trust_ratio(weight, change)
+
+
+@pytest.mark.parametrize(
+    ("weight", "change", "ratio"), [((3, 4), (0, 2), 2.5), ((0, 0), (0, 2), 1.0), ((3, 4), (0, 0), 1.0)]
+)
+def test_lamb_steps_in_proportion_to_the_weight_unless_a_norm_is_zero(weight, change, ratio):
+    assert TrustRatio()(*tensors(map(np.float32, (weight, change)))).asnumpy() == pytest.approx(ratio)
 
 
 class Product(nn.Cell):
