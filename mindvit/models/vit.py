@@ -1,8 +1,7 @@
 """The Vision Transformer."""
 
 import mindspore as ms
-import numpy as np
-from mindspore import Parameter, Tensor, nn, ops
+from mindspore import Parameter, nn, ops
 from mindspore.common.initializer import Normal, XavierUniform, initializer
 
 from mindvit.models.config import ViTConfig
@@ -38,8 +37,7 @@ class ViT(nn.Cell):
             shape = (1, self.patch_embedding.num_patches + self.has_cls, width)
             self.pos_embedding = Parameter(initializer(Normal(sigma=0.02), shape, ms.float32), name="pos_embedding")
         else:
-            table = sincos_2d(self.patch_embedding.grid_size, width)
-            self.pos_embedding = Tensor(np.pad(table, ((int(self.has_cls), 0), (0, 0)))[None])
+            self.pos_embedding = sincos_2d(self.patch_embedding.grid_size, width, leading=int(self.has_cls))
         self.dropout = Dropout(config.dropout)
         self.transformer = TransformerEncoder(config)
         self.norm = nn.LayerNorm((width,), epsilon=config.norm_eps)
