@@ -3,7 +3,7 @@
 set -euo pipefail
 source "$(dirname "$0")/common.sh"
 
-install requirements-dev.txt requirements.txt
+install requirements-dev.txt requirements-tensorboard.txt requirements.txt
 "${PYTHON}" -m ruff check .
 "${PYTHON}" -m ruff format --check .
 "${PYTHON}" -m pytest "$@"

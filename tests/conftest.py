@@ -83,7 +83,8 @@ TINY = {"image_size": 8, "embed_dim": 32, "depth": 2, "num_heads": 2, "mlp_dim":
 def tiny():
     """Options of train.py for a network that compiles and trains in seconds."""
     sizes = [part for name, value in TINY.items() for part in (f"--model.{name}", str(value))]
-    return ["--model.name", "vit_mini_4_32", *sizes, "--data.batch_size", "4", "--data.num_workers", "1"]
+    quick = ["--data.batch_size", "4", "--data.num_workers", "1", "--runtime.peak_tflops", "0.1"]
+    return ["--model.name", "vit_mini_4_32", *sizes, *quick]
 
 
 @pytest.fixture

@@ -53,7 +53,8 @@ def test_models_import_nothing_but_mindspore_and_themselves():
 
 def test_every_dependency_is_justified_and_bounded():
     text = (ROOT / "docs/architecture.md").read_text()
-    for line in (ROOT / "requirements.txt").read_text().splitlines():
+    files = ("requirements.txt", "requirements-tensorboard.txt")
+    for line in "\n".join((ROOT / name).read_text() for name in files).splitlines():
         if line and not line.startswith("#"):
             name = re.match(r"[\w-]+", line)[0]
             assert "<" in line, f"{line} has no upper bound"

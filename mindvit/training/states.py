@@ -12,10 +12,10 @@ from mindspore import Parameter, Tensor, nn
 from mindvit.errors import UserError
 from mindvit.training.ranking import key_of
 from mindvit.training.run_state import RunState
-from mindvit.weights.checkpoint import read_tensors, write_tensors
+from mindvit.weights.checkpoint import STATE_KEY, read_tensors, write_tensors
 
 _FORMAT = 1
-_STATE_KEY, _RECIPE_KEY = "mindvit.state", "mindvit.recipe"
+_RECIPE_KEY = "mindvit.recipe"
 # Lists of one number a step travel as tensors: a long epoch has many steps.
 _LISTS = ("losses", "norms")
 _PASSING = "accumulated."
@@ -66,7 +66,7 @@ def write_state(path: Path, step: nn.Cell, averages: list[nn.Cell], state: RunSt
     kept = asdict(state)
     for name in _LISTS:
         tensors[f"run.{name}"] = Tensor(np.array([len(kept[name]), *kept.pop(name)], np.float64))
-    texts = {_STATE_KEY: json.dumps({"format": _FORMAT, **kept}), _RECIPE_KEY: json.dumps(recipe)}
+    texts = {STATE_KEY: json.dumps({"format": _FORMAT, **kept}), _RECIPE_KEY: json.dumps(recipe)}
     write_tensors(path, tensors, texts)
 
 
@@ -78,7 +78,7 @@ def read_state(path: Path) -> Saved:
     """
     tensors, texts = read_tensors(path)
     try:
-        kept, recipe = json.loads(texts[_STATE_KEY]), json.loads(texts[_RECIPE_KEY])
+        kept, recipe = json.loads(texts[STATE_KEY]), json.loads(texts[_RECIPE_KEY])
         if kept.pop("format") > _FORMAT:
             raise UserError(f"{path} was written by a newer version; update this one")
         for name in _LISTS:

@@ -91,6 +91,7 @@ def train(recipe: Recipe) -> None:
         download=recipe.download,
         **recipe.model.overrides(),
     )
+    allow_changes = recipe.allow_changes
     recipe = _resolve(recipe, runtime, source, network)
     course = Course(
         len(source.train),
@@ -105,7 +106,7 @@ def train(recipe: Recipe) -> None:
     engine = assemble(recipe, runtime, network, course, total_steps)
     state = RunState(course.steps_per_epoch, total_steps)
     if saved is not None:
-        state = _go_on(saved, recipe, runtime, engine, state, folder)
+        state = _go_on(saved, recipe, allow_changes, engine, state)
     _run(recipe, runtime, source, network, course, engine, state)
 
 
@@ -136,7 +137,7 @@ def _run(
     if runtime.is_main:
         _claim(folder, recipe, state)
         print(_plan(recipe, runtime, source, network, course, engine, state), flush=True)
-        outputs = _outputs(folder, recipe, source, network, engine, record, state, swa, course.num_shards)
+        outputs = _outputs(folder, recipe, source, network, engine, record, state, swa)
         callbacks += [*_reports(folder, recipe, record, state), outputs.checkpoints, outputs.states]
 
     try:
@@ -188,15 +189,14 @@ def _check_free(folder: Path, recipe: Recipe, saved: Saved | None) -> None:
         )
 
 
-def _go_on(saved: Saved, recipe: Recipe, runtime: Runtime, engine: Engine, planned: RunState, folder: Path) -> RunState:
+def _go_on(saved: Saved, recipe: Recipe, allow_changes: bool, engine: Engine, planned: RunState) -> RunState:
     """Puts a saved state in place; where settings have changed, its position is that of the planned run.
 
     Raises:
         UserError: if settings have changed and that is not allowed, or the state's tensors do not fit.
     """
-    now = {**_plain(recipe), "workers": runtime.world_size}
-    changed = differences(saved.recipe, now)
-    if changed and not recipe.allow_changes:
+    changed = differences(saved.recipe, _settings(recipe, engine))
+    if changed and not allow_changes:
         raise UserError(
             f"{saved.path} was written under other settings: {'; '.join(changed)}. "
             "Go on with the old ones (config.yaml of its folder), or take the new ones with --allow_changes true"
@@ -209,7 +209,7 @@ def _go_on(saved: Saved, recipe: Recipe, runtime: Runtime, engine: Engine, plann
         updates = round(engine.step.optimizer.step.asnumpy().item() * share)
         engine.step.optimizer.step.set_data(Tensor(updates, engine.step.optimizer.step.dtype))
     state.steps_per_epoch, state.total_steps = planned.steps_per_epoch, planned.total_steps
-    state.best = [entry for entry in state.best if (folder / entry["file"]).exists()]
+    state.best = [entry for entry in state.best if (Path(recipe.output_dir) / entry["file"]).exists()]
     return state
 
 
@@ -267,7 +267,6 @@ def _outputs(
     record: EpochRecord,
     state: RunState,
     swa: AverageWeights | None,
-    num_shards: int,
 ) -> _Outputs:
     weights = {"": lambda: {parameter.name: parameter for parameter in network.get_parameters()}}
     if engine.ema is not None:
@@ -281,10 +280,9 @@ def _outputs(
         data_source=recipe.data.source,
         data_path=recipe.data.path,
     )
-    settings = {**_plain(recipe), "workers": num_shards}
     return _Outputs(
         Checkpoints(folder, weights, passport, record, state, recipe.checkpoint),
-        KeepStates(folder, engine.step, engine.averages, record, state, settings, recipe.checkpoint),
+        KeepStates(folder, engine.step, engine.averages, record, state, _settings(recipe, engine), recipe.checkpoint),
     )
 
 
@@ -369,6 +367,11 @@ def _how_to_go_on(folder: Path) -> str:
     if not saved:
         return "stopped before the first state; nothing was kept"
     return f"stopped; kept {saved[-1]}. Go on with: python train.py --config {folder / 'config.yaml'} --resume auto"
+
+
+def _settings(recipe: Recipe, engine: Engine) -> dict:
+    """What a state says of the run that wrote it: all settings, and the number of workers."""
+    return {**_plain(recipe), "workers": engine.step.world_size}
 
 
 def _plain(recipe: Recipe) -> dict:

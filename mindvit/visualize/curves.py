@@ -23,8 +23,8 @@ def draw_curves(metrics: Path, target: Path) -> None:
     figure = Figure(figsize=(12, 3.6), layout="constrained")
     FigureCanvasAgg(figure)
     panels = {
-        "Loss": {"train_loss": "train", "val_loss": "val"},
-        "Accuracy, %": {"top1": "Top-1", "top5": "Top-5"},
+        "Loss": {"train_loss": "train", "val_loss": "val", "ema_val_loss": "val, EMA", "swa_val_loss": "val, SWA"},
+        "Accuracy, %": {"top1": "Top-1", "top5": "Top-5", "ema_top1": "Top-1, EMA", "swa_top1": "Top-1, SWA"},
         "Learning rate": {"lr": "at the epoch's end"},
     }
     for axes, (title, curves) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):

@@ -10,6 +10,9 @@ from mindvit.errors import UserError
 from mindvit.files import replacing
 from mindvit.weights.passport import Passport
 
+STATE_KEY = "mindvit.state"
+"""The text that marks a file as a state of a run, which holds more than weights."""
+
 _PASSPORT_KEY = "mindvit.passport"
 
 
@@ -37,9 +40,13 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """Reads a checkpoint file, ``.ckpt``, checking its checksums where it carries them. Nothing in it is executed.
 
     Raises:
-        UserError: if the file cannot be read, is damaged, or is no checkpoint.
+        UserError: if the file cannot be read, is damaged, is no checkpoint, or is a state of a run.
     """
     tensors, texts = read_tensors(path)
+    if STATE_KEY in texts:
+        raise UserError(
+            f"{path} is a state that a run goes on from (--resume); for use take best.ckpt or last.ckpt of its folder"
+        )
     text = texts.get(_PASSPORT_KEY)
     try:
         passport = None if text is None else Passport.from_json(text)

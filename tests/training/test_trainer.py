@@ -1,3 +1,4 @@
+import errno
 import json
 import shutil
 import signal
@@ -7,11 +8,16 @@ import numpy as np
 import pytest
 import yaml
 
+from mindvit import files
 from mindvit.config import parse
 from mindvit.data.digits import open_digits
+from mindvit.errors import UserError
+from mindvit.evaluation.metrics import NumImages
+from mindvit.factory import load_trained
 from mindvit.training import trainer
 from mindvit.training.callbacks.record import EpochRecord
 from mindvit.training.recipe import Recipe
+from mindvit.training.states import read_state
 from mindvit.weights.checkpoint import read_checkpoint
 
 
@@ -66,12 +72,14 @@ def test_a_run_writes_its_whole_folder(train, make_folder):
         "summary.json",
         "best.ckpt",
         "last.ckpt",
+        "checkpoints",
+        "states",
     }
     epochs = records(folder)
     assert [record["epoch"] for record in epochs] == [1, 2, 3]
     assert [record["step"] for record in epochs] == [3, 6, 9]
     assert [record["step"] for record in records(folder, "step")] == [2, 4, 6, 8]
-    keys = {"train_loss", "lr", "images_per_second", "top1", "top5", "val_loss", "num_images"}
+    keys = {"train_loss", "lr", "grad_norm", "mfu", "images_per_second", "top1", "top5", "val_loss", "num_images"}
     assert all(keys <= record.keys() for record in epochs)
     assert all(record["num_images"] == 12 for record in epochs)
 
@@ -97,7 +105,7 @@ def test_the_passport_knows_the_run(train, make_folder):
 def test_the_resolved_config_repeats_the_run(train, make_folder, tmp_path):
     first = train("--data.path", make_folder(counts=6), "--train.epochs", 2)
     resolved = yaml.safe_load((first / "config.yaml").read_text())
-    assert resolved["runtime"] == {"device": "CPU", "precision": "O0"}
+    assert resolved["runtime"] == {"device": "CPU", "precision": "O0", "peak_tflops": 0.1}
     assert resolved["augment"]["flip"] is True
     assert resolved["model"]["norm_eps"] == 1e-6
     ms.set_seed(123)
@@ -160,40 +168,235 @@ def test_one_splits_folder_trains_without_evaluation(train, make_folder):
 
 @pytest.fixture
 def signalled(monkeypatch):
-    """Makes runs receive signals at the end of a step."""
+    """Makes runs receive signals at the end of a step; gives back how to make them stop doing so."""
 
     def arrange(step, *numbers):
         class SignalledRecord(EpochRecord):
             def on_train_step_end(self, run_context):
                 super().on_train_step_end(run_context)
-                if run_context.original_args().cur_step_num == step:
+                if self.state.step == step:
                     for number in numbers:
                         signal.raise_signal(number)
 
         monkeypatch.setattr(trainer, "EpochRecord", SignalledRecord)
+        return lambda: monkeypatch.setattr(trainer, "EpochRecord", EpochRecord)
 
     return arrange
 
 
+def figures(folder):
+    """What a run computed: the lines of metrics.jsonl without what is measured by the clock."""
+    clock = {"images_per_second", "mfu", "train_seconds", "eval_seconds"}
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in line.items() if name not in clock} for line in lines]
+
+
+def assert_same_weights(one, other):
+    one, other = tensors(one), tensors(other)
+    assert one.keys() == other.keys()
+    for name, value in one.items():
+        np.testing.assert_array_equal(value, other[name], err_msg=name)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_a_run_after_its_step(train, make_folder, signalled, tmp_path, number):
-    signalled(4, number)
+def test_a_signal_stops_a_run_after_its_step_and_it_goes_on_exactly(train, make_folder, signalled, tmp_path, number):
+    options = ["--data.path", make_folder(counts=6), "--train.epochs", 3, "--model.drop_path", 0.2]
+    whole = train(*options, name="whole")
+    undisturbed = signalled(4, number)
     handlers = [signal.getsignal(known) for known in (signal.SIGINT, signal.SIGTERM)]
-    with pytest.raises(KeyboardInterrupt, match=r"kept .*last\.ckpt \(step 4 of 9\) and .*best\.ckpt \(epoch 1\)"):
-        train("--data.path", make_folder(counts=6), "--train.epochs", 3)
+    with pytest.raises(KeyboardInterrupt, match=r"kept .*step00000004\.ckpt.*train\.py --config .* --resume auto"):
+        train(*options)
     assert [signal.getsignal(known) for known in (signal.SIGINT, signal.SIGTERM)] == handlers
     folder = tmp_path / "run"
     assert read_checkpoint(folder / "last.ckpt").passport.epoch == 1, "the second epoch was not finished"
     assert (folder / "curves.png").exists()
     assert not (folder / "summary.json").exists()
-    assert "top1" not in records(folder)[-1]
+    assert [record["epoch"] for record in records(folder)] == [1]
+    undisturbed()
+    recipe, _ = parse(Recipe, "", ["--config", str(folder / "config.yaml"), "--resume", "auto"])
+    trainer.train(recipe)
+    assert figures(folder) == figures(whole)
+    assert_same_weights(folder / "last.ckpt", whole / "last.ckpt")
 
 
-@pytest.mark.parametrize(("step", "words"), [(2, "nothing was kept"), (5, r"last\.ckpt \(step 3 of 9\)")])
+def test_a_signal_during_an_evaluation_leaves_it_to_the_run_that_goes_on(train, make_folder, monkeypatch, tmp_path):
+    options = ["--data.path", make_folder(counts=6), "--train.epochs", 2, "--average.swa_start_epoch", 1]
+    whole = train(*options, name="whole")
+
+    class Signalled(NumImages):
+        def update(self, *inputs):
+            if not self._count:
+                signal.raise_signal(signal.SIGTERM)
+            super().update(*inputs)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("mindvit.evaluation.metrics.NumImages", Signalled)
+        with pytest.raises(KeyboardInterrupt, match=r"step00000003\.ckpt"):
+            train(*options)
+    folder = tmp_path / "run"
+    assert not records(folder)
+    train(*options, "--resume", "auto")
+    assert figures(folder) == figures(whole)
+    for name in ("last.ckpt", "last_swa.ckpt"):
+        assert_same_weights(folder / name, whole / name)
+
+
+@pytest.mark.parametrize(("step", "words"), [(2, "nothing was kept"), (5, r"kept .*epoch0001-step00000003")])
 def test_a_second_signal_stops_at_once(train, make_folder, signalled, step, words):
     signalled(step, signal.SIGINT, signal.SIGINT)
     with pytest.raises(KeyboardInterrupt, match=words):
         train("--data.path", make_folder(counts=6), "--train.epochs", 3)
+
+
+def test_a_finished_run_is_left_as_it_is(train, make_folder):
+    options = ["--data.path", make_folder(counts=6), "--train.epochs", 1, "--resume", "auto"]
+    folder = train(*options)
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.ckpt")}
+    (folder / "summary.json").unlink()
+    train(*options)
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.ckpt")} == before
+    assert json.loads((folder / "summary.json").read_text())["epochs"] == 1
+
+
+def test_changed_settings_are_refused_by_name_unless_allowed(train, make_folder):
+    options = ["--data.path", make_folder(counts=6), "--train.epochs", 1, "--optimizer.lr", 0.01]
+    folder = train(*options)
+    changed = ["--train.epochs", 2, "--train.log_steps", 7, "--optimizer.rules", "[{pattern: cls, frozen: false}]"]
+    with pytest.raises(UserError, match=r"optimizer\.rules: .*train\.epochs: 1 -> 2.*--allow_changes true") as refused:
+        train(*options, *changed, "--resume", "auto")
+    assert "log_steps" not in str(refused.value), "how often to log has no bearing on the result"
+    assert len(records(folder)) == 1
+    train(*options, *changed, "--resume", "auto", "--allow_changes", "true")
+    assert [record["step"] for record in records(folder)] == [3, 6]
+
+
+def test_a_run_goes_on_with_another_batch_size_where_it_stood(train, make_folder):
+    options = ["--data.path", make_folder(counts=12), "--schedule.name", "linear"]
+    folder = train(*options, "--train.epochs", 1)
+    more = ["--train.epochs", 2, "--data.batch_size", 8, "--train.log_steps", 1]
+    train(*options, *more, "--resume", "auto", "--allow_changes", "true")
+    steps = records(folder, "step")
+    assert [record["step"] for record in steps] == [4, 5, 6], "three steps an epoch now, and one epoch done"
+    np.testing.assert_allclose([record["lr"] for record in steps], [1e-3 * (1 - i / 6) for i in (3, 4, 5)], rtol=1e-5)
+
+
+def test_a_run_goes_on_from_a_state_that_is_named_into_another_folder(train, make_folder, tmp_path):
+    options = ["--data.path", make_folder(counts=6), "--train.epochs", 2]
+    whole = train(*options)
+    first = sorted((whole / "states").iterdir())[0]
+    copy = train(*options, "--resume", first, name="copy")
+    assert [record["epoch"] for record in records(copy)] == [2]
+    assert_same_weights(copy / "last.ckpt", whole / "last.ckpt")
+
+
+def test_a_damaged_state_is_named_and_the_one_before_it_taken(train, make_folder, capfd):
+    options = ["--data.path", make_folder(counts=6), "--train.epochs", 2]
+    whole = train(*options, name="whole")
+    folder = train(*options)
+    newest = sorted((folder / "states").iterdir())[-1]
+    newest.write_bytes(newest.read_bytes()[:-1000])
+    (folder / "last.ckpt").unlink()
+    train(*options, "--resume", "auto")
+    assert f"{newest.name} is damaged" in capfd.readouterr().err
+    assert figures(folder) == figures(whole)
+    assert_same_weights(folder / "last.ckpt", whole / "last.ckpt")
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_names_step_and_state(train, make_folder, tmp_path):
+    options = ["--data.path", make_folder(counts=6), "--train.epochs", 3, "--optimizer.name", "sgd"]
+    blow_up = ["--optimizer.lr", 1e30, "--schedule.name", "step", "--schedule.step_epochs", 9]
+    with pytest.raises(UserError, match=r"not finite at step 2 \(epoch 1\).*No state had been kept.*optimizer\.lr"):
+        train(*options, *blow_up)
+
+
+def test_early_stopping_waits_as_many_epochs_as_told(train, make_folder):
+    options = ["--data.path", make_folder(counts=6), "--train.epochs", 9, "--train.patience", 2]
+    folder = train(*options, "--optimizer.lr", 1e-12)
+    assert [record["epoch"] for record in records(folder)] == [1, 2, 3]
+    assert json.loads((folder / "summary.json").read_text())["epochs"] == 3
+    train(*options, "--optimizer.lr", 1e-12, "--resume", "auto")
+    assert len(records(folder)) == 3, "a run that stopped early has ended"
+
+
+def test_a_run_can_be_counted_in_steps(train, make_folder):
+    folder = train("--data.path", make_folder(counts=6), "--train.steps", 5, "--train.log_steps", 1)
+    assert [record["step"] for record in records(folder, "step")] == [1, 2, 3, 4, 5]
+    assert [record["step"] for record in records(folder)] == [3, 5], "the end is evaluated too"
+    np.testing.assert_allclose(records(folder, "step")[-1]["lr"], 1e-3 * (1 + np.cos(np.pi * 4 / 5)) / 2, rtol=1e-4)
+
+
+def test_averages_are_evaluated_kept_and_usable(train, make_folder):
+    averages = ["--average.ema_decay", 0.5, "--average.swa_start_epoch", 2]
+    folder = train("--data.path", make_folder(counts=6), "--train.epochs", 2, *averages, "--optimizer.lr", 0.01)
+    first, second = records(folder)
+    assert {"top1", "ema_top1", "ema_val_loss"} <= first.keys()
+    assert "swa_top1" not in first
+    assert second["swa_val_loss"] == pytest.approx(second["val_loss"]), "the mean of one epoch's weights is those"
+    assert len({second["val_loss"], second["ema_val_loss"]}) == 2
+    for name, key in (("last.ckpt", "val_loss"), ("last_ema.ckpt", "ema_val_loss"), ("last_swa.ckpt", "swa_val_loss")):
+        trained = load_trained(str(folder / name))
+        assert trained.passport.metrics["val_loss"] == second[key]
+    assert not [name for name in tensors(folder / "last_ema.ckpt") if name.startswith("ema.")]
+
+
+@pytest.mark.parametrize("metric", ["top1", "val_loss"])
+def test_the_best_weights_are_kept_by_metric_with_figures_in_their_names(train, make_folder, metric):
+    kept = ["--checkpoint.keep_best", 2, "--checkpoint.keep_last", 1, "--checkpoint.metric", metric]
+    folder = train("--data.path", make_folder(counts=6), "--train.epochs", 4, *kept, "--optimizer.lr", 0.01)
+    by_metric = {"top1": lambda r: (-r["top1"], r["val_loss"]), "val_loss": lambda r: (r["val_loss"], -r["top1"])}
+    best = sorted(records(folder), key=by_metric[metric])[:2]
+    names = {f"epoch{r['epoch']:04d}-loss{r['val_loss']:.4f}-top1_{r['top1']:.2f}.ckpt" for r in best}
+    assert {path.name for path in (folder / "checkpoints").iterdir()} == names
+    assert read_checkpoint(folder / "best.ckpt").passport.epoch == best[0]["epoch"]
+    assert len(list((folder / "states").iterdir())) == 1
+
+
+def test_linear_probing_trains_the_head_alone(train, make_folder, tiny_checkpoint, capfd):
+    start = tiny_checkpoint()
+    probing = ["--optimizer.linear_probing", "true", "--optimizer.lr", 0.1]
+    options = ["--data.path", make_folder(counts=6), "--train.epochs", 1]
+    folder = train(*options, *probing, "--model.checkpoint", start)
+    before, after = tensors(start), tensors(folder / "last.ckpt")
+    moved = {name for name in before if (before[name] != after[name]).any()}
+    assert moved == {"dense.weight", "dense.bias"}
+    assert "frozen" in capfd.readouterr().out, "the groups are printed"
+
+
+def test_damaged_pictures_are_skipped_counted_and_listed(train, make_folder):
+    root = make_folder(counts=6)
+    for bad in ("train/cat/1.png", "val/dog/2.png"):
+        (root / bad).write_bytes((root / bad).read_bytes()[:60])
+    folder = train("--data.path", root, "--train.epochs", 1, "--data.damaged", "skip")
+    (record,) = records(folder)
+    assert (record["skipped_images"], record["num_images"]) == (2, 11)
+    listed = (folder / "damaged.txt").read_text()
+    assert "train/cat/1.png" in listed
+    assert "val/dog/2.png" in listed
+
+
+def test_tensorboard_has_the_figures_of_steps_and_epochs(train, make_folder):
+    options = ["--data.path", make_folder(counts=6), "--train.epochs", 2, "--train.log_steps", 1]
+    folder = train(*options, "--train.tensorboard", "true")
+    content = b"".join(path.read_bytes() for path in (folder / "tensorboard").iterdir())
+    for tag in (b"step/loss", b"step/grad_norm", b"epoch/top1"):
+        assert content.count(tag) == (6 if tag.startswith(b"step") else 2)
+
+
+def test_a_full_disk_ends_in_a_sentence_and_leaves_the_last_state_whole(train, make_folder, monkeypatch, tmp_path):
+    sync, calls = files.os.fsync, []
+
+    def full(descriptor):
+        calls.append(descriptor)
+        if len(calls) > 12:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        sync(descriptor)
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(UserError, match=r"cannot write .*: No space left on device"):
+        train("--data.path", make_folder(counts=6), "--train.epochs", 9)
+    (*_, newest) = sorted((tmp_path / "run/states").glob("*.ckpt"))
+    assert read_state(newest).state.step >= 3
+    assert not list((tmp_path / "run").rglob(".being-written*"))
 
 
 def test_a_run_is_not_written_over_unless_told(train, make_folder):

@@ -56,4 +56,5 @@ class Evaluate(Callback):
             record[key_of(weights, "top5")] = result.top5
             record[key_of(weights, "val_loss")] = result.loss
             record["num_images"] = result.num_images
+        self.record.count_skipped_images()
         record["eval_seconds"] = round(time.perf_counter() - started, 3)

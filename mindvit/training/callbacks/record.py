@@ -89,6 +89,7 @@ class EpochRecord(Callback):
         self.total_seconds += time.perf_counter() - self._timer
         if self.state.at_epoch_end:
             self.epoch = self._record()
+            self.count_skipped_images()
 
     def read(self) -> None:
         """Reads the outputs of the last step, and waits for them.
@@ -160,6 +161,9 @@ class EpochRecord(Callback):
         }
         if self.scaled:
             record["skipped_steps"] = state.skipped_steps
-        if self.skipped_images is not None:
-            record["skipped_images"] = len(self.skipped_images.found)
         return record
+
+    def count_skipped_images(self) -> None:
+        """Adds to the epoch's record how many damaged pictures were left out so far."""
+        if self.skipped_images is not None:
+            self.epoch["skipped_images"] = len(self.skipped_images.found)
