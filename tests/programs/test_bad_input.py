@@ -5,6 +5,8 @@ import shutil
 import pytest
 from PIL import Image
 
+from mindvit.weights.checkpoint import STATE_KEY, read_tensors, write_tensors
+
 
 @pytest.fixture
 def train_fails(fails_with, tiny, tmp_path):
@@ -60,7 +62,51 @@ def test_unknown_model(train_fails, make_folder):
 
 
 def test_batch_larger_than_the_data(train_fails, make_folder):
-    train_fails(["data.batch_size 100", "6 training"], "--data.path", make_folder(), "--data.batch_size", 100)
+    train_fails(
+        ["a step takes 100 pictures", "data.batch_size", "6 training"],
+        "--data.path",
+        make_folder(),
+        "--data.batch_size",
+        100,
+    )
+
+
+def test_a_state_in_place_of_weights(fails_with, tiny_checkpoint, tmp_path):
+    tensors, texts = read_tensors(tiny_checkpoint())
+    write_tensors(tmp_path / "state.ckpt", tensors, {**texts, STATE_KEY: "{}"})
+    words = ["state.ckpt is a state", "best.ckpt or last.ckpt"]
+    fails_with(words, "eval.py", "--ckpt", tmp_path / "state.ckpt")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"), [(None, ["cannot read"]), (b"hello", ["is damaged"]), ("weights", ["is not a state"])]
+)
+def test_a_state_that_is_none(train_fails, make_folder, tmp_path, tiny_checkpoint, content, words):
+    path = tmp_path / "other.ckpt"
+    if content == "weights":
+        path = tiny_checkpoint()
+    elif content:
+        path.write_bytes(content)
+    train_fails(words, "--data.path", make_folder(), "--resume", path)
+
+
+@pytest.mark.parametrize(
+    ("words", "arguments"),
+    [
+        (["'*.wait'", "matches no parameter"], ["--optimizer.rules", "[{pattern: '*.wait', lr_scale: 2}]"]),
+        (["freeze every parameter"], ["--optimizer.rules", "[{pattern: '*', frozen: true}]"]),
+        (["average.ema_decay must lie"], ["--average.ema_decay", 1]),
+        (["checkpoint.keep_last must be at least 1"], ["--checkpoint.keep_last", 0]),
+        (["train.accumulate_steps must be at least 1"], ["--train.accumulate_steps", 0]),
+        (["loss.name must be one of cross_entropy, bce"], ["--loss.name", "mse"]),
+        (
+            ["positions sincos2d need an embed_dim divisible by 4"],
+            ["--model.positions", "sincos2d", "--model.embed_dim", 6],
+        ),
+    ],
+)
+def test_settings_that_cannot_be(train_fails, make_folder, words, arguments):
+    train_fails(words, "--data.path", make_folder(), *arguments)
 
 
 def test_output_folder_that_cannot_be_written(train_fails, make_folder, tmp_path):

@@ -145,7 +145,8 @@ def test_distributed_script_fails_when_a_worker_fails(clone, tmp_path):
     arguments = ["--data.batch_size", 1000, "--output_dir", tmp_path / "run"]
     code, _, err = run(clone, "run_distribute_train.sh", "configs/digits.yaml", *arguments, MASTER_PORT=free_port())
     assert code != 0
-    assert "error: data.batch_size 1000 is larger than the 719 training pictures of a worker" in err
+    assert "error: a step takes 1000 pictures for each of 2 workers" in err
+    assert "has only 1437 training pictures" in err
 
 
 def test_distributed_script_says_so_when_it_fails_without_a_worker_saying_why(clone):
@@ -166,7 +167,7 @@ from mindvit.training.recipe import Recipe
 made, ranks = [], []
 make_model, make_pipeline = trainer.create_model, trainer.train_pipeline
 trainer.create_model = lambda *a, **k: made.append(make_model(*a, **k)) or made[-1]
-trainer.train_pipeline = lambda *a, **k: ranks.append((k["rank"], k["num_shards"])) or make_pipeline(*a, **k)
+trainer.train_pipeline = lambda *a, **k: ranks.append((a[3].rank, a[3].num_shards)) or make_pipeline(*a, **k)
 trainer.train(parse(Recipe, "")[0])
 rank, workers = ranks[0]
 weights = {{parameter.name: parameter.asnumpy() for parameter in made[0].get_parameters()}}
@@ -177,10 +178,11 @@ np.savez("{folder}/worker{{}}of{{}}.npz".format(rank, workers), **weights)
 def test_two_workers_end_with_identical_weights_and_train_as_one_with_twice_the_batch(clone, tmp_path):
     script = tmp_path / "keeping_weights.py"
     script.write_text(KEEPING_WEIGHTS.format(clone=clone, folder=tmp_path))
-    # Without augmentation, the two workers' batches of 32 together are the single worker's batch of 64. The large
-    # epsilon makes Adam's step proportional to the gradient, so that a sum in place of a mean would show.
-    same_pictures = numbers(("augment.crop_scale", "[1,1]"), ("augment.crop_ratio", "[1,1]"), ("optimizer.eps", 1))
-    common = [*TINY_DIGITS, *same_pictures, *numbers(("optimizer.lr", 1), ("model.drop_path", 0))]
+    # The two workers' batches of 32 together are the single worker's batch of 64, with all augmentation and drop path:
+    # both depend on the visit alone. The large epsilon makes Adam's step proportional to the gradient, so that a sum in
+    # place of a mean would show, and so would gradients that are clipped before the reduction.
+    common = [*TINY_DIGITS, *numbers(("optimizer.lr", 1), ("optimizer.eps", 1), ("model.drop_path", 0.2))]
+    common += numbers(("optimizer.clip_norm", 0.5), ("augment.mixup", 0))
     msrun = ["-m", "mindspore.parallel.cluster.run", "--worker_num=2", "--local_worker_num=2", "--join=True"]
     msrun += [f"--master_port={free_port()}", f"--log_dir={tmp_path / 'logs'}"]
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
