@@ -90,6 +90,16 @@ class StochasticAverage(_Average):
         super().__init__(network, "swa")
         self.count = Parameter(Tensor(0, ms.int32), name="swa_count", requires_grad=False)
 
+    @property
+    def taken(self) -> int:
+        """How often weights were taken in."""
+        return int(self.count.asnumpy())
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the average holds any weights yet."""
+        return self.taken > 0
+
     def construct(self):
         share = 1.0 / (self.count + 1).astype(ms.float32)
         for index in range(len(self.weights)):

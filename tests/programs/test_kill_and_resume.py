@@ -59,7 +59,7 @@ def main():
     dying_at(EpochRecord, "on_train_step_end", "step", after=True)
     dying_at(checkpoint.Passport, "to_json", "weights")
     dying_at(MetricsLog, "_append", "line", after=True)
-    dying_at(trainer, "_summarise", "summary")
+    dying_at(trainer, "summarise", "summary")
 
     if moment == "evaluation":
         import mindvit.evaluation.metrics as metrics

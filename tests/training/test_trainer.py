@@ -426,3 +426,15 @@ def test_label_smoothing_acts_on_the_training_loss_alone(train, make_folder, tin
     difference = more["train_loss"] - plain["train_loss"]
     assert difference == pytest.approx(2 * (some["train_loss"] - plain["train_loss"]), rel=1e-3)
     assert plain["val_loss"] == pytest.approx(more["val_loss"], rel=1e-6)
+
+
+def test_going_on_never_removes_a_run_that_has_no_whole_state(train, make_folder):
+    options = ["--data.path", make_folder(counts=6), "--train.epochs", 1]
+    folder = train(*options)
+    (state,) = (folder / "states").iterdir()
+    state.write_bytes(b"damaged")
+    for _ in range(2):
+        with pytest.raises(UserError, match="no whole state to go on from"):
+            train(*options, "--resume", "auto")
+        assert (folder / "best.ckpt").exists()
+        state.unlink(missing_ok=True)

@@ -21,17 +21,8 @@ class AverageWeights(Callback):
         self.state = state
         self.start_epoch = start_epoch
 
-    @property
-    def has_begun(self) -> bool:
-        """Whether the average holds the weights of an epoch yet."""
-        return self._taken > 0
-
-    @property
-    def _taken(self) -> int:
-        return int(self.average.count.asnumpy())
-
     def on_train_epoch_end(self, run_context: RunContext) -> None:
         # Where an evaluation was broken off, the epoch's end is gone through again: it must not count twice.
         due = self.state.epoch - self.start_epoch + 1
-        if self.state.at_epoch_end and self._taken < due:
+        if self.state.at_epoch_end and self.average.taken < due:
             self.average()

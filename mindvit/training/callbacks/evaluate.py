@@ -6,7 +6,7 @@ from mindspore.dataset import Dataset
 from mindspore.train import Callback, Model, RunContext
 
 from mindvit.evaluation.metrics import evaluate
-from mindvit.training.callbacks.average import AverageWeights
+from mindvit.training.averaging import StochasticAverage
 from mindvit.training.callbacks.record import EpochRecord
 from mindvit.training.callbacks.stop import StopOnSignal
 from mindvit.training.ranking import key_of
@@ -31,7 +31,7 @@ class Evaluate(Callback):
         models: dict[str, Model],
         dataset: Dataset,
         stop: StopOnSignal,
-        swa: AverageWeights | None = None,
+        swa: StochasticAverage | None = None,
     ) -> None:
         super().__init__()
         self.record = record

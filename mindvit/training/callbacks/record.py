@@ -138,6 +138,11 @@ class EpochRecord(Callback):
         """Training pictures per second in this epoch, of all workers, without the first step of a sitting."""
         return self._timed_steps * self.pace.images_per_step / max(time.perf_counter() - self._timer, 1e-9)
 
+    @property
+    def average_speed(self) -> float | None:
+        """Training pictures per second over all epochs of this sitting; None where none was trained."""
+        return round(self.total_images / self.total_seconds, 2) if self.total_images else None
+
     def utilisation(self, images_per_second: float) -> float:
         """Model FLOPs utilisation: the share of the devices' peak that goes into the network's own arithmetic."""
         return images_per_second * self.pace.flops_per_image / self.pace.peak_flops
