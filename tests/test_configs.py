@@ -1,0 +1,343 @@
+"""Every recipe is built: its model and learning rate at its own size, one step of training with a small network."""
+
+import re
+import shlex
+from dataclasses import asdict, dataclass, fields, replace
+
+import mindspore as ms
+import numpy as np
+import pytest
+import yaml
+
+from mindvit.config import parse
+from mindvit.data.pipeline import train_pipeline
+from mindvit.data.settings import AugmentSettings
+from mindvit.data.sources import open_source
+from mindvit.data.visits import Course
+from mindvit.factory import ModelSettings, create_model
+from mindvit.losses import BinaryCrossEntropySmooth, CrossEntropySmooth
+from mindvit.models.flops import forward_flops
+from mindvit.models.variants import model_config, override
+from mindvit.runtime import Runtime
+from mindvit.training.assembly import Engine, assemble
+from mindvit.training.optimizers import SGD, AdamW, Lamb
+from mindvit.training.recipe import Recipe
+from mindvit.training.schedules import learning_rates
+from tests.conftest import ROOT
+
+FOLDER = ROOT / "configs"
+NAMES = sorted(path.name for path in FOLDER.glob("*.yaml"))
+every_recipe = pytest.mark.parametrize("name", NAMES)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a recipe comes to with the pictures and the workers of its command, worked out by hand."""
+
+    pictures: int
+    workers: int
+    batch: int
+    """Pictures of a step."""
+    steps: int
+    warmup: int
+    """Steps before the peak."""
+    rates: tuple[float, float, float]
+    """Learning rate of the first step, at the peak, and of the last step."""
+    left: float = 0.853553
+    """Share of the way from the peak to the end that is left after a quarter of it: (1 + cos(pi / 4)) / 2, a cosine."""
+    gmacs: float = 17.5
+    """Multiply-adds of a picture's forward pass, 10^9; most are published with the networks."""
+
+
+IMAGENET, CIFAR, DIGITS, EXAMPLE = 1_281_167, 50_000, 1_437, 2_000
+DEIT = Run(IMAGENET, 8, 1024, 375_300, 6_255, (1e-6, 1e-3, 1e-5))
+RUNS = {
+    "article_cifar10_swa.yaml": Run(CIFAR, 1, 32, 31_240, 0, (1e-3, 1e-3, 0), gmacs=1.25),
+    "article_finetune.yaml": Run(EXAMPLE, 1, 16, 10_000, 500, (0, 3e-5, 0), left=0.75),
+    "augreg_b_16.yaml": Run(IMAGENET, 8, 4096, 93_600, 10_000, (0, 1e-3, 0)),
+    "cifar10_from_scratch.yaml": Run(CIFAR, 1, 128, 78_000, 1_950, (0, 1e-3, 1e-5), gmacs=0.428),
+    "deit3_b_16.yaml": Run(IMAGENET, 8, 2048, 500_000, 3_125, (1e-6, 3e-3, 1e-5), gmacs=12.8),
+    "deit3_s_16.yaml": Run(IMAGENET, 8, 2048, 500_000, 3_125, (1e-6, 4e-3, 1e-5), gmacs=4.6),
+    "deit_b_16.yaml": DEIT,
+    "deit_s_16.yaml": replace(DEIT, gmacs=4.6),
+    "deit_ti_16.yaml": replace(DEIT, gmacs=1.25),
+    "own_pictures.yaml": Run(EXAMPLE, 1, 32, 1_240, 62, (0, 6.25e-5, 0)),
+    "plain_vit_s_16.yaml": Run(IMAGENET, 8, 1024, 112_590, 10_000, (0, 1e-3, 0), gmacs=4.6),
+    "vit_b_16_224_tutorial.yaml": Run(EXAMPLE, 1, 16, 1_250, 0, (5e-5, 5e-5, 0)),
+    "vit_finetune_cifar10.yaml": Run(CIFAR, 8, 512, 10_000, 500, (0, 0.03, 0), gmacs=55.5),
+    "vit_finetune_cifar100.yaml": Run(CIFAR, 8, 512, 10_000, 500, (0, 0.03, 0), gmacs=55.5),
+    "vit_finetune_imagenet.yaml": Run(IMAGENET, 8, 512, 20_000, 500, (0, 0.03, 0), gmacs=55.5),
+}
+PICTURES = 12
+SMALL = {"image_size": 16, "patch_size": 8, "embed_dim": 32, "depth": 2, "num_heads": 2, "mlp_dim": 64}
+
+
+def read(name, *options):
+    return parse(Recipe, "", ["--config", str(FOLDER / name), *options])[0]
+
+
+def header(name):
+    """The text of each part of a recipe's header, by its title."""
+    lines = [line[1:] for line in (FOLDER / name).read_text().splitlines() if line.startswith("#")]
+    assert lines[0].strip(), f"{name} does not begin with what it is"
+    parts, title = {}, None
+    for line in lines[1:]:
+        if found := re.match(r" ([A-Z][a-z]+):\s+(.*)", line):
+            title, line = found.groups()
+            parts[title] = []
+        if title:
+            parts[title].append(line.strip())
+    return {title: "\n".join(text) for title, text in parts.items()}
+
+
+def commands(name):
+    """Each command of a recipe's header: its number of workers, and its words."""
+    text = header(name)["Command"].replace("\\\n", " ")
+    found = re.findall(r"^.*?(?:NPROC=(\d+) )?((?:python|bash) \S.*)$", text, re.MULTILINE)
+    return [(int(workers or 1), shlex.split(command)) for workers, command in found]
+
+
+def written(name):
+    """The settings that stand in a recipe, by their dotted names."""
+    flat = {}
+    for group, content in yaml.safe_load((FOLDER / name).read_text()).items():
+        flat |= {f"{group}.{key}": value for key, value in content.items()} if isinstance(content, dict) else {}
+    return flat
+
+
+@pytest.fixture
+def pictures(make_folder):
+    return make_folder(counts=PICTURES // 2)
+
+
+@dataclass(frozen=True)
+class Built:
+    recipe: Recipe
+    engine: Engine
+    course: Course
+    """At the recipe's own size."""
+    batches: list
+    """Of a few small pictures, an epoch of them."""
+
+    @property
+    def rates(self):
+        return self.engine.step.learning_rates.asnumpy()
+
+
+@pytest.fixture
+def build(pictures):
+    """Puts a recipe's parts together as the trainer does, with a small network and pictures but its own schedule."""
+
+    def make(name):
+        recipe = read(name)
+        parts, repeats = recipe.train.accumulate_steps, recipe.augment.repeats
+        own_pictures, workers = (RUNS[name].pictures, RUNS[name].workers) if name in RUNS else (DIGITS, 1)
+        course = Course(own_pictures, recipe.data.batch_size * parts, 0, repeats, 0, workers)
+        total_steps = recipe.train.steps or recipe.train.epochs * course.steps_per_epoch
+        engine = assemble(recipe, Runtime("CPU", "O0"), small_network(recipe), course, total_steps)
+        few = Course(PICTURES, 2 * parts if parts > 1 else 4, 0, repeats)
+        return Built(recipe, engine, course, batches(recipe, recipe.augment, pictures, few))
+
+    return make
+
+
+def small_network(recipe):
+    sizes = SMALL if recipe.model.pre_logits_dim is None else {**SMALL, "pre_logits_dim": SMALL["embed_dim"]}
+    return create_model(recipe.model.name, num_classes=2, **{**recipe.model.overrides(), **sizes})
+
+
+def batches(recipe, augment, pictures, course):
+    split = open_source("folder", str(pictures)).train
+    augment = replace(augment, flip=split.flip if augment.flip is None else augment.flip)
+    config = override(model_config(recipe.model.name), **{**recipe.model.overrides(), **SMALL})
+    pipeline = train_pipeline(split, config, augment, course, 1)
+    return list(pipeline.create_tuple_iterator(num_epochs=1))
+
+
+@every_recipe
+def test_the_header_says_command_cost_accuracy_and_source(name):
+    parts = header(name)
+    assert {"Command", "Cost", "Source"} <= parts.keys()
+    assert ("Expected" in parts) != ("Published" in parts)
+    if "Published" in parts:
+        assert "not reproduced by this project" in parts["Published"].replace("\n", " ").lower()
+
+
+@every_recipe
+def test_the_commands_are_of_this_recipe_and_can_be_given(name):
+    found = commands(name)
+    assert found
+    for _, words in found:
+        assert words[1] == "train.py" or (ROOT / words[1]).is_file()
+        options = [word for word in words[2:] if word != "--config"]
+        assert options[0] == f"configs/{name}"
+        read(name, *options[1:])
+
+
+def test_the_table_of_recipes_is_whole():
+    listed = re.findall(r"`([\w.]+\.yaml)`", (FOLDER / "README.md").read_text())
+    assert sorted(listed) == NAMES
+    assert sorted([*RUNS, "digits.yaml"]) == NAMES
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_batch_steps_and_learning_rates_are_those_of_the_source(name, build):
+    run, built = RUNS[name], build(name)
+    assert commands(name)[0][0] == run.workers
+    assert built.course.batch_size * built.course.num_shards == run.batch
+    if run.pictures != EXAMPLE:
+        assert header(name)["Cost"].startswith(f"{run.steps:,} steps of {run.batch:,} pictures")
+
+    rates, (first, peak, last) = built.rates, run.rates
+    assert len(rates) == run.steps
+    assert rates[0] == pytest.approx(first, rel=1e-6)
+    assert rates.argmax() == run.warmup
+    assert rates[run.warmup] == pytest.approx(peak, rel=1e-6)
+    if run.warmup:
+        assert rates[run.warmup - 1] == pytest.approx(peak - (peak - first) / run.warmup, rel=1e-6)
+    quarter = run.warmup + (run.steps - run.warmup) // 4
+    assert rates[quarter] == pytest.approx(last + (peak - last) * run.left, rel=2e-3)
+    assert rates[-1] == pytest.approx(last, abs=2e-3 * peak)
+
+
+def test_the_articles_other_schedule_drops_after_each_epoch():
+    recipe = read("article_finetune.yaml", *commands("article_finetune.yaml")[1][1][4:])
+    rates = learning_rates(recipe.schedule, recipe.optimizer.lr, recipe.train.epochs * 125, 125)
+    assert recipe.train.steps is None
+    np.testing.assert_allclose(rates[[0, 124, 125, 250, 624]], [3e-5, 3e-5, 3e-6, 3e-7, 3e-9], rtol=1e-6)
+
+
+@every_recipe
+def test_the_network_at_its_own_size_is_what_the_recipe_says(name):
+    recipe = read(name)
+    config = override(model_config(recipe.model.name), **recipe.model.overrides())
+    settled = {**asdict(config), **asdict(config.preprocessing)}
+    for key, value in written(name).items():
+        group, _, field = key.partition(".")
+        if group == "model" and field not in ("name", "checkpoint", "reset_head"):
+            assert settled[field] == (tuple(value) if isinstance(value, list) else as_number(value)), key
+    if name in RUNS:
+        assert forward_flops(config) / 2e9 == pytest.approx(RUNS[name].gmacs, rel=0.015)
+
+
+def as_number(value):
+    """YAML takes 1e-6, which has no point, for text."""
+    return float(value) if isinstance(value, str) and re.fullmatch(r"[\d.]+e-?\d+", value) else value
+
+
+LOSSES = {CrossEntropySmooth: "cross_entropy", BinaryCrossEntropySmooth: "bce"}
+
+
+def optimizer_name(built):
+    optimizer = built.engine.step.optimizer
+    decays = any(optimizer.weight_decays)
+    return {SGD: "sgd", Lamb: "lamb", AdamW: "adamw" if decays else "adam"}[type(optimizer)]
+
+
+# Where a setting is found in what was built. What stands in no table must be looked for by another test.
+FOUND = {
+    "loss.name": lambda built: LOSSES[type(built.engine.step.loss)],
+    "loss.label_smoothing": lambda built: 1 - built.engine.step.loss.on_value,
+    "optimizer.name": optimizer_name,
+    "optimizer.lr": lambda built: (
+        built.rates.max() * (built.recipe.optimizer.lr_batch_size or batch_of(built)) / batch_of(built)
+    ),
+    "optimizer.lr_batch_size": lambda built: round(built.recipe.optimizer.lr * batch_of(built) / built.rates.max(), 2),
+    "optimizer.momentum": lambda built: built.engine.step.optimizer.share.asnumpy().item(),
+    "optimizer.weight_decay": lambda built: max(built.engine.step.optimizer.weight_decays),
+    # The embeddings are three layers below the head of a network of two blocks.
+    "optimizer.layer_decay": lambda built: min(built.engine.step.optimizer.lr_scales) ** (1 / 3),
+    "optimizer.clip_norm": lambda built: built.engine.step.clip_norm,
+    "average.ema_decay": lambda built: built.engine.ema.decay.asnumpy().item(),
+    "average.swa_start_epoch": lambda built: built.engine.swa and built.recipe.average.swa_start_epoch,
+    "train.accumulate_steps": lambda built: built.engine.step.parts,
+    "train.steps": lambda built: len(built.rates),
+    "train.epochs": lambda built: len(built.rates) / built.course.steps_per_epoch,
+    "data.batch_size": lambda built: built.course.batch_size / built.engine.step.parts,
+    "schedule.warmup_epochs": lambda built: built.rates.argmax() / built.course.steps_per_epoch,
+    "schedule.warmup_steps": lambda built: built.rates.argmax(),
+    # These are the trainer's: they name files and the better of two epochs.
+    "model.name": lambda built: built.recipe.model.name,
+    "model.checkpoint": lambda built: built.recipe.model.checkpoint,
+    "model.reset_head": lambda built: built.recipe.model.reset_head,
+    "data.source": lambda built: built.recipe.data.source,
+    "data.path": lambda built: built.recipe.data.path,
+    "checkpoint.metric": lambda built: built.recipe.checkpoint.metric,
+}
+SCHEDULE = {"schedule.name", "schedule.warmup_lr", "schedule.min_lr"}
+"""What the table of runs stands for."""
+
+
+def batch_of(built):
+    return built.course.batch_size * built.course.num_shards
+
+
+@every_recipe
+def test_every_setting_reaches_what_is_built(name, build):
+    built, settings = build(name), written(name)
+    network = {f"model.{field.name}" for field in fields(ModelSettings)}
+    augment = {f"augment.{field.name}" for field in fields(AugmentSettings)}
+    assert settings.keys() <= FOUND.keys() | network | augment | (SCHEDULE if name in RUNS else set())
+    for key in settings.keys() & FOUND.keys():
+        value = as_number(settings[key])
+        assert FOUND[key](built) == (pytest.approx(value, rel=1e-5) if isinstance(value, float) else value), key
+
+    step, engine, recipe = built.engine.step, built.engine, built.recipe
+    config = step.network.config
+    small = {**asdict(config), **asdict(config.preprocessing)}
+    for key, value in recipe.model.overrides().items():
+        assert key in {*SMALL, "pre_logits_dim"} or small[key] == value, key
+    assert (config.pre_logits_dim is None) == ("model.pre_logits_dim" not in settings)
+    assert (step.mixing is not None) == bool({"augment.mixup", "augment.cutmix"} & settings.keys())
+    assert (step.clip_norm is not None) == ("optimizer.clip_norm" in settings)
+    assert (min(step.optimizer.lr_scales) < 1) == ("optimizer.layer_decay" in settings)
+    averages = {kind for kind in ("ema", "swa") if any(key.startswith(f"average.{kind}") for key in settings)}
+    assert engine.models.keys() == {"", *averages}
+
+
+@every_recipe
+def test_every_augmentation_changes_the_pictures(name, pictures):
+    recipe, default = read(name), AugmentSettings()
+    course = Course(PICTURES, 2, 0)
+
+    def inputs(augment):
+        own = replace(course, repeats=augment.repeats)
+        return [
+            np.concatenate([batch[i].asnumpy().ravel() for batch in batches(recipe, augment, pictures, own)])
+            for i in (0, 3)
+        ]
+
+    with_all = inputs(recipe.augment)
+    for field in fields(AugmentSettings):
+        if getattr(recipe.augment, field.name) != getattr(default, field.name):
+            without = inputs(replace(recipe.augment, **{field.name: getattr(default, field.name)}))
+            assert any((a != b).any() for a, b in zip(with_all, without, strict=True)), field.name
+
+
+@every_recipe
+def test_one_step_at_the_peak_trains_every_weight(name, build):
+    built = build(name)
+    step, ema, network = built.engine.step, built.engine.ema, built.engine.step.network
+    # A head of zeros, as fresh ones are, would pass no gradient on.
+    values = np.random.default_rng(0).standard_normal(network.dense.weight.shape)
+    network.dense.weight.set_data(ms.Tensor(values.astype(np.float32)))
+    peak = int(built.rates.argmax())
+    step.optimizer.step.set_data(ms.Tensor(peak, ms.int32))
+    before, average = values_of(network.get_parameters()), values_of(ema.averages if ema else ())
+
+    loss, norm, rate, updated = (value.asnumpy() for value in step.set_train(True)(*built.batches[0]))
+
+    assert updated
+    assert np.isfinite([loss, norm]).all()
+    assert rate == built.rates[peak]
+    assert step.optimizer.step.asnumpy() == peak + 1
+    after, kept = values_of(network.get_parameters()), np.float32(built.recipe.average.ema_decay or 0)
+    assert [name for name in before if (before[name] == after[name]).all()] == []
+    for name, value in values_of(ema.averages if ema else ()).items():
+        expected = kept * average[name] + (1 - kept) * after[name.removeprefix("ema.")]
+        np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-8)
+        assert (value != average[name]).any()
+
+
+def values_of(parameters):
+    return {parameter.name: parameter.asnumpy().copy() for parameter in parameters}
