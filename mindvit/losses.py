@@ -75,7 +75,9 @@ class BinaryCrossEntropySmooth(_SmoothedLoss):
 
     def construct(self, logits, labels):
         logits = logits.astype(ms.float32)
-        each = ops.relu(logits) - logits * self._targets(labels) + ops.log1p(ops.exp(-ops.abs(logits)))
+        size = ops.abs(logits)
+        # max(x, 0) as (x + |x|) / 2: relu would leave 1/2 out of the gradient at 0, where a fresh head's logits are.
+        each = logits * (0.5 - self._targets(labels)) + 0.5 * size + ops.log1p(ops.exp(-size))
         return self.get_loss(each.mean(-1))
 
 

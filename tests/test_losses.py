@@ -2,7 +2,7 @@ import mindspore as ms
 import numpy as np
 import pytest
 
-from mindvit.losses import CrossEntropySmooth
+from mindvit.losses import BinaryCrossEntropySmooth, CrossEntropySmooth, LossSettings, make_loss
 from tests.numpy_vit import softmax
 
 
@@ -15,6 +15,11 @@ def smoothed(labels, num_classes, smoothing):
 
 def cross_entropy(logits, targets):
     return -(targets * np.log(softmax(logits.astype(np.float64)))).sum(1)
+
+
+def binary_cross_entropy(logits, targets):
+    probability = 1 / (1 + np.exp(-logits.astype(np.float64)))
+    return -(targets * np.log(probability) + (1 - targets) * np.log(1 - probability)).mean(1)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.5])
@@ -52,7 +57,62 @@ def test_the_loss_is_computed_in_float32():
     assert loss.asnumpy() == pytest.approx(200.0)
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_binary_cross_entropy_follows_the_formula(rng, smoothing, reduction):
+    logits = 3 * rng.standard_normal((6, 5)).astype(np.float32)
+    labels = rng.integers(0, 5, 6).astype(np.int32)
+    loss = BinaryCrossEntropySmooth(5, smoothing, reduction)(ms.Tensor(logits), ms.Tensor(labels)).asnumpy()
+    expected = binary_cross_entropy(logits, smoothed(labels, 5, smoothing))
+    expected = {"mean": expected.mean(), "sum": expected.sum(), "none": expected}[reduction]
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
+
+
+def test_binary_cross_entropy_takes_dense_targets(rng):
+    logits = rng.standard_normal((4, 5)).astype(np.float32)
+    targets = rng.random((4, 5)).astype(np.float32)
+    loss = BinaryCrossEntropySmooth(5, 0.1, "none")(ms.Tensor(logits), ms.Tensor(targets)).asnumpy()
+    smooth = targets * 0.9 + (1 - targets) * 0.1 / 4
+    np.testing.assert_allclose(loss, binary_cross_entropy(logits, smooth), rtol=1e-5)
+
+
+def test_binary_cross_entropy_keeps_its_digits_for_large_logits():
+    logits = ms.Tensor(np.array([[1000.0, -1000.0], [-1000.0, 30.0]], np.float16))
+    loss = BinaryCrossEntropySmooth(2, reduction="none")(logits, ms.Tensor(np.array([0, 0], np.int32)))
+    assert loss.dtype == ms.float32
+    np.testing.assert_allclose(loss.asnumpy(), [0, (1000 + 30) / 2], rtol=1e-6)
+    assert logits_gradient(logits).tolist() == [[0, 0], [-0.25, 0.25]]
+
+
+def logits_gradient(logits):
+    loss = BinaryCrossEntropySmooth(2)
+    return ms.grad(loss, 0)(logits.astype(ms.float32), ms.Tensor(np.array([0, 0], np.int32))).asnumpy()
+
+
+def test_the_gradient_of_binary_cross_entropy_is_probability_less_target(rng):
+    logits = rng.standard_normal((4, 5)).astype(np.float32)
+    logits[0, 0] = 0
+    labels = rng.integers(0, 5, 4).astype(np.int32)
+    gradient = ms.grad(BinaryCrossEntropySmooth(5, 0.1), 0)(ms.Tensor(logits), ms.Tensor(labels)).asnumpy()
+    expected = (1 / (1 + np.exp(-logits.astype(np.float64))) - smoothed(labels, 5, 0.1)) / logits.size
+    np.testing.assert_allclose(gradient, expected, atol=1e-7)
+
+
+@pytest.mark.parametrize(("name", "by_hand"), [("cross_entropy", cross_entropy), ("bce", binary_cross_entropy)])
+def test_the_loss_of_the_settings_is_made(rng, name, by_hand):
+    logits = rng.standard_normal((6, 5)).astype(np.float32)
+    labels = rng.integers(0, 5, 6).astype(np.int32)
+    loss = make_loss(LossSettings(name, 0.3), 5)(ms.Tensor(logits), ms.Tensor(labels)).asnumpy()
+    assert loss == pytest.approx(by_hand(logits, smoothed(labels, 5, 0.3)).mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", [CrossEntropySmooth, BinaryCrossEntropySmooth])
 @pytest.mark.parametrize(("arguments", "words"), [((1,), "at least 2 classes"), ((3, 1.0), "label_smoothing")])
-def test_impossible_settings_are_refused(arguments, words):
+def test_impossible_settings_are_refused(kind, arguments, words):
     with pytest.raises(ValueError, match=words):
-        CrossEntropySmooth(*arguments)
+        kind(*arguments)
+
+
+def test_a_smoothing_that_cannot_be_is_named_as_the_setting():
+    with pytest.raises(ValueError, match=r"loss.label_smoothing must lie in \[0, 1\), not 1.0"):
+        LossSettings(label_smoothing=1.0)
