@@ -11,6 +11,7 @@ from mindvit.runtime import (
     choose_device,
     choose_precision,
     loss_scaling,
+    measured_flops,
     start,
     sum_over_workers,
     with_precision,
@@ -38,10 +39,55 @@ def test_precision_is_o2_on_ascend_and_o0_elsewhere_unless_told():
     assert choose_precision("O2", "CPU") == "O2"
 
 
-def test_loss_is_scaled_where_float16_trains_on_an_accelerator():
-    assert isinstance(loss_scaling(Runtime("Ascend", "O2")), amp.DynamicLossScaleManager)
-    assert loss_scaling(Runtime("Ascend", "O0")) is None
-    assert loss_scaling(Runtime("CPU", "O2")) is None
+@pytest.mark.parametrize("device", ["Ascend", "CPU"])
+@pytest.mark.parametrize("precision", ["O2", "O3"])
+def test_loss_is_scaled_wherever_float16_trains(device, precision):
+    scaler = loss_scaling(Runtime(device, precision))
+    assert isinstance(scaler, amp.DynamicLossScaler)
+    assert (scaler.scale_value.asnumpy(), scaler.scale_factor, scaler.scale_window) == (2**16, 2, 2000)
+
+
+@pytest.mark.parametrize("device", ["Ascend", "CPU"])
+def test_loss_is_not_scaled_in_float32(device):
+    assert loss_scaling(Runtime(device, "O0")) is None
+
+
+def test_a_device_is_measured_by_its_fastest_matrix_product(monkeypatch):
+    ticks = iter(np.cumsum([0, 4, 1, 5, 1, 3, 1, 2, 1, 6]).tolist())
+    products = []
+
+    class Product:
+        def __call__(self, left, right):
+            products.append((left.shape, right.shape, left.dtype, right.dtype))
+            return ms.Tensor(np.zeros((1, 1), np.float32))
+
+    monkeypatch.setattr("time.perf_counter", lambda: next(ticks))
+    monkeypatch.setattr(ms.ops, "MatMul", Product)
+    assert measured_flops(Runtime("CPU", "O0")) == 2 * 2048**3 / 2
+    assert set(products) == {((2048, 2048), (2048, 2048), ms.float32, ms.float32)}
+    assert len(products) == 6, "the first one, which compiles, is not timed"
+
+
+def test_a_device_at_mixed_precision_is_measured_in_float16(monkeypatch):
+    dtypes = set()
+
+    class Product:
+        def __call__(self, left, right):
+            dtypes.update((left.dtype, right.dtype))
+            return ms.Tensor(np.zeros((1, 1), np.float32))
+
+    monkeypatch.setattr(ms.ops, "MatMul", Product)
+    assert measured_flops(Runtime("CPU", "O2")) > 0
+    assert dtypes == {ms.float16}
+
+
+def test_this_machines_measure_is_of_a_machine():
+    assert 1e9 < measured_flops(Runtime("CPU", "O0")) < 1e14
+
+
+def test_a_peak_that_cannot_be_is_refused():
+    with pytest.raises(ValueError, match="runtime.peak_tflops must be above 0, not 0"):
+        RuntimeSettings(peak_tflops=0)
 
 
 def test_o2_computes_in_float16_and_keeps_float32_weights(rng):

@@ -6,7 +6,7 @@ from mindspore import nn
 from mindvit.data.split import Classes
 from mindvit.errors import UserError
 from mindvit.models import Preprocessing, ViTConfig
-from mindvit.weights.checkpoint import read_checkpoint, write_checkpoint
+from mindvit.weights.checkpoint import read_checkpoint, read_tensors, write_checkpoint, write_tensors
 from mindvit.weights.passport import Passport
 
 PASSPORT = Passport(
@@ -33,6 +33,38 @@ def test_weights_and_passport_come_back_as_they_were(written):
     assert checkpoint.passport == PASSPORT
     assert checkpoint.tensors.keys() == {"weight", "bias"}
     np.testing.assert_array_equal(checkpoint.tensors["weight"].asnumpy(), network.weight.asnumpy())
+
+
+def test_weights_given_by_name_keep_those_names(tmp_path):
+    network = nn.Dense(2, 3, weight_init="normal")
+    write_checkpoint(tmp_path / "a.ckpt", {"ours.weight": network.weight, "ours.bias": network.bias}, PASSPORT)
+    checkpoint = read_checkpoint(tmp_path / "a.ckpt")
+    assert checkpoint.passport == PASSPORT
+    assert checkpoint.tensors.keys() == {"ours.weight", "ours.bias"}
+    np.testing.assert_array_equal(checkpoint.tensors["ours.weight"].asnumpy(), network.weight.asnumpy())
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16, np.int32, np.int64, np.bool_])
+def test_tensors_of_every_kind_come_back_bit_by_bit(tmp_path, rng, dtype):
+    values = (100 * rng.standard_normal((3, 4))).astype(dtype)
+    scalar = np.array(values[0, 0])
+    tensors = {"a.b": ms.Tensor(values), "scalar": ms.Parameter(ms.Tensor(scalar), name="another name")}
+    write_tensors(tmp_path / "a.ckpt", tensors, {})
+    found, texts = read_tensors(tmp_path / "a.ckpt")
+    assert found.keys() == {"a.b", "scalar"}
+    assert texts == {}
+    for name, expected in (("a.b", values), ("scalar", scalar)):
+        got = found[name].asnumpy()
+        assert (got.dtype, got.shape) == (expected.dtype, expected.shape)
+        assert got.tobytes() == expected.tobytes()
+
+
+def test_texts_come_back_apart_from_the_tensors(tmp_path):
+    given = {"one": '{"a": [1, null]}', "other": "Katze 狗", "empty": ""}
+    write_tensors(tmp_path / "a.ckpt", {"weight": ms.Tensor(np.zeros(3, np.float32))}, given)
+    tensors, texts = read_tensors(tmp_path / "a.ckpt")
+    assert texts == given
+    assert tensors.keys() == {"weight"}
 
 
 def test_a_checkpoint_of_another_program_has_no_passport(tmp_path):
