@@ -1,0 +1,48 @@
+import pytest
+
+from mindvit.training.run_state import RunState
+
+
+@pytest.mark.parametrize(
+    ("step", "epoch", "at_end"),
+    [(0, 1, False), (1, 1, False), (9, 1, False), (10, 1, True), (11, 2, False), (20, 2, True), (24, 3, False)],
+)
+def test_the_epoch_is_that_of_the_last_step(step, epoch, at_end):
+    state = RunState(steps_per_epoch=10, total_steps=25, step=step)
+    assert (state.epoch, state.at_epoch_end) == (epoch, at_end)
+
+
+def test_a_run_that_ends_within_an_epoch_ends_that_epoch():
+    state = RunState(steps_per_epoch=10, total_steps=25, step=25)
+    assert (state.epoch, state.at_epoch_end) == (3, True)
+
+
+def test_an_epoch_is_unrecorded_until_it_was_evaluated():
+    state = RunState(steps_per_epoch=10, total_steps=25)
+    unrecorded = []
+    for step in (0, 9, 10, 11, 20, 25):
+        state.step = step
+        unrecorded.append(state.is_unrecorded)
+        state.recorded_epochs = state.epoch if state.at_epoch_end else state.recorded_epochs
+        assert not state.is_unrecorded
+    assert unrecorded == [False, False, True, False, True, True]
+
+
+def test_an_epoch_begins_without_the_figures_of_the_one_before():
+    state = RunState(10, 25, step=10, losses=[1.0], norms=[2.0], skipped_steps=3, skipped_in_a_row=2)
+    state.begin_epoch()
+    assert (state.losses, state.norms, state.skipped_steps) == ([], [], 0)
+    assert state.skipped_in_a_row == 2, "an overflow that lasts is not ended by an epoch"
+
+
+def test_going_on_within_an_epoch_keeps_its_figures():
+    state = RunState(10, 25, step=13, losses=[1.0], norms=[2.0], skipped_steps=3)
+    state.begin_epoch()
+    assert (state.losses, state.norms, state.skipped_steps) == ([1.0], [2.0], 3)
+
+
+def test_two_runs_share_no_list():
+    first, second = RunState(1, 1), RunState(1, 1)
+    first.losses.append(1.0)
+    first.best.append({})
+    assert second.losses == second.best == []
