@@ -84,6 +84,8 @@ def read_state(path: Path) -> Saved:
         for name in _LISTS:
             kept[name] = tensors.pop(f"run.{name}").asnumpy()[1:].tolist()
         return Saved(Path(path), tensors, RunState(**kept), recipe)
+    except UserError:
+        raise
     except (KeyError, ValueError, TypeError) as error:
         raise UserError(
             f"{path} is not a state that a run can go on from; those lie in states/ of its folder"
