@@ -86,7 +86,7 @@ def test_this_machines_measure_is_of_a_machine():
 
 
 def test_a_peak_that_cannot_be_is_refused():
-    with pytest.raises(ValueError, match="runtime.peak_tflops must be above 0, not 0"):
+    with pytest.raises(ValueError, match=r"runtime.peak_tflops must be above 0, not 0"):
         RuntimeSettings(peak_tflops=0)
 
 
