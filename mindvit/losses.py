@@ -15,8 +15,12 @@ class LossSettings:
     """cross_entropy of the softmax, or bce: binary cross-entropy of each class by itself."""
     label_smoothing: float = 0.1
     """Weight that is taken from the true class and spread over the others."""
+    target_threshold: float | None = None
+    """bce: a class whose share of a mixed picture is above this counts fully, any other not; null counts shares."""
 
     def __post_init__(self) -> None:
+        if self.target_threshold is not None and (self.name != "bce" or not 0 <= self.target_threshold < 1):
+            raise ValueError("loss.target_threshold is for loss.name bce, and lies in [0, 1)")
         if not 0 <= self.label_smoothing < 1:
             raise ValueError(f"loss.label_smoothing must lie in [0, 1), not {self.label_smoothing}")
 
@@ -71,9 +75,25 @@ class BinaryCrossEntropySmooth(_SmoothedLoss):
 
     ``max(x, 0) - x t + log(1 + exp(-|x|))`` for the logit x and the target t of a class. Targets are smoothed as in
     ``CrossEntropySmooth``, and arguments, inputs and errors are its too.
+
+    Args:
+        target_threshold: dense targets above it count as 1 and others as 0; None leaves them as they are. With 0 a
+            picture that was mixed of two classes counts fully as either, as in DeiT III.
     """
 
+    def __init__(
+        self,
+        num_classes: int,
+        label_smoothing: float = 0.0,
+        reduction: str = "mean",
+        target_threshold: float | None = None,
+    ) -> None:
+        super().__init__(num_classes, label_smoothing, reduction)
+        self.target_threshold = target_threshold
+
     def construct(self, logits, labels):
+        if self.target_threshold is not None and labels.ndim == 2:
+            labels = (labels > self.target_threshold).astype(ms.float32)
         logits = logits.astype(ms.float32)
         size = ops.abs(logits)
         # max(x, 0) as (x + |x|) / 2: relu would leave 1/2 out of the gradient at 0, where a fresh head's logits are.
@@ -83,5 +103,8 @@ class BinaryCrossEntropySmooth(_SmoothedLoss):
 
 def make_loss(settings: LossSettings, num_classes: int) -> nn.Cell:
     """Makes the loss of the settings; its value is the mean over the batch."""
-    kinds = {"cross_entropy": CrossEntropySmooth, "bce": BinaryCrossEntropySmooth}
-    return kinds[settings.name](num_classes, settings.label_smoothing)
+    if settings.name == "bce":
+        return BinaryCrossEntropySmooth(
+            num_classes, settings.label_smoothing, target_threshold=settings.target_threshold
+        )
+    return CrossEntropySmooth(num_classes, settings.label_smoothing)

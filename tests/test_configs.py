@@ -238,6 +238,7 @@ def optimizer_name(built):
 FOUND = {
     "loss.name": lambda built: LOSSES[type(built.engine.step.loss)],
     "loss.label_smoothing": lambda built: 1 - built.engine.step.loss.on_value,
+    "loss.target_threshold": lambda built: built.engine.step.loss.target_threshold,
     "optimizer.name": optimizer_name,
     "optimizer.lr": lambda built: (
         built.rates.max() * (built.recipe.optimizer.lr_batch_size or batch_of(built)) / batch_of(built)

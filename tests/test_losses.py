@@ -76,6 +76,20 @@ def test_binary_cross_entropy_takes_dense_targets(rng):
     np.testing.assert_allclose(loss, binary_cross_entropy(logits, smooth), rtol=1e-5)
 
 
+@pytest.mark.parametrize(("threshold", "counted"), [(None, [0.3, 0.7]), (0.0, [1, 1]), (0.5, [0, 1])])
+def test_a_threshold_makes_mixed_targets_whole(rng, threshold, counted):
+    logits = rng.standard_normal((2, 5)).astype(np.float32)
+    mixed, expected = np.zeros((2, 2, 5), np.float32)
+    mixed[:, [1, 3]], expected[:, [1, 3]] = [0.3, 0.7], counted
+    loss = make_loss(LossSettings("bce", 0.0, threshold), 5)(ms.Tensor(logits), ms.Tensor(mixed)).asnumpy()
+    np.testing.assert_allclose(loss, binary_cross_entropy(logits, expected).mean(), rtol=1e-5)
+
+
+def test_a_threshold_is_for_binary_cross_entropy():
+    with pytest.raises(ValueError, match=r"loss\.target_threshold is for loss\.name bce"):
+        LossSettings(target_threshold=0.0)
+
+
 def test_binary_cross_entropy_keeps_its_digits_for_large_logits():
     logits = ms.Tensor(np.array([[1000.0, -1000.0], [-1000.0, 30.0]], np.float16))
     loss = BinaryCrossEntropySmooth(2, reduction="none")(logits, ms.Tensor(np.array([0, 0], np.int32)))
