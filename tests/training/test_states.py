@@ -288,7 +288,7 @@ def test_states_are_listed_in_the_order_of_their_steps(tmp_path):
     names = [
         "epoch0001-step00000009-loss2.0000.ckpt",
         "epoch0001-step00000010-loss0.1000-top1_99.00.ckpt",
-        "epoch0099-step00000100.ckpt",
+        "epoch9999-step99999999.ckpt",
         "epoch10000-step100000000.ckpt",
     ]
     others = ["best.ckpt", "epoch0001-step5.txt", "epoch0001.ckpt", "old-epoch0001-step00000001.ckpt"]
