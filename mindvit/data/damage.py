@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 from mindspore.dataset import vision
@@ -26,15 +27,18 @@ class Skipped:
     def __init__(self, path: Path | None = None) -> None:
         self.path = path
         self.found: set[str] = set()
+        self._lock = Lock()
 
     def note(self, where: str, why: str) -> None:
-        """Takes note of a damaged picture, once."""
-        if where in self.found:
-            return
-        self.found.add(where)
-        if self.path is not None:
-            with open(self.path, "a", encoding="utf-8") as file:
-                file.write(f"{where}\t{why}\n")
+        """Takes note of a damaged picture, once, whichever thread finds it."""
+        with self._lock:
+            if where in self.found:
+                return
+            self.found.add(where)
+            if self.path is not None:
+                # Names of files need not be valid UTF-8.
+                with open(self.path, "a", encoding="utf-8", errors="surrogateescape") as file:
+                    file.write(f"{where}\t{why}\n")
 
 
 class Readable:

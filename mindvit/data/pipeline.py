@@ -10,7 +10,7 @@ import numpy as np
 from mindvit.data.augment.erasing import random_erasing
 from mindvit.data.augment.mixing import draw_mix
 from mindvit.data.damage import Readable, Skipped
-from mindvit.data.pictures import decoded, encoded_bmp
+from mindvit.data.pictures import decoded
 from mindvit.data.randomness import Purpose, generator
 from mindvit.data.settings import AugmentSettings
 from mindvit.data.split import PADDING_LABEL, Split
@@ -107,7 +107,7 @@ def eval_pipeline(
         rank: this worker's number.
         num_shards: workers.
         skipped: takes note of damaged pictures, whose place a blank one takes that does not count; None raises
-            instead. Finding them takes a second decoding of every picture.
+            instead. The one reader thread then decodes all pictures.
 
     Returns:
         A dataset with columns ``image``, float32 (batch_size, 3, image_size, image_size), and ``label``, int32
@@ -120,7 +120,8 @@ def eval_pipeline(
     dataset = ds.GeneratorDataset(
         rows, ["image", "label"], sampler=ds.SubsetSampler(list(share)), num_parallel_workers=1
     )
-    transforms = eval_transforms(model.image_size, model.preprocessing, split.encoded)
+    encoded = split.encoded and skipped is None
+    transforms = eval_transforms(model.image_size, model.preprocessing, encoded)
     dataset = dataset.map(transforms, "image", num_parallel_workers=num_workers)
     missing = -len(share) % batch_size
     if missing:
@@ -143,22 +144,20 @@ class _Numbers:
 
 
 class _Sound:
-    """The rows of a split for evaluation, with a blank that does not count in place of each damaged picture."""
+    """The decoded rows of a split for evaluation, with a blank that does not count in place of each damaged picture."""
 
     def __init__(self, split: Split, skipped: Skipped) -> None:
         self.split = split
         self.skipped = skipped
-        blank = np.zeros((8, 8, 3), np.uint8)
-        self.blank = encoded_bmp(blank) if split.encoded else blank
 
     def __len__(self) -> int:
         return len(self.split)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.int32]:
+        where = self.split.describe(index)
         try:
             picture, label = self.split[index]
-            decoded(picture, self.split.describe(index))
+            return np.asarray(decoded(picture, where)), label
         except UserError as error:
-            self.skipped.note(self.split.describe(index), str(error))
-            return self.blank, np.int32(PADDING_LABEL)
-        return picture, label
+            self.skipped.note(where, str(error))
+            return np.zeros((8, 8, 3), np.uint8), np.int32(PADDING_LABEL)

@@ -1,18 +1,36 @@
+from dataclasses import replace
+
+import mindspore.dataset as ds
 import numpy as np
 import pytest
 from PIL import Image
 
-from mindvit.data.damage import naming_damaged_pictures
-from mindvit.data.folder import open_folder, read_split
+from mindvit.data.augment.mixing import draw_mix
+from mindvit.data.folder import read_split
 from mindvit.data.pictures import read_picture
 from mindvit.data.pipeline import PADDING_LABEL, eval_pipeline, train_pipeline
+from mindvit.data.randomness import Purpose, generator
 from mindvit.data.settings import AugmentSettings
 from mindvit.data.split import Classes, Split
+from mindvit.data.visits import Course
 from mindvit.errors import UserError
 from mindvit.models import Preprocessing, ViTConfig
 
 MODEL = ViTConfig(image_size=8, patch_size=4, preprocessing=Preprocessing((0.5,) * 3, (0.25,) * 3, crop_pct=0.5))
 AUGMENT = AugmentSettings(flip=True)
+WHOLE = {"crop_scale": (1.0, 1.0), "crop_ratio": (1.0, 1.0), "flip": False}
+"""Settings under which a square picture is only resized."""
+EVERYTHING = AugmentSettings(
+    flip=True,
+    policy="randaugment",
+    randaugment_noise=0.5,
+    color_jitter=0.3,
+    random_erasing=0.5,
+    mixup=0.8,
+    cutmix=1.0,
+    repeats=2,
+)
+COLUMNS = ("image", "label", "key", "mix")
 
 
 def numbered(count, size=8):
@@ -27,9 +45,29 @@ def numbered(count, size=8):
     )
 
 
+def motley(count):
+    """A split whose pictures are all different in every pixel."""
+    values = np.random.default_rng(0).integers(0, 256, (count, 12, 10, 3)).astype(np.uint8)
+    return replace(numbered(count), read=values.__getitem__)
+
+
+def train(split, augment, batch_size, *, model=MODEL, num_workers=1, first_step=0, seed=0, rank=0, num_shards=1):
+    course = Course(len(split), batch_size, seed, augment.repeats, rank, num_shards)
+    return train_pipeline(split, model, augment, course, num_workers, first_step)
+
+
 def batches(dataset, epochs=1):
     iterator = dataset.create_dict_iterator(num_epochs=epochs, output_numpy=True)
     return [list(iterator) for _ in range(epochs)]
+
+
+def joined(epochs):
+    return [batch for epoch in epochs for batch in epoch]
+
+
+def united(epochs, name):
+    """A column's rows of all batches of some epochs."""
+    return np.concatenate([batch[name] for batch in joined(epochs)])
 
 
 @pytest.mark.parametrize("num_shards", [1, 2, 3])
@@ -51,35 +89,142 @@ def test_evaluation_pairs_pictures_and_labels():
                 np.testing.assert_allclose(image, (label / 255 - 0.5) / 0.25, atol=1e-5)
 
 
+def test_training_pairs_pictures_and_labels_in_the_columns_that_a_step_takes():
+    epochs = batches(train(numbered(10), AugmentSettings(flip=True), 4, num_workers=2), epochs=2)
+    for batch in joined(epochs):
+        assert tuple(batch) == COLUMNS
+        assert [batch[name].dtype for name in COLUMNS] == [np.float32, np.int32, np.int32, np.float32]
+        assert [batch[name].shape for name in COLUMNS] == [(4, 3, 8, 8), (4,), (4,), (6,)]
+        expected = np.broadcast_to(((batch["label"] / 255 - 0.5) / 0.25)[:, None, None, None], (4, 3, 8, 8))
+        np.testing.assert_allclose(batch["image"], expected, atol=1e-5)
+
+
 def test_training_shuffles_anew_each_epoch_and_drops_what_fills_no_batch():
-    first, second = batches(train_pipeline(numbered(10), MODEL, AUGMENT, 4, 1), epochs=2)
-    labels = [[label for batch in epoch for label in batch["label"].tolist()] for epoch in (first, second)]
-    assert all(len(set(epoch)) == 8 for epoch in labels)
+    first, second = batches(train(numbered(10), AUGMENT, 4), epochs=2)
+    labels = [united([epoch], "label").tolist() for epoch in (first, second)]
+    assert all(len(epoch) == len(set(epoch)) == 8 for epoch in labels)
     assert labels[0] != sorted(labels[0])
     assert labels[0] != labels[1]
 
 
+def test_another_seed_gives_another_order_and_other_pictures():
+    one, other = (batches(train(motley(12), AUGMENT, 12, seed=seed))[0][0] for seed in (1, 2))
+    assert sorted(one["label"]) == sorted(other["label"]) == list(range(12))
+    assert one["label"].tolist() != other["label"].tolist()
+    assert not set(one["key"]) & set(other["key"])
+    images = [batch["image"][np.argsort(batch["label"])] for batch in (one, other)]
+    assert (images[0] != images[1]).any((1, 2, 3)).all()
+
+
+@pytest.fixture(scope="module")
+def uninterrupted():
+    """All batches of five epochs of three steps each, from one thread."""
+    epochs = batches(train(motley(10), EVERYTHING, 3), epochs=5)
+    assert [len(epoch) for epoch in epochs] == [3] * 5
+    return joined(epochs)
+
+
+@pytest.mark.parametrize("num_workers", [1, 2])
+@pytest.mark.parametrize("first_step", [0, 1, 3, 5, 10])
+def test_a_run_goes_on_with_the_very_batches_it_would_have_seen(uninterrupted, first_step, num_workers):
+    pipeline = train(motley(10), EVERYTHING, 3, num_workers=num_workers, first_step=first_step)
+    epochs = batches(pipeline, epochs=5 - first_step // 3)
+    assert [len(epoch) for epoch in epochs] == [3 - first_step % 3] + [3] * (4 - first_step // 3)
+    for seen, expected in zip(joined(epochs), uninterrupted[first_step:], strict=True):
+        for name in COLUMNS:
+            np.testing.assert_array_equal(seen[name], expected[name], err_msg=name)
+
+
+def test_no_two_batches_are_alike(uninterrupted):
+    for name in COLUMNS:
+        assert len({batch[name].tobytes() for batch in uninterrupted}) == len(uninterrupted), name
+
+
+def test_batches_do_not_hang_on_any_global_seed(uninterrupted):
+    np.random.seed(5)
+    ds.config.set_seed(5)
+    (epoch,) = batches(train(motley(10), EVERYTHING, 3))
+    for seen, expected in zip(epoch, uninterrupted, strict=False):
+        for name in COLUMNS:
+            np.testing.assert_array_equal(seen[name], expected[name], err_msg=name)
+
+
+@pytest.mark.parametrize("augment", [AUGMENT, EVERYTHING], ids=["plain", "everything"])
+def test_two_workers_see_in_a_step_what_one_with_twice_the_batch_sees(augment):
+    whole = joined(batches(train(motley(13), augment, 4), epochs=2))
+    shares = [joined(batches(train(motley(13), augment, 2, rank=rank, num_shards=2), epochs=2)) for rank in range(2)]
+    assert len(whole) == 6
+    for batch, *parts in zip(whole, *shares, strict=True):
+        for name in ("image", "label", "key"):
+            np.testing.assert_array_equal(
+                np.stack([part[name] for part in parts], axis=1).reshape(batch[name].shape), batch[name]
+            )
+
+
 def test_training_shares_cover_all_pictures_without_overlap():
-    seen = []
-    for rank in range(2):
-        (epoch,) = batches(train_pipeline(numbered(12), MODEL, AUGMENT, 3, 1, rank, 2))
-        seen += [label for batch in epoch for label in batch["label"].tolist()]
-    assert sorted(seen) == list(range(12))
+    shares = [batches(train(numbered(12), AUGMENT, 3, rank=rank, num_shards=2)) for rank in range(2)]
+    assert sorted(label for share in shares for label in united(share, "label")) == list(range(12))
 
 
-def test_training_repeats_itself_under_one_seed(make_folder):
-    split = open_folder(make_folder(counts=8)).train
-    runs = [batches(train_pipeline(split, MODEL, AUGMENT, 4, 2), epochs=2) for _ in range(2)]
-    for epochs in zip(*runs, strict=True):
-        for one, other in zip(*epochs, strict=True):
-            np.testing.assert_array_equal(one["image"], other["image"])
+def test_repeated_augmentation_shows_fewer_pictures_differently_each_time():
+    augment = AugmentSettings(flip=True, crop_scale=(0.3, 0.9), repeats=3)
+    for epoch in batches(train(motley(12), augment, 4, num_workers=2), epochs=2):
+        labels, keys, images = (united([epoch], name) for name in ("label", "key", "image"))
+        assert np.unique(labels, return_counts=True)[1].tolist() == [3] * 4
+        assert len(set(keys)) == len({image.tobytes() for image in images}) == 12
 
 
-def test_a_batch_larger_than_the_data_is_refused():
-    with pytest.raises(UserError, match=r"batch_size 16 is larger than the 10 training pictures of numbers"):
-        train_pipeline(numbered(10), MODEL, AUGMENT, 16, 1)
-    with pytest.raises(UserError, match="5 training pictures of a worker"):
-        train_pipeline(numbered(10), MODEL, AUGMENT, 8, 1, 0, 2)
+def test_keys_are_distinct_and_spread_over_all_of_int32():
+    keys = united(batches(train(numbered(500), AUGMENT, 50), epochs=4), "key")
+    assert keys.dtype == np.int32
+    assert len(set(keys)) == len(keys) == 2000
+    shares = np.histogram(keys, bins=8, range=(-(2**31), 2**31))[0] / len(keys)
+    np.testing.assert_allclose(shares, 1 / 8, atol=0.03)
+
+
+def test_the_mix_of_a_batch_is_drawn_from_its_first_key():
+    augment = AugmentSettings(flip=True, mixup=0.8, cutmix=1.0)
+    model = replace(MODEL, image_size=32)
+    epochs = batches(train(numbered(16, size=32), augment, 2, model=model, seed=3), epochs=3)
+    for batch in joined(epochs):
+        rng = generator(3, Purpose.MIXING, int(batch["key"][0].astype(np.uint32)))
+        np.testing.assert_array_equal(batch["mix"], draw_mix(augment, 32, rng))
+
+
+def test_without_mixup_and_cutmix_nothing_is_mixed():
+    (epoch,) = batches(train(numbered(8), replace(EVERYTHING, mixup=0, cutmix=0), 2))
+    assert len(epoch) == 4
+    assert all(batch["mix"].tolist() == [1, 1, 0, 0, 0, 0] for batch in epoch)
+
+
+def test_erasing_puts_standard_normal_noise_into_the_normalised_picture():
+    model = replace(MODEL, image_size=32)
+    augment = AugmentSettings(**WHOLE, random_erasing=0.7)
+    (epoch,) = batches(train(numbered(200, size=32), augment, 50, model=model, num_workers=2))
+    images, labels = united([epoch], "image"), united([epoch], "label")
+    plain = ((labels / 255 - 0.5) / 0.25).astype(np.float32)[:, None, None, None]
+    erased = ~np.isclose(images, plain, atol=1e-5)
+    hit = erased.any((1, 2, 3))
+    assert 0.55 < hit.mean() < 0.85
+    assert 0.1 < erased[hit].mean() < 0.25, "boxes cover 0.02 to 1/3 of a picture"
+    noise = images[erased]
+    assert abs(noise.mean()) < 0.02 and abs(noise.std() - 1) < 0.02
+    assert len({box.tobytes() for box in erased[hit]}) > 0.9 * hit.sum(), "each visit has a box of its own"
+
+
+@pytest.mark.parametrize("change", [{"policy": "randaugment", "randaugment_prob": 1.0}, {"color_jitter": 0.5}])
+def test_policy_and_jitter_reach_the_pictures(change):
+    (plain,), (varied,) = (batches(train(motley(12), AugmentSettings(**WHOLE, **more), 12))[0] for more in ({}, change))
+    np.testing.assert_array_equal(plain["label"], varied["label"])
+    assert (plain["image"] != varied["image"]).any((1, 2, 3)).sum() > 8
+
+
+def test_too_few_pictures_for_a_step_are_refused():
+    words = r"takes 16 pictures \(data.batch_size times train.accumulate_steps\), but numbers has only 10"
+    with pytest.raises(UserError, match=words):
+        train(numbered(10), AUGMENT, 16)
+    with pytest.raises(UserError, match="8 pictures for each of 2 workers"):
+        train(numbered(10), AUGMENT, 8, num_shards=2)
 
 
 def test_evaluation_resizes_the_shorter_side_and_crops_the_centre(tmp_path):
@@ -93,7 +238,7 @@ def test_evaluation_resizes_the_shorter_side_and_crops_the_centre(tmp_path):
     np.testing.assert_allclose(epoch[0]["image"], (1 - 0.5) / 0.25, atol=1e-5)
 
 
-def test_bicubic_is_pillows(tmp_path, rng):
+def test_bicubic_of_evaluation_is_pillows(tmp_path, rng):
     values = rng.integers(0, 256, (40, 40, 3)).astype(np.uint8)
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
@@ -114,29 +259,9 @@ def test_flip_mirrors_and_can_be_switched_off(tmp_path):
             Image.fromarray(values).save(tmp_path / name / f"{index}.png")
     split = read_split(tmp_path)
     for flip in (True, False):
-        augment = AugmentSettings(crop_scale=(1.0, 1.0), crop_ratio=(1.0, 1.0), flip=flip)
-        (epoch,) = batches(train_pipeline(split, MODEL, augment, 40, 1))
+        (epoch,) = batches(train(split, AugmentSettings(**{**WHOLE, "flip": flip}), 40))
         mirrored = epoch[0]["image"][:, 0, 0, 0] < 0
         assert (5 < mirrored.sum() < 35) if flip else not mirrored.any()
-
-
-@pytest.mark.parametrize("content", ["hello", "truncated"])
-def test_a_damaged_picture_is_named_and_nothing_is_left_behind(make_folder, tmp_path, monkeypatch, content):
-    root = make_folder(counts=8)
-    bad = root / "train/dog/5.png"
-    bad.write_bytes(b"hello" if content == "hello" else bad.read_bytes()[:80])
-    monkeypatch.chdir(tmp_path)
-    split = open_folder(root).train
-    with pytest.raises(UserError, match=r"train/dog/5\.png"), naming_damaged_pictures(split):
-        batches(train_pipeline(split, MODEL, AUGMENT, 4, 1))
-    assert not (tmp_path / "abnormal_image.jpg").exists()
-
-
-def test_an_error_that_no_picture_explains_passes_through(make_folder):
-    split = open_folder(make_folder()).train
-    with pytest.raises(RuntimeError, match="something else"), naming_damaged_pictures(split):
-        split[0]
-        raise RuntimeError("something else")
 
 
 def test_odd_pictures_train_as_a_person_sees_them(tmp_path):
@@ -150,7 +275,6 @@ def test_odd_pictures_train_as_a_person_sees_them(tmp_path):
     turned.save(tmp_path / "a/x.jpg", exif=exif, quality=100)
     Image.fromarray(upright).save(tmp_path / "b/x.gif")
     np.testing.assert_allclose(read_picture(tmp_path / "a/x.jpg")[[2, -3], 8], [[255] * 3, [0] * 3], atol=3)
-    augment = AugmentSettings(crop_scale=(1.0, 1.0), crop_ratio=(1.0, 1.0), flip=False)
-    (epoch,) = batches(train_pipeline(read_split(tmp_path), MODEL, augment, 2, 1))
+    (epoch,) = batches(train(read_split(tmp_path), AugmentSettings(**WHOLE), 2))
     np.testing.assert_allclose(epoch[0]["image"][:, :, 0], 2.0, atol=0.2)
     np.testing.assert_allclose(epoch[0]["image"][:, :, -1], -2.0, atol=0.2)
