@@ -1,0 +1,107 @@
+import numpy as np
+import pytest
+from PIL import Image, ImageEnhance, ImageFilter, ImageOps
+
+from mindvit.data.augment.geometry import random_resized_crop_box
+from mindvit.data.settings import AugmentSettings
+from mindvit.data.transforms import TrainTransform
+from mindvit.models import Preprocessing
+
+BICUBIC = Image.Resampling.BICUBIC
+WHOLE = {"crop_scale": (1.0, 1.0), "crop_ratio": (4 / 3, 4 / 3), "flip": False}
+"""Settings under which nothing of a 40 x 30 picture is cut off or mirrored."""
+
+
+@pytest.fixture
+def picture(rng):
+    """40 x 30 pixels; smooth, so that no two augmentations of it are alike by chance."""
+    return Image.fromarray(rng.integers(0, 256, (6, 8, 3)).astype(np.uint8)).resize((40, 30), BICUBIC)
+
+
+def transform(interpolation="bicubic", mean=(0.5,) * 3, **settings):
+    return TrainTransform(16, Preprocessing(mean, (0.25,) * 3, interpolation), AugmentSettings(**settings))
+
+
+def visit(function, picture, seed=0):
+    return function(picture, np.random.default_rng(seed))
+
+
+@pytest.mark.parametrize(
+    ("interpolation", "resample"),
+    [("nearest", Image.Resampling.NEAREST), ("bilinear", Image.Resampling.BILINEAR), ("bicubic", BICUBIC)],
+)
+def test_with_everything_off_a_picture_is_resized_by_pillow(picture, interpolation, resample):
+    shown = visit(transform(interpolation, **WHOLE), picture)
+    assert shown.dtype == np.uint8 and shown.shape == (16, 16, 3)
+    np.testing.assert_array_equal(shown, np.asarray(picture.resize((16, 16), resample)))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_picture_is_cropped_then_mirrored_then_varied_then_jittered(picture, seed):
+    settings = {"crop_scale": (0.2, 0.9), "crop_ratio": (0.5, 2.0), "flip": True}
+    shown = visit(transform(policy="three_augment", color_jitter=0.3, **settings), picture, seed)
+
+    rng = np.random.default_rng(seed)
+    left, top, width, height = random_resized_crop_box(40, 30, (0.2, 0.9), (0.5, 2.0), rng)
+    by_hand = picture.crop((left, top, left + width, top + height)).resize((16, 16), BICUBIC)
+    if rng.random() < 0.5:
+        by_hand = ImageOps.mirror(by_hand)
+    match rng.integers(3):
+        case 0:
+            by_hand = ImageOps.grayscale(by_hand).convert("RGB")
+        case 1:
+            by_hand = ImageOps.solarize(by_hand, 128)
+        case 2:
+            by_hand = by_hand.filter(ImageFilter.GaussianBlur(rng.uniform(0.1, 2.0)))
+    factors = rng.uniform(0.7, 1.3, 3)
+    for index in rng.permutation(3):
+        enhance = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color)[index]
+        by_hand = enhance(by_hand).enhance(factors[index])
+    np.testing.assert_array_equal(shown, np.asarray(by_hand))
+
+
+def test_flip_mirrors_every_other_picture(picture):
+    plain = np.asarray(picture.resize((16, 16), BICUBIC))
+    shown = [visit(transform(**{**WHOLE, "flip": True}), picture, seed) for seed in range(100)]
+    mirrored = np.array([np.array_equal(image, plain[:, ::-1]) for image in shown])
+    assert 30 < mirrored.sum() < 70
+    assert all(
+        np.array_equal(image, plain) for image, is_mirrored in zip(shown, mirrored, strict=True) if not is_mirrored
+    )
+
+
+def test_the_padded_crop_shifts_the_resized_picture_over_black(picture):
+    shown = [visit(transform(crop="padded", flip=False), picture, seed) for seed in range(60)]
+    padded = np.pad(np.asarray(picture.resize((16, 16), BICUBIC)), ((2, 2), (2, 2), (0, 0)))
+    windows = {padded[y : y + 16, x : x + 16].tobytes() for x in range(5) for y in range(5)}
+    found = {image.tobytes() for image in shown}
+    assert found <= windows and len(found) > 15
+
+
+def test_the_policy_fills_with_the_mean_colour():
+    white = Image.new("RGB", (40, 30), "white")
+    function = transform("nearest", mean=(0.2, 0.4, 0.6), policy="trivialaugment", **WHOLE)
+    corners = {tuple(visit(function, white, seed)[0, 0].tolist()) for seed in range(100)}
+    assert (51, 102, 153) in corners, "outside of a rotated, sheared or shifted picture"
+    assert (0, 0, 0) in corners, "solarized white"
+
+
+@pytest.mark.parametrize("settings", [{"policy": "randaugment"}, {"policy": "autoaugment"}, {"color_jitter": 0.3}])
+def test_what_is_switched_on_changes_pictures(picture, settings):
+    plain = visit(transform(**WHOLE), picture)
+    shown = [visit(transform(**WHOLE, **settings), picture, seed) for seed in range(20)]
+    assert sum(not np.array_equal(image, plain) for image in shown) > 10
+
+
+def test_a_picture_is_its_generators(picture):
+    function = transform(flip=True, policy="randaugment", color_jitter=0.3)
+    shown = [visit(function, picture, seed).tobytes() for seed in range(20)]
+    assert [visit(function, picture, seed).tobytes() for seed in range(20)] == shown
+    assert len(set(shown)) == 20
+
+
+def test_the_picture_itself_is_not_changed(picture):
+    before = picture.tobytes()
+    for crop in ("random_resized", "padded"):
+        visit(transform(crop=crop, flip=True, policy="randaugment", color_jitter=0.3), picture)
+    assert picture.tobytes() == before
