@@ -4,10 +4,11 @@ import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import numpy as np
 from mindspore.train import Callback, Model, RunContext
 from tqdm import tqdm
 
-from mindvit.data.damage import naming_damaged_pictures
+from mindvit.data.damage import Skipped, naming_damaged_pictures
 from mindvit.data.pipeline import eval_pipeline
 from mindvit.data.settings import EvalDataSettings
 from mindvit.data.sources import open_source
@@ -16,7 +17,10 @@ from mindvit.errors import UserError
 from mindvit.evaluation.metrics import Evaluation, EvaluationCell, evaluate, metrics
 from mindvit.factory import TrainedModel, load_trained
 from mindvit.files import make_folder, write_text
-from mindvit.runtime import RuntimeSettings, start, with_precision
+from mindvit.runtime import RuntimeSettings, start, sum_over_workers, with_precision
+
+_SHOWN = 10
+"""Names of skipped pictures on the screen; the JSON holds all."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +51,11 @@ class _ProgressBar(Callback):
 def evaluate_checkpoint(settings: EvalSettings) -> Evaluation:
     """Evaluates a checkpoint on every picture of a split exactly once; prints a table, and writes JSON if asked to.
 
-    The JSON holds ``top1`` and ``top5`` in percent, ``loss`` and ``num_images``, and what was evaluated.
+    The JSON holds ``top1`` and ``top5`` in percent, ``loss`` and ``num_images``, and what was evaluated; where
+    ``data.damaged`` is skip, also ``skipped_images``, the list of the pictures left out.
 
     Raises:
-        UserError: for a mistake in the settings, the checkpoint or the data.
+        UserError: for a mistake in the settings, the checkpoint or the data, or if no picture can be decoded.
     """
     runtime = start(settings.runtime)
     if settings.output and runtime.is_main:
@@ -60,6 +65,7 @@ def evaluate_checkpoint(settings: EvalSettings) -> Evaluation:
     split = _open_split(settings, trained, source_name, path)
     network = with_precision(trained.network, runtime)
     model = Model(network, metrics=metrics(), eval_network=EvaluationCell(network))
+    skipped = Skipped() if settings.data.damaged == "skip" else None
     batches = eval_pipeline(
         split,
         trained.passport.model,
@@ -67,14 +73,19 @@ def evaluate_checkpoint(settings: EvalSettings) -> Evaluation:
         settings.data.num_workers,
         rank=runtime.rank,
         num_shards=runtime.world_size,
+        skipped=skipped,
     )
     with naming_damaged_pictures(split):
         result = evaluate(model, batches, callbacks=[_ProgressBar()] if runtime.is_main else None)
+    left_out = None if skipped is None else _skipped_by_all_workers(skipped, split)
+    if result.num_images == 0:
+        raise UserError(f"{split.origin} has no picture that can be decoded")
     if runtime.is_main:
         about = {"ckpt": settings.ckpt, "model": trained.passport.model_name, "data": split.origin}
-        print(_table(about, result))
+        print(_table(about, result, left_out))
         if settings.output:
-            write_text(Path(settings.output), json.dumps({**asdict(result), **about}, indent=2) + "\n")
+            figures = asdict(result) if left_out is None else {**asdict(result), "skipped_images": left_out}
+            write_text(Path(settings.output), json.dumps({**figures, **about}, indent=2) + "\n")
     return result
 
 
@@ -101,7 +112,13 @@ def _open_split(settings: EvalSettings, trained: TrainedModel, source_name: str,
     return split
 
 
-def _table(about: dict[str, str], result: Evaluation) -> str:
+def _skipped_by_all_workers(skipped: Skipped, split: Split) -> list[str]:
+    names = [split.describe(index) for index in range(len(split))]
+    counts = sum_over_workers(np.array([name in skipped.found for name in names], np.float64))
+    return [name for name, count in zip(names, counts, strict=True) if count]
+
+
+def _table(about: dict[str, str], result: Evaluation, left_out: list[str] | None) -> str:
     rows = {
         **about,
         "Top-1": f"{result.top1:.2f} %",
@@ -109,4 +126,7 @@ def _table(about: dict[str, str], result: Evaluation) -> str:
         "loss": f"{result.loss:.4f}",
         "images": f"{result.num_images:,}",
     }
+    if left_out is not None:
+        names = ", ".join(left_out[:_SHOWN]) + (", …" if len(left_out) > _SHOWN else "")
+        rows["skipped"] = f"{len(left_out):,} damaged{': ' if left_out else ''}{names}"
     return "\n".join(f"{key:<8} {value}" for key, value in rows.items())

@@ -1,8 +1,11 @@
+import io
 import json
+from pathlib import Path
 
 import mindspore as ms
 import numpy as np
 import pytest
+from PIL import Image
 
 from mindvit import create_model
 from mindvit.config import parse
@@ -84,3 +87,69 @@ def test_the_train_split_can_be_evaluated(tiny_checkpoint, make_folder):
     assert evaluate("--ckpt", tiny_checkpoint(), "--data.path", root, "--data.split", "train").num_images == 10
     with pytest.raises(UserError, match="has no val split"):
         evaluate("--ckpt", tiny_checkpoint(), "--data.path", root)
+
+
+@pytest.fixture
+def half_sound(make_folder):
+    """A folder of fourteen pictures, two of which are damaged: one is no picture, one a JPEG cut in the middle."""
+    root = make_folder(counts=7)
+    (root / "val/cat/3.png").write_bytes(b"hello")
+    sound = root / "val/dog/5.png"
+    file = io.BytesIO()
+    Image.open(sound).resize((64, 64)).save(file, "JPEG")
+    (root / "val/dog/5.jpg").write_bytes(file.getvalue()[: len(file.getvalue()) // 2])
+    sound.unlink()
+    return root
+
+
+def test_damaged_pictures_are_left_out_counted_and_named(tiny_checkpoint, half_sound, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path / "pictures")
+    before = set(Path.cwd().iterdir())
+    ckpt, output = tiny_checkpoint(), tmp_path / "result.json"
+    arguments = ("--ckpt", ckpt, "--data.path", half_sound, "--data.damaged", "skip")
+    result = evaluate(*arguments, "--data.batch_size", 4, "--output", output)
+    table = capsys.readouterr().out
+    stored = json.loads(output.read_text())
+    damaged = [str(half_sound / "val/cat/3.png"), str(half_sound / "val/dog/5.jpg")]
+    assert stored["skipped_images"] == damaged
+    assert f"skipped  2 damaged: {', '.join(damaged)}\n" in table + "\n"
+    assert set(Path.cwd().iterdir()) == before, "nothing is left behind"
+
+    for path in damaged:
+        Path(path).unlink()
+    others = evaluate("--ckpt", ckpt, "--data.path", half_sound, "--data.batch_size", 4, "--output", output)
+    assert (result.num_images, result.top1) == (others.num_images, others.top1) == (12, others.top1)
+    assert result.loss == pytest.approx(others.loss, rel=1e-6)
+    assert "skipped_images" not in json.loads(output.read_text())
+    assert "skipped" not in capsys.readouterr().out
+
+
+def test_skipping_says_that_there_was_nothing_to_skip(tiny_checkpoint, make_folder, tmp_path, capsys):
+    output = tmp_path / "result.json"
+    evaluate("--ckpt", tiny_checkpoint(), "--data.path", make_folder(), "--data.damaged", "skip", "--output", output)
+    assert json.loads(output.read_text())["skipped_images"] == []
+    assert "skipped  0 damaged\n" in capsys.readouterr().out
+
+
+def test_by_default_a_damaged_picture_ends_the_evaluation(tiny_checkpoint, half_sound, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"val/cat/3\.png"):
+        evaluate("--ckpt", tiny_checkpoint(), "--data.path", half_sound)
+
+
+def test_many_damaged_pictures_do_not_fill_the_screen(tiny_checkpoint, make_folder, tmp_path, capsys):
+    root, output = make_folder(counts=7), tmp_path / "result.json"
+    for index in range(12):
+        (root / f"val/cat/x{index:02}.jpg").write_bytes(b"hello")
+    evaluate("--ckpt", tiny_checkpoint(), "--data.path", root, "--data.damaged", "skip", "--output", output)
+    table = capsys.readouterr().out
+    assert "12 damaged" in table and "x09.jpg, …" in table and "x10.jpg" not in table
+    assert len(json.loads(output.read_text())["skipped_images"]) == 12
+
+
+def test_pictures_that_are_all_damaged_are_refused(tiny_checkpoint, make_folder):
+    root = make_folder(counts=2)
+    for path in root.glob("val/*/*.png"):
+        path.write_bytes(b"hello")
+    with pytest.raises(UserError, match="val has no picture that can be decoded"):
+        evaluate("--ckpt", tiny_checkpoint(), "--data.path", root, "--data.damaged", "skip")
