@@ -1,5 +1,6 @@
 import io
 import time
+from dataclasses import replace
 from threading import Thread
 
 import numpy as np
@@ -100,12 +101,12 @@ def test_without_a_file_damaged_pictures_are_only_counted(tmp_path, monkeypatch)
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_the_next_sound_picture_and_its_label_stand_in(damage):
     skipped = Skipped()
-    readable = Readable(jpegs(6, damaged=(2, 3, 5), damage=damage), skipped)
-    for index, expected in ((0, 0), (1, 1), (2, 4), (3, 4), (4, 4), (5, 0)):
+    readable = Readable(jpegs(6, damaged=(0, 2, 3, 5), damage=damage), skipped)
+    for index, expected in ((5, 1), (1, 1), (2, 4), (3, 4), (4, 4), (0, 1)):
         picture, label = readable[index]
         assert label == expected
         np.testing.assert_allclose(np.asarray(picture).mean(), 8 * expected + 3, atol=1)
-    assert skipped.found == {"shelf/2.jpg", "shelf/3.jpg", "shelf/5.jpg"}
+    assert skipped.found == {"shelf/0.jpg", "shelf/2.jpg", "shelf/3.jpg", "shelf/5.jpg"}
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -174,16 +175,16 @@ def test_a_damaged_picture_is_named_and_nothing_is_left_behind(make_folder, tmp_
         assert not (tmp_path / "abnormal_image.jpg").exists()
 
 
-def test_a_file_of_the_decoders_name_that_was_there_is_kept(make_folder, tmp_path, monkeypatch):
-    root = make_folder()
-    bad = root / "train/dog/1.png"
-    bad.write_bytes(bad.read_bytes()[:80])
+@pytest.mark.parametrize("was_there", [False, True])
+def test_what_the_decoder_leaves_behind_is_removed_unless_it_was_there(tmp_path, monkeypatch, was_there):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "abnormal_image.jpg").touch()
-    split = open_folder(root).train
-    with pytest.raises(UserError, match=r"train/dog/1\.png"), naming_damaged_pictures(split):
+    if was_there:
+        (tmp_path / "abnormal_image.jpg").touch()
+    sound = jpegs(4)
+    split = replace(sound, read=lambda index: sound.read(index)[:660] if index == 1 else sound.read(index))
+    with pytest.raises(UserError, match=r"shelf/1\.jpg is damaged"), naming_damaged_pictures(split):
         rows(eval_pipeline(split, MODEL, 4, 1))
-    assert (tmp_path / "abnormal_image.jpg").exists()
+    assert (tmp_path / "abnormal_image.jpg").exists() == was_there
 
 
 def test_a_run_over_nothing_but_damaged_pictures_ends_with_a_sentence():
