@@ -61,7 +61,7 @@ def infer(settings: InferSettings, as_json: bool = False) -> list[Prediction]:
     runtime = start(settings.runtime)
     if settings.output:
         make_folder(Path(settings.output).parent)
-    picture = read_picture(Path(settings.image))
+    picture = np.asarray(read_picture(Path(settings.image)))
     trained = load_trained(settings.ckpt, settings.download)
     network = with_precision(trained.network, runtime).set_train(False)
     predictions = classify(picture, TrainedModel(network, trained.passport), settings.top_k)
@@ -87,7 +87,7 @@ def classify(picture: np.ndarray, model: TrainedModel, top_k: int = 5) -> list[P
         top_k: how many classes to name; at most all are.
     """
     config, classes = model.passport.model, model.passport.classes
-    prepare = transforms.Compose(eval_transforms(config.image_size, config.preprocessing, encoded=False))
+    prepare = transforms.Compose(eval_transforms(config.image_size, config.preprocessing))
     logits = model.network(ms.Tensor(prepare(picture)[None])).asnumpy()[0].astype(np.float64)
     if not np.isfinite(logits).all():
         raise UserError("the network's outputs are not finite numbers; the checkpoint's weights are broken")

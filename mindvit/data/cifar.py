@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from mindvit.data.split import Classes, Source, Split
 from mindvit.errors import UserError
@@ -49,10 +50,10 @@ def _read(root: Path, files: list[str], label_bytes: int, classes: Classes) -> S
     if labels.max() >= len(classes):
         raise UserError(f"{root} is damaged: it has the label {labels.max()} but only {len(classes)} class names")
 
-    def read(index: int) -> np.ndarray:
-        return np.ascontiguousarray(records[index, label_bytes:].reshape(3, 32, 32).transpose(1, 2, 0))
+    def read(index: int) -> Image.Image:
+        return Image.fromarray(records[index, label_bytes:].reshape(3, 32, 32).transpose(1, 2, 0))
 
     def describe(index: int) -> str:
         return f"record {index} of {root}"
 
-    return Split(str(root), classes, labels, read, describe, encoded=False)
+    return Split(str(root), classes, labels, read, describe)

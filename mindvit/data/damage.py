@@ -6,15 +6,10 @@ from pathlib import Path
 from threading import Lock
 
 import numpy as np
-from mindspore.dataset import vision
 from PIL import Image
 
-from mindvit.data.pictures import decoded
-from mindvit.data.split import Split
+from mindvit.data.split import PADDING_LABEL, Split
 from mindvit.errors import UserError
-
-# MindSpore leaves a copy of a picture that it could not decode in the working folder, under this name.
-_LEFT_BEHIND = Path("abnormal_image.jpg")
 
 
 class Skipped:
@@ -42,7 +37,7 @@ class Skipped:
 
 
 class Readable:
-    """The decoded pictures of a split by index, with the next sound one in place of a damaged one.
+    """The pictures and labels of a split by index, with something else in place of a damaged one.
 
     Args:
         split: the pictures.
@@ -53,55 +48,56 @@ class Readable:
         self.split = split
         self.skipped = skipped
 
-    def __getitem__(self, index: int) -> tuple[Image.Image, np.int32]:
-        """The picture and the label.
+    def next_sound(self, index: int) -> tuple[Image.Image, np.int32]:
+        """The picture and its label; in place of a damaged one the next sound one and that one's label.
 
         Raises:
             UserError: naming the picture if it is damaged and not to be skipped, or if all are.
         """
         for candidate in range(index, index + len(self.split)):
-            where = self.split.describe(candidate % len(self.split))
-            try:
-                picture, label = self.split[candidate % len(self.split)]
-                return decoded(picture, where), label
-            except UserError as error:
-                if self.skipped is None:
-                    raise
-                self.skipped.note(where, str(error))
-        raise UserError(f"{self.split.origin} has no picture that can be decoded")
+            picture = self._read(candidate % len(self.split))
+            if picture is not None:
+                return picture, self.split.labels[candidate % len(self.split)]
+        raise self._ending(UserError(f"{self.split.origin} has no picture that can be decoded"))
+
+    def or_blank(self, index: int) -> tuple[Image.Image, np.int32]:
+        """The picture and its label; in place of a damaged one a blank one and ``PADDING_LABEL``.
+
+        Raises:
+            UserError: naming the picture if it is damaged and not to be skipped.
+        """
+        picture = self._read(index)
+        if picture is None:
+            return Image.new("RGB", (8, 8)), np.int32(PADDING_LABEL)
+        return picture, self.split.labels[index]
+
+    def _read(self, index: int) -> Image.Image | None:
+        try:
+            return self.split.read(index)
+        except UserError as error:
+            if self.skipped is None:
+                raise self._ending(error) from error
+            self.skipped.note(self.split.describe(index), str(error))
+            return None
+
+    def _ending(self, error: UserError) -> UserError:
+        self.split.unread.append(error)
+        return error
 
 
 @contextmanager
 def naming_damaged_pictures(*splits: Split) -> Iterator[None]:
-    """Turns the error of a pipeline over ``splits`` into one that names the picture at fault.
-
-    A pipeline's own error does not say which picture it was at. The splits remember which were read last, and those
-    are tried one by one. An error that no picture explains passes through unchanged.
+    """Turns the error of a pipeline over ``splits`` into the one that ended it, which names the picture at fault.
 
     Raises:
-        UserError: naming the picture.
+        UserError: naming the picture. An error that no picture explains passes through unchanged.
     """
-    was_there = _LEFT_BEHIND.exists()
+    for split in splits:
+        split.unread.clear()
     try:
         yield
     except RuntimeError as error:
-        damaged = next((found for split in splits if (found := _find_damaged(split))), None)
-        if not was_there:
-            _LEFT_BEHIND.unlink(missing_ok=True)
-        if damaged is None:
-            raise
-        raise UserError(damaged) from error
-
-
-def _find_damaged(split: Split) -> str | None:
-    for index in dict.fromkeys(reversed(split.recent)):
-        try:
-            picture = split.read(index)
-            if split.encoded:
-                decoded(picture, split.describe(index))
-                vision.Decode()(picture)
-        except UserError as error:
-            return str(error)
-        except (RuntimeError, ValueError):
-            return f"{split.describe(index)} is damaged: it cannot be decoded; repair or remove it"
-    return None
+        for split in splits:
+            if split.unread:
+                raise split.unread.pop() from error
+        raise

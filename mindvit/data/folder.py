@@ -4,8 +4,9 @@ import os
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
-from mindvit.data.pictures import EXTENSIONS, as_seen
+from mindvit.data.pictures import EXTENSIONS, read_picture
 from mindvit.data.split import Classes, Source, Split
 from mindvit.errors import UserError
 
@@ -76,14 +77,10 @@ def read_split(path: Path, known: Classes | None = None, flip: bool = True) -> S
     def describe(index: int) -> str:
         return str(path / files[index])
 
-    def read(index: int) -> np.ndarray:
-        where = describe(index)
-        try:
-            return as_seen(np.fromfile(where, np.uint8), where)
-        except OSError as error:
-            raise UserError(f"cannot read the picture {where}: {error.strerror}") from error
+    def read(index: int) -> Image.Image:
+        return read_picture(path / files[index])
 
-    return Split(str(path), classes, np.array(labels, np.int32), read, describe, encoded=True, flip=flip)
+    return Split(str(path), classes, np.array(labels, np.int32), read, describe, flip=flip)
 
 
 def _check_same_classes(train: Split, val: Split) -> None:

@@ -1,96 +1,43 @@
 """Reading picture files so that the network sees what a person sees."""
 
-import io
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
-from mindspore.dataset import vision
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from mindvit.errors import UserError
 
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
 
-_EXIF_ORIENTATION = 0x0112
-_HEADER_BYTES = 65536
-_JPEG_END = b"\xff\xd9"
 
+def read_picture(file: Path | BinaryIO, where: str | None = None) -> Image.Image:
+    """Reads a picture file as RGB, upright and with transparency laid over white.
 
-def read_picture(path: Path) -> np.ndarray:
-    """Reads a picture file as RGB, uint8 (height, width, 3), upright and with transparency laid over white.
-
-    Raises:
-        UserError: if the file cannot be read or is no picture.
-    """
-    try:
-        data = np.fromfile(path, np.uint8)
-    except OSError as error:
-        raise UserError(f"cannot read the picture {path}: {error.strerror}") from error
-    data = as_seen(data, str(path))
-    try:
-        return vision.Decode()(data)
-    except (RuntimeError, ValueError) as error:
-        raise UserError(f"{path} is damaged: it begins like a picture but cannot be decoded") from error
-
-
-def decoded(picture: np.ndarray, where: str) -> Image.Image:
-    """An RGB picture from a file's bytes, uint8 (bytes,), or from RGB values, uint8 (height, width, 3).
-
-    Raises:
-        UserError: naming ``where`` if it cannot be decoded.
-    """
-    if picture.ndim == 3:
-        return Image.fromarray(picture)
-    try:
-        return _rgb(Image.open(io.BytesIO(picture)))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f"{where} is damaged: it cannot be decoded; repair or remove it") from error
-
-
-def as_seen(data: np.ndarray, path: str) -> np.ndarray:
-    """Passes on an encoded picture that MindSpore's decoder shows as a person sees it; re-encodes any other.
-
-    The decoder ignores EXIF rotation and transparency, and knows neither GIF nor WebP. Such pictures (few, in most
-    collections) are decoded by Pillow and handed on as BMP, which loses nothing. A JPEG without its end marker is
-    tried first: where one breaks off inside a marker, MindSpore 2.10's decoder hangs or crashes.
+    Pillow decodes: MindSpore 2.10's own decoder ignores EXIF rotation and transparency, knows neither GIF nor WebP, and
+    hangs or crashes on some damaged JPEGs, which nothing could catch. Of sound ones it makes the same pixels.
 
     Args:
-        data: the file's bytes, uint8 (bytes,).
-        path: where they come from, for messages.
+        file: the file, or its path.
+        where: what to call it in messages; by default its path.
 
     Raises:
-        UserError: if they are no picture.
+        UserError: naming the file if it cannot be read, is no picture, or is damaged.
     """
-    head = data[:_HEADER_BYTES].tobytes()
-    ends = data[-2:].tobytes() == _JPEG_END
-    if head.startswith(b"\xff\xd8") and ends and b"Exif\x00\x00" not in head:
-        return data
-    if head.startswith(b"\x89PNG") and head[25:26] in b"\x00\x02\x03" and b"tRNS" not in head:
-        return data
-    if head.startswith(b"BM"):
-        return data
+    where = str(file) if where is None else where
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            if image.format in ("JPEG", "MPO") and image.getexif().get(_EXIF_ORIENTATION, 1) == 1:
-                if not ends:
-                    image.load()
-                return data
-            return encoded_bmp(np.asarray(_upright_rgb(image)))
+        with Image.open(file) as image:
+            return _upright_rgb(image)
     except UnidentifiedImageError:
-        raise UserError(f"{path} is not a picture (or of a kind that cannot be read)") from None
+        raise UserError(f"{where} is not a picture (or of a kind that cannot be read)") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path} cannot be decoded: {error}") from error
-
-
-def encoded_bmp(values: np.ndarray) -> np.ndarray:
-    """RGB values, uint8 (height, width, 3), as the bytes of a BMP file, uint8 (bytes,)."""
-    file = io.BytesIO()
-    Image.fromarray(values).save(file, "BMP")
-    return np.frombuffer(file.getvalue(), np.uint8)
+        if getattr(error, "errno", None) is not None:
+            raise UserError(f"cannot read the picture {where}: {error.strerror}") from error
+        raise UserError(f"{where} is damaged: it cannot be decoded ({error}); repair or remove it") from error
 
 
 def _upright_rgb(image: Image.Image) -> Image.Image:
-    image = ImageOps.exif_transpose(image)
+    ImageOps.exif_transpose(image, in_place=True)
     if image.has_transparency_data and not _is_deep(image):
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")

@@ -1,7 +1,7 @@
 """The ``mindspore.dataset`` pipelines that turn a split into batches.
 
-They begin with a ``GeneratorDataset`` over the ``Split`` rather than with the dataset class of each source:
-docs/architecture.md gives the reasons and the measurement.
+They begin with a ``GeneratorDataset`` of numbers, which their workers turn into pictures of a ``Split``, rather than
+with the dataset class of each source: docs/architecture.md gives the reasons and the measurement.
 """
 
 import mindspore.dataset as ds
@@ -10,13 +10,11 @@ import numpy as np
 from mindvit.data.augment.erasing import random_erasing
 from mindvit.data.augment.mixing import draw_mix
 from mindvit.data.damage import Readable, Skipped
-from mindvit.data.pictures import decoded
 from mindvit.data.randomness import Purpose, generator
 from mindvit.data.settings import AugmentSettings
 from mindvit.data.split import PADDING_LABEL, Split
 from mindvit.data.transforms import TrainTransform, eval_transforms, to_input
 from mindvit.data.visits import Course, Visits
-from mindvit.errors import UserError
 from mindvit.models.config import ViTConfig
 
 
@@ -57,7 +55,7 @@ def train_pipeline(
 
     def prepare(visit: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         number = int(visit)
-        picture, label = readable[course.picture(number)]
+        picture, label = readable.next_sound(course.picture(number))
         image = transform(picture, generator(seed, Purpose.PICTURE, number))
         key = generator(seed, Purpose.NETWORK, number).integers(-(2**31), 2**31, dtype=np.int32)
         return image, label, np.int32(key)
@@ -107,22 +105,27 @@ def eval_pipeline(
         rank: this worker's number.
         num_shards: workers.
         skipped: takes note of damaged pictures, whose place a blank one takes that does not count; None raises
-            instead. The one reader thread then decodes all pictures.
+            instead.
 
     Returns:
         A dataset with columns ``image``, float32 (batch_size, 3, image_size, image_size), and ``label``, int32
         (batch_size,).
     """
+
+    def prepare(index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        picture, label = readable.or_blank(int(index))
+        return np.asarray(picture), label
+
     share = range(rank, len(split), num_shards)
-    rows = split if skipped is None else _Sound(split, skipped)
-    # One reader thread: more of them contend for the interpreter's lock (measured: 1,830 pictures/s with one, 1,270
-    # with two, on two cores), while the transforms run as compiled code on all workers.
+    readable = Readable(split, skipped)
     dataset = ds.GeneratorDataset(
-        rows, ["image", "label"], sampler=ds.SubsetSampler(list(share)), num_parallel_workers=1
+        _Numbers(len(split)), ["index"], sampler=ds.SubsetSampler(list(share)), num_parallel_workers=1
     )
-    encoded = split.encoded and skipped is None
-    transforms = eval_transforms(model.image_size, model.preprocessing, encoded)
-    dataset = dataset.map(transforms, "image", num_parallel_workers=num_workers)
+    threads = {"num_parallel_workers": num_workers, "python_multiprocessing": False}
+    dataset = dataset.map(prepare, ["index"], ["image", "label"], **threads)
+    dataset = dataset.map(
+        eval_transforms(model.image_size, model.preprocessing), "image", num_parallel_workers=num_workers
+    )
     missing = -len(share) % batch_size
     if missing:
         blank = np.zeros((model.in_channels, model.image_size, model.image_size), np.float32)
@@ -141,23 +144,3 @@ class _Numbers:
 
     def __getitem__(self, number: int) -> tuple[np.int64]:
         return (np.int64(number),)
-
-
-class _Sound:
-    """The decoded rows of a split for evaluation, with a blank that does not count in place of each damaged picture."""
-
-    def __init__(self, split: Split, skipped: Skipped) -> None:
-        self.split = split
-        self.skipped = skipped
-
-    def __len__(self) -> int:
-        return len(self.split)
-
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.int32]:
-        where = self.split.describe(index)
-        try:
-            picture, label = self.split[index]
-            return np.asarray(decoded(picture, where)), label
-        except UserError as error:
-            self.skipped.note(where, str(error))
-            return np.zeros((8, 8, 3), np.uint8), np.int32(PADDING_LABEL)

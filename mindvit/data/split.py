@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from PIL import Image
 
 from mindvit.errors import UserError
 
@@ -32,34 +33,24 @@ class Classes:
 
 @dataclass(frozen=True)
 class Split:
-    """Pictures that can be read by index; the source object of a ``mindspore.dataset.GeneratorDataset``.
-
-    ``split[i]`` is the pair (picture, label): an encoded file as uint8 (bytes,), or where ``encoded`` is false RGB
-    values as uint8 (height, width, 3); and an int32 scalar.
-    """
+    """Pictures that can be read by index, and their labels."""
 
     origin: str
     """Where the pictures lie, for messages."""
     classes: Classes
     labels: np.ndarray
     """int32, (num_images,)."""
-    read: Callable[[int], np.ndarray]
-    """Reads the picture of an index."""
+    read: Callable[[int], Image.Image]
+    """Reads the picture of an index, in RGB; raises a UserError that names it where it cannot."""
     describe: Callable[[int], str]
     """Says where the picture of an index lies."""
-    encoded: bool
-    """Whether ``read`` returns the bytes of a picture file."""
     flip: bool = True
     """Whether a mirrored picture still shows its class."""
-    recent: deque = field(default_factory=lambda: deque(maxlen=1024), compare=False)
-    """Indices read last, newest last: the first places to look for a picture that broke the pipeline."""
+    unread: deque = field(default_factory=lambda: deque(maxlen=1), compare=False)
+    """The last error of a picture that ended a pipeline, which does not hand it on whole."""
 
     def __len__(self) -> int:
         return len(self.labels)
-
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.int32]:
-        self.recent.append(index)
-        return self.read(index), self.labels[index]
 
     def relabel(self, classes: Classes) -> "Split":
         """The same pictures with the labels of ``classes``, which must hold every class of this split.

@@ -65,11 +65,10 @@ class TrainTransform:
         return np.asarray(image)
 
 
-def eval_transforms(image_size: int, pictures: Preprocessing, encoded: bool) -> list:
+def eval_transforms(image_size: int, pictures: Preprocessing) -> list:
     """Resize of the shorter side to ``image_size / crop_pct``, central crop, normalisation, channels first."""
-    decode = [vision.Decode()] if encoded else []
     resize = vision.Resize(round(image_size / pictures.crop_pct), _INTERPOLATION[pictures.interpolation].compiled)
-    return [*decode, resize, vision.CenterCrop(image_size), *to_input(pictures)]
+    return [resize, vision.CenterCrop(image_size), *to_input(pictures)]
 
 
 def to_input(pictures: Preprocessing) -> list:

@@ -29,7 +29,7 @@ def test_a_picture_shows_its_digit(folder):
         index = int(path.stem)
         assert path.parent.name == str(digits.target[index])
         expected = (digits.images[index] * 255 / 16).round()
-        np.testing.assert_array_equal(read_picture(path)[:, :, 0], expected)
+        np.testing.assert_array_equal(np.asarray(read_picture(path))[:, :, 0], expected)
 
 
 def test_digits_are_not_mirrored(folder):

@@ -37,7 +37,7 @@ def test_evaluation_agrees_with_inference_picture_by_picture(tiny_checkpoint, ma
     split = open_folder(root).val
     right, losses = [], []
     for index, label in enumerate(split.labels):
-        ranked = classify(read_picture(split.describe(index)), trained)
+        ranked = classify(np.asarray(read_picture(split.describe(index))), trained)
         right.append(ranked[0].label == label)
         losses.append(-np.log(next(p.probability for p in ranked if p.label == label)))
     result = evaluate("--ckpt", ckpt, "--data.path", root)
