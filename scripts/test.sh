@@ -6,4 +6,5 @@ source "$(dirname "$0")/common.sh"
 install requirements-dev.txt requirements-tensorboard.txt requirements.txt
 "${PYTHON}" -m ruff check .
 "${PYTHON}" -m ruff format --check .
-"${PYTHON}" -m pytest "$@"
+# Most of the time goes into compiling graphs, which keeps one core busy: two files are tested at a time.
+"${PYTHON}" -m pytest --numprocesses auto --maxprocesses 2 --dist loadfile "$@"
