@@ -438,3 +438,12 @@ def test_going_on_never_removes_a_run_that_has_no_whole_state(train, make_folder
             train(*options, "--resume", "auto")
         assert (folder / "best.ckpt").exists()
         state.unlink(missing_ok=True)
+
+
+def test_going_back_to_an_earlier_state_drops_the_later_ones(train, make_folder):
+    options = ["--data.path", make_folder(counts=6)]
+    folder = train(*options, "--train.epochs", 2)
+    earlier, later = sorted((folder / "states").iterdir())
+    train(*options, "--train.epochs", 1, "--resume", earlier, "--allow_changes", "true")
+    assert (earlier.exists(), later.exists()) == (True, False)
+    assert [record["epoch"] for record in records(folder)] == [1]
