@@ -12,6 +12,7 @@ import yaml
 from jsonargparse import ActionConfigFile, ArgumentParser, set_parsing_settings
 
 from mindvit.errors import UserError
+from mindvit.nested import dotted
 
 T = TypeVar("T")
 
@@ -58,7 +59,7 @@ def parse(
     recipe, others = _take_config(arguments)
     _check_names((item[2:].partition("=")[0] for item in others if item.startswith("--")), known, "the command line")
     if recipe is not None:
-        written = _dotted(_read_yaml(recipe))
+        written = dotted(_read_yaml(recipe))
         _check_names(written, known, recipe)
         for name, value in written.items():
             if value is None and name in types and NoneType not in get_args(types[name]):
@@ -136,13 +137,6 @@ def _read_yaml(path: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UserError(f"the recipe {path} holds no settings; it needs groups such as model: and data:")
     return content
-
-
-def _dotted(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in content.items():
-        flat |= _dotted(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
 
 
 def _check_names(names: Iterable[str], known: list[str], where: str) -> None:

@@ -9,7 +9,7 @@ from tests.conftest import ROOT
 
 # From the bottom up; a package or module may import those below it, and itself.
 LAYERS = [
-    ["errors"],
+    ["errors", "nested"],
     ["files"],
     ["models"],
     ["losses", "runtime", "data"],

@@ -10,6 +10,7 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn
 
 from mindvit.errors import UserError
+from mindvit.nested import dotted
 from mindvit.training.ranking import key_of
 from mindvit.training.run_state import RunState
 from mindvit.weights.checkpoint import STATE_KEY, read_tensors, write_tensors
@@ -135,7 +136,7 @@ def load_state(saved: Saved, step: nn.Cell, averages: list[nn.Cell]) -> None:
 
 def differences(before: dict, now: dict) -> list[str]:
     """What two runs' settings differ in, of those that bear on the result: ``optimizer.lr: 0.001 -> 0.002``."""
-    old, new = _dotted(before), _dotted(now)
+    old, new = dotted(before), dotted(now)
     return [
         f"{name}: {json.dumps(old.get(name))} -> {json.dumps(new.get(name))}"
         for name in sorted(old.keys() | new.keys())
@@ -148,10 +149,3 @@ def _parameters(step: nn.Cell, averages: list[nn.Cell]) -> dict[str, Parameter]:
     cells = [step, *averages]
     everything = {parameter.name: parameter for cell in cells for parameter in cell.get_parameters()}
     return {name: parameter for name, parameter in everything.items() if not name.startswith(_PASSING)}
-
-
-def _dotted(settings: dict, prefix: str = "") -> dict:
-    flat = {}
-    for name, value in settings.items():
-        flat |= _dotted(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
-    return flat

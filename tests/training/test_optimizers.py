@@ -235,3 +235,14 @@ def test_the_rate_is_scaled_with_the_pictures_a_step():
 def test_mistakes_are_named(settings, words):
     with pytest.raises(ValueError, match=words):
         OptimizerSettings(**settings)
+
+
+def test_lambs_ratio_keeps_its_digits_for_a_large_tensor(rng):
+    """Sums of millions of squares: a coarse one is off by a thousandth here."""
+    values = rng.standard_normal((2, 1024, 3072)).astype(np.float32)
+    values[1, :, 1:] = 0  # So that the two sums do not err alike.
+    parameter = Parameter(ms.Tensor(values[0]), name="a.weight")
+    optimizer = Lamb([parameter], [1.0], [0.1])
+    expected = np.linalg.norm(values[0].astype(np.float64)) / np.linalg.norm(values[1].astype(np.float64))
+    ratio = optimizer.trust_ratio(ms.Tensor(values[0]), ms.Tensor(values[1])).asnumpy()
+    assert ratio == pytest.approx(expected, rel=1e-6)
