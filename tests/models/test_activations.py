@@ -2,8 +2,9 @@ import mindspore as ms
 import numpy as np
 import pytest
 from mindspore import nn, ops
+from scipy.special import ndtr
 
-from mindvit.models.activations import TanhGELU, make_gelu
+from mindvit.models.activations import ExactGELU, TanhGELU, make_gelu
 from tests import numpy_vit
 
 POINTS = np.linspace(-10, 10, 4001, dtype=np.float32)
@@ -36,6 +37,35 @@ def test_the_written_gradient_is_the_slope():
     slope = (numpy_vit.gelu_tanh(points + step) - numpy_vit.gelu_tanh(points - step)) / (2 * step)
     gradient = Gradient(TanhGELU())(ms.Tensor(POINTS)).asnumpy()
     np.testing.assert_allclose(gradient, slope, atol=1e-5)
+
+
+def test_the_exact_form_is_within_a_millionth_everywhere():
+    large = np.geomspace(6, 3e38, 20001)
+    points = np.concatenate([np.linspace(-6, 6, 1200001), large, -large, [0, 1e-30, -1e-30]]).astype(np.float32)
+    exact = points.astype(np.float64)
+    values = make_gelu("exact")(ms.Tensor(points)).asnumpy()
+    assert np.abs(values - exact * ndtr(exact)).max() < 1e-6
+
+
+def test_the_exact_forms_gradient_is_the_slope_everywhere():
+    large = np.geomspace(6, 1e30, 1001)
+    points = np.concatenate([np.linspace(-6, 6, 120001), large, -large]).astype(np.float32)
+    exact = points.astype(np.float64)
+    slope = ndtr(exact) + exact * np.exp(-0.5 * exact**2) / np.sqrt(2 * np.pi)
+    gradient = Gradient(make_gelu("exact"))(ms.Tensor(points)).asnumpy()
+    assert np.abs(gradient - slope).max() < 4e-6
+
+
+def test_the_exact_form_stays_finite_on_every_float16():
+    points = np.arange(2**16, dtype=np.uint16).view(np.float16)
+    points = points[np.isfinite(points)]
+    exact = points.astype(np.float64)
+    values = ExactGELU()(ms.Tensor(points)).asnumpy()
+    assert values.dtype == np.float16
+    np.testing.assert_allclose(values, exact * ndtr(exact), rtol=6e-4, atol=2e-6)
+    gradient = Gradient(ExactGELU())(ms.Tensor(points)).asnumpy()
+    assert gradient.dtype == np.float16
+    assert np.abs(gradient).max() < 1.13 and gradient.min() > -0.13
 
 
 def test_an_unknown_form_is_refused():
