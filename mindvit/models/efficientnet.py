@@ -1,0 +1,165 @@
+"""EfficientNet-B0 as the stem of a hybrid Vision Transformer."""
+
+import math
+
+from mindspore import nn, ops
+from mindspore.common.initializer import Normal
+
+from mindvit.models.convolution import Convolution
+
+# Tan & Le (2019), table 1: expansion, kernel, stride, channels and blocks of each stage.
+_STAGES = (
+    (1, 3, 1, 16, 1),
+    (6, 3, 2, 24, 2),
+    (6, 5, 2, 40, 2),
+    (6, 3, 2, 80, 3),
+    (6, 5, 1, 112, 3),
+    (6, 5, 2, 192, 4),
+    (6, 3, 1, 320, 1),
+)
+_ROOT_CHANNELS = 32
+_SQUEEZE = 4
+
+
+class Swish(nn.Cell):
+    """``x sigmoid(x)`` (Ramachandran et al., 2017), with a written gradient, which keeps the input alone.
+
+    Input and output: any shape, floating point.
+    """
+
+    def construct(self, x):
+        return x * ops.sigmoid(x)
+
+    def bprop(self, x, out, dout):
+        gate = ops.sigmoid(x)
+        return (dout * gate * (1.0 + x * (1.0 - gate)),)
+
+
+class SqueezeExcitation(nn.Cell):
+    """Weighs each channel by a number in (0, 1) computed from the means of all (Hu et al., 2018).
+
+    Args:
+        channels: channels of the feature map.
+        reduced: width of the hidden layer.
+
+    Input and output: (batch, channels, height, width).
+    """
+
+    def __init__(self, channels: int, reduced: int) -> None:
+        super().__init__()
+        self.reduce = _convolution(channels, reduced, 1, has_bias=True)
+        self.swish = Swish()
+        self.expand = _convolution(reduced, channels, 1, has_bias=True)
+
+    def construct(self, x):
+        batch, channels, height, width = x.shape
+        means = x.reshape(batch * channels, height * width).mean(1).reshape(batch, channels, 1, 1)
+        return x * ops.sigmoid(self.expand(self.swish(self.reduce(means))))
+
+
+class MBConv(nn.Cell):
+    """An inverted bottleneck (Sandler et al., 2018): 1x1 expansion, depthwise convolution, squeeze, 1x1 projection.
+
+    The input is added to the output where both have one shape.
+
+    Args:
+        in_channels: channels of the input.
+        out_channels: channels of the output.
+        expansion: factor of the inner channels; with 1 there is no expanding convolution.
+        kernel_size: side of the depthwise kernel.
+        stride: its step.
+
+    Input: (batch, in_channels, height, width). Output: (batch, out_channels, height / stride, width / stride).
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, expansion: int, kernel_size: int, stride: int) -> None:
+        super().__init__()
+        inner = in_channels * expansion
+        self.expands = expansion != 1
+        if self.expands:
+            self.expand = _convolution(in_channels, inner, 1)
+            self.expand_norm = _batch_norm(inner)
+        self.depthwise = _convolution(inner, inner, kernel_size, stride, depthwise=True)
+        self.depthwise_norm = _batch_norm(inner)
+        self.squeeze = SqueezeExcitation(inner, in_channels // _SQUEEZE)
+        self.project = _convolution(inner, out_channels, 1)
+        self.project_norm = _batch_norm(out_channels)
+        self.swish = Swish()
+        self.adds = stride == 1 and in_channels == out_channels
+
+    def construct(self, x):
+        y = self.swish(self.expand_norm(self.expand(x))) if self.expands else x
+        y = self.squeeze(self.swish(self.depthwise_norm(self.depthwise(y))))
+        y = self.project_norm(self.project(y))
+        return x + y if self.adds else y
+
+
+class EfficientNetStem(nn.Cell):
+    """EfficientNet-B0 (Tan & Le, 2019) up to its seventh stage, of 320 channels at a stride of 32.
+
+    Its arithmetic is timm's ``efficientnet_b0``: convolutions are padded alike at both sides, and batch norm has an
+    epsilon of 1e-5 and keeps 0.9 of its moving statistics at each step (TensorFlow's: 1e-3 and 0.99). Fresh weights are
+    N(0, 2 / fan_out), as the paper's code has them. There is no drop path.
+
+    Args:
+        in_channels: channels of the picture.
+
+    Input: (batch, in_channels, height, width), both sides divisible by ``stride``. Output:
+    (batch, out_channels, height / stride, width / stride).
+    """
+
+    def __init__(self, in_channels: int = 3) -> None:
+        super().__init__()
+        self.stride = 2 * math.prod(stride for _, _, stride, _, _ in _STAGES)
+        self.out_channels = _STAGES[-1][3]
+        self.conv = _convolution(in_channels, _ROOT_CHANNELS, 3, stride=2)
+        self.norm = _batch_norm(_ROOT_CHANNELS)
+        self.swish = Swish()
+        stages, channels = [], _ROOT_CHANNELS
+        for expansion, kernel, stride, width, blocks in _STAGES:
+            stage = [MBConv(channels, width, expansion, kernel, stride)]
+            stage += [MBConv(width, width, expansion, kernel, 1) for _ in range(blocks - 1)]
+            stages.append(nn.SequentialCell(stage))
+            channels = width
+        self.stages = nn.SequentialCell(stages)
+
+    def construct(self, x):
+        return self.stages(self.swish(self.norm(self.conv(x))))
+
+
+def efficientnet_macs(in_channels: int, height: int, width: int) -> int:
+    """Multiply-adds of an ``EfficientNetStem``'s convolutions, those of the squeezes included, for one picture.
+
+    Args:
+        in_channels: channels of the picture.
+        height: of the picture, in pixels.
+        width: of the picture, in pixels.
+    """
+    places = (height // 2) * (width // 2)
+    total, entering = places * 9 * in_channels * _ROOT_CHANNELS, _ROOT_CHANNELS
+    for expansion, kernel, stride, leaving, blocks in _STAGES:
+        for block in range(blocks):
+            inner, before = entering * expansion, places
+            places = places // stride**2 if block == 0 else places
+            expand = before * entering * inner if expansion != 1 else 0
+            squeeze = 2 * inner * (entering // _SQUEEZE)
+            total += expand + places * kernel**2 * inner + squeeze + places * inner * leaving
+            entering = leaving
+    return total
+
+
+def _convolution(
+    in_channels: int,
+    out_channels: int,
+    kernel_size: int,
+    stride: int = 1,
+    depthwise: bool = False,
+    has_bias: bool = False,
+) -> Convolution:
+    fan_out = kernel_size**2 * (1 if depthwise else out_channels)
+    start = Normal(sigma=math.sqrt(2.0 / fan_out))
+    return Convolution(in_channels, out_channels, kernel_size, stride, depthwise, "symmetric", has_bias, start)
+
+
+def _batch_norm(channels: int) -> nn.BatchNorm2d:
+    return nn.BatchNorm2d(channels, eps=1e-5, momentum=0.9)
