@@ -6,6 +6,36 @@ from mindspore import nn, ops
 from mindspore.common.initializer import Uniform, XavierUniform
 
 from mindvit.models.dropout import Dropout
+from mindvit.models.neighbourhood import NeighbourhoodAttention
+from mindvit.models.positions import RelativeBias
+
+
+class DotProductAttention(nn.Cell):
+    """Weighted sums of values, ``softmax(query keys^T + bias) value`` (Vaswani et al., 2017, eq. 1).
+
+    Args:
+        attention_dropout: probability of dropping an attention weight.
+
+    Inputs: query, keys, value, (batch, num_heads, tokens, head_dim), the query scaled; bias, (1, num_heads, tokens,
+    tokens) or None; key, int32 (batch,) or None. Output: as value.
+    """
+
+    def __init__(self, attention_dropout: float = 0.0) -> None:
+        super().__init__()
+        self.scores = ops.BatchMatMul(transpose_b=True)
+        self.softmax = nn.Softmax(axis=-1)
+        self.attention_dropout = Dropout(attention_dropout)
+        self.weigh = ops.BatchMatMul()
+
+    def weights(self, query, keys, bias=None):
+        """The attention weights, (batch, num_heads, tokens, tokens), before any is dropped."""
+        scores = self.scores(query, keys)
+        if bias is not None:
+            scores = scores + bias.astype(scores.dtype)
+        return self.softmax(scores)
+
+    def construct(self, query, keys, value, bias=None, key=None):
+        return self.weigh(self.attention_dropout(self.weights(query, keys, bias), key), value)
 
 
 class Attention(nn.Cell):
@@ -16,12 +46,25 @@ class Attention(nn.Cell):
         num_heads: number of heads.
         dropout: probability of dropping an element of the output.
         attention_dropout: probability of dropping an attention weight.
+        qk_norm_eps: epsilon of layer norms over each head's queries and keys (Dehghani et al., 2023); None has none.
+        relative_bias: biases of the scores; None has none.
+        neighbourhood: weights the values in place of all by all; None lets every token see every other.
 
     Inputs: x, (batch, tokens, embed_dim); key, int32 (batch,) or None. Output: as x. The outputs of ``qkv`` are ordered
     (3, num_heads, head_dim).
     """
 
-    def __init__(self, embed_dim: int, num_heads: int, dropout: float = 0.0, attention_dropout: float = 0.0) -> None:
+    def __init__(
+        self,
+        embed_dim: int,
+        num_heads: int,
+        dropout: float = 0.0,
+        attention_dropout: float = 0.0,
+        *,
+        qk_norm_eps: float | None = None,
+        relative_bias: RelativeBias | None = None,
+        neighbourhood: NeighbourhoodAttention | None = None,
+    ) -> None:
         super().__init__()
         self.embed_dim = embed_dim
         self.num_heads = num_heads
@@ -31,25 +74,47 @@ class Attention(nn.Cell):
         self.qkv = nn.Dense(
             embed_dim, 3 * embed_dim, weight_init=Uniform(math.sqrt(3.0 / embed_dim)), bias_init="zeros"
         )
-        self.softmax = nn.Softmax(axis=-1)
-        self.attention_dropout = Dropout(attention_dropout)
+        self.has_norms = qk_norm_eps is not None
+        if self.has_norms:
+            self.query_norm = nn.LayerNorm((self.head_dim,), epsilon=qk_norm_eps)
+            self.key_norm = nn.LayerNorm((self.head_dim,), epsilon=qk_norm_eps)
+        self.is_local = neighbourhood is not None
+        self.attend = neighbourhood if self.is_local else DotProductAttention(attention_dropout)
+        self.is_relative = relative_bias is not None
+        if self.is_relative:
+            self.relative_bias = relative_bias
         self.out = nn.Dense(embed_dim, embed_dim, weight_init=XavierUniform(), bias_init="zeros")
         self.dropout = Dropout(dropout)
-        self.scores = ops.BatchMatMul(transpose_b=True)
-        self.weigh = ops.BatchMatMul()
 
     def construct(self, x, key=None):
+        query, keys, value = self._heads(x)
+        x = self.attend(query, keys, value, self._bias(), key).transpose(0, 2, 1, 3).reshape(x.shape)
+        return self.dropout(self.out(x), key)
+
+    def weights(self, x):
+        """The attention weights of x, (batch, num_heads, tokens, tokens)."""
+        query, keys, _ = self._heads(x)
+        return self.attend.weights(query, keys, self._bias())
+
+    def _heads(self, x):
         # Slices of the last axis: indexing a leading axis of 3 takes 2.6 times as long on CPU, and unstacking it
         # cannot be exported to ONNX.
         width = self.embed_dim
         qkv = self.qkv(x)
-        query = self._split_heads(qkv[:, :, :width] * self.scale)
-        keys = self._split_heads(qkv[:, :, width : 2 * width])
-        value = self._split_heads(qkv[:, :, 2 * width :])
-        weights = self.attention_dropout(self.softmax(self.scores(query, keys)), key)
-        x = self.weigh(weights, value).transpose(0, 2, 1, 3).reshape(x.shape)
-        return self.dropout(self.out(x), key)
+        if self.has_norms:
+            query = self.query_norm(self._split(qkv[:, :, :width])) * self.scale
+            keys = self.key_norm(self._split(qkv[:, :, width : 2 * width]))
+        else:
+            query = self._split(qkv[:, :, :width] * self.scale)
+            keys = self._split(qkv[:, :, width : 2 * width])
+        return query, keys, self._split(qkv[:, :, 2 * width :])
 
-    def _split_heads(self, x):
+    def _split(self, x):
         batch, tokens, _ = x.shape
         return x.reshape(batch, tokens, self.num_heads, self.head_dim).transpose(0, 2, 1, 3)
+
+    def _bias(self):
+        if not self.is_relative:
+            return None
+        # A neighbourhood never forms the matrix of all pairs: it takes the table itself.
+        return self.relative_bias.table if self.is_local else self.relative_bias()

@@ -3,13 +3,15 @@
 from dataclasses import dataclass, field, fields
 
 from mindvit.models.activations import GELU_FORMS
+from mindvit.models.stems import STEMS, stem_stride
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
 _CHOICES = {
     "gelu": GELU_FORMS,
     "drop_path_mode": ("linear", "constant"),
-    "positions": ("learned", "sincos2d"),
-    "pool": ("cls", "mean"),
+    "stem": STEMS,
+    "positions": ("learned", "learned2d", "sincos2d", "relative", "none"),
+    "pool": ("cls", "mean", "mean_norm", "map"),
 }
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -51,10 +53,14 @@ class ViTConfig:
         ValueError: naming the setting and what is wrong with it.
     """
 
-    image_size: int = 224
-    """Side of the square input picture, in pixels."""
+    image_size: int | tuple[int, int] = 224
+    """Side of the square input picture, or its height and width, in pixels."""
     patch_size: int = 16
-    """Side of a patch, in pixels; must divide image_size."""
+    """Side of a patch, in pixels; that of a hybrid must be a multiple of its stem's stride."""
+    patch_stride: int | None = None
+    """Pixels from one patch to the next; less than patch_size makes patches overlap, None is patch_size."""
+    stem: str | None = None
+    """Convolutional network whose feature map is cut into patches in place of the picture (hybrid); None has none."""
     in_channels: int = 3
     """Channels of the input picture."""
     num_classes: int = 1000
@@ -79,10 +85,26 @@ class ViTConfig:
     """Probability of dropping an element after each block."""
     layer_scale: float | None = None
     """LayerScale: start of the learned factors of each sub-layer's output; None has none."""
+    qk_norm: bool = False
+    """Layer norms of each head's queries and keys."""
+    window: int | None = None
+    """Local attention: a patch sees the patches of the window x window square around it; None sees all."""
+    patch_dropout: float = 0.0
+    """Share of the patches that are left out, in training."""
     positions: str = "learned"
-    """learned: a table that is trained; sincos2d: fixed sines and cosines of row and column."""
+    """learned: a table that is trained; learned2d: one of rows and one of columns; sincos2d: fixed sines and cosines
+    of row and column; relative: learned biases of the attention; none."""
+    prefix_positions: bool = True
+    """Whether the class and distillation tokens have rows in the learned table (ViT, DeiT) or not (DeiT III)."""
+    class_token: bool | None = None
+    """Whether there is a class token; None: where the pool is cls."""
+    register_tokens: int = 0
+    """Learned tokens that belong to no patch and are not classified."""
+    distilled: bool = False
+    """A distillation token with a head of its own (DeiT)."""
     pool: str = "cls"
-    """cls: a class token is classified; mean: there is none, and the mean of the patch tokens is classified."""
+    """What is classified. cls: the class token; mean: the mean of the patches' tokens; mean_norm: that mean, normalised
+    after it was taken, not before; map: what an attention layer with a learned query picks (MAP)."""
     pre_logits_dim: int | None = None
     """Width of a tanh layer before the head; None has none."""
     norm_eps: float = 1e-7
@@ -93,40 +115,107 @@ class ViTConfig:
     """How pictures are prepared for this network."""
 
     def __post_init__(self) -> None:
-        for name in (
-            "image_size",
-            "patch_size",
-            "in_channels",
-            "num_classes",
-            "embed_dim",
-            "depth",
-            "num_heads",
-            "mlp_dim",
-        ):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if self.image_size % self.patch_size:
-            nearest = max(round(self.image_size / self.patch_size), 1) * self.patch_size
-            raise ValueError(
-                f"image_size {self.image_size} is not divisible by patch_size {self.patch_size}; "
-                f"the nearest that is: {nearest}"
-            )
-        if self.embed_dim % self.num_heads:
-            raise ValueError(f"num_heads {self.num_heads} does not divide embed_dim {self.embed_dim}")
-        for name in ("dropout", "attention_dropout", "drop_path", "layer_dropout"):
+        sides = self.image_size if isinstance(self.image_size, tuple | list) else (self.image_size, self.image_size)
+        if len(sides) != 2:
+            raise ValueError(f"image_size takes one side, or height and width, not {list(sides)}")
+        object.__setattr__(self, "image_size", sides[0] if sides[0] == sides[1] else tuple(sides))
+        self._check_ranges()
+        self._check_grid()
+        self._check_combinations()
+
+    @property
+    def image_shape(self) -> tuple[int, int]:
+        """Height and width of the input picture, in pixels."""
+        return self.image_size if isinstance(self.image_size, tuple) else (self.image_size, self.image_size)
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of patches."""
+        stride = self.patch_stride or self.patch_size
+        return tuple((side - self.patch_size) // stride + 1 for side in self.image_shape)
+
+    @property
+    def num_patches(self) -> int:
+        """Patches of a picture."""
+        return self.grid[0] * self.grid[1]
+
+    @property
+    def has_class_token(self) -> bool:
+        """Whether there is a class token."""
+        return self.pool == "cls" if self.class_token is None else self.class_token
+
+    @property
+    def prefix_tokens(self) -> int:
+        """Tokens before those of the patches."""
+        return self.has_class_token + self.distilled + self.register_tokens
+
+    @property
+    def placed_tokens(self) -> int:
+        """Tokens before those of the patches that have a row in the table of positions."""
+        if self.positions != "learned" or not self.prefix_positions:
+            return 0
+        return self.has_class_token + self.distilled
+
+    @property
+    def head_dim(self) -> int:
+        """Width of an attention head."""
+        return self.embed_dim // self.num_heads
+
+    def _check_ranges(self) -> None:
+        sizes = ("patch_size", "in_channels", "num_classes", "embed_dim", "depth", "num_heads", "mlp_dim")
+        for name, value in [("image_size", min(self.image_shape)), *((name, getattr(self, name)) for name in sizes)]:
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, not {value}")
+        for name in ("dropout", "attention_dropout", "drop_path", "layer_dropout", "patch_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must lie in [0, 1), not {getattr(self, name)}")
-        if self.norm_eps <= 0:
-            raise ValueError(f"norm_eps must be above 0, not {self.norm_eps}")
         for name, values in _CHOICES.items():
-            if getattr(self, name) not in values:
-                raise ValueError(f"{name} must be one of {', '.join(values)}, not {getattr(self, name)!r}")
-        if self.positions == "sincos2d" and self.embed_dim % 4:
-            raise ValueError(f"positions sincos2d need an embed_dim divisible by 4, not {self.embed_dim}")
-        for name in ("layer_scale", "pre_logits_dim"):
+            value = getattr(self, name)
+            if value not in values and not (name == "stem" and value is None):
+                raise ValueError(f"{name} must be one of {', '.join(values)}, not {value!r}")
+        for name in ("norm_eps", "layer_scale", "pre_logits_dim", "patch_stride"):
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise ValueError(f"{name} must be above 0, not {value}")
+        if self.register_tokens < 0:
+            raise ValueError(f"register_tokens must be 0 or more, not {self.register_tokens}")
+        if self.window is not None and (self.window < 1 or self.window % 2 == 0):
+            raise ValueError(
+                f"window must be an odd number of patches, with the patch itself in its middle: {self.window}"
+            )
+        if self.embed_dim % self.num_heads:
+            raise ValueError(f"num_heads {self.num_heads} does not divide embed_dim {self.embed_dim}")
+
+    def _check_grid(self) -> None:
+        patch, stride = self.patch_size, self.patch_stride or self.patch_size
+        if stride > patch:
+            raise ValueError(f"patch_stride {stride} is above patch_size {patch}: pixels between patches would be lost")
+        for side in self.image_shape:
+            if side < patch or (side - patch) % stride:
+                nearest = max(round((side - patch) / stride), 0) * stride + patch
+                what = f"patch_size {patch}" + (f" at patch_stride {stride}" if stride != patch else "")
+                raise ValueError(
+                    f"image_size {side} is not divisible by {what}; the nearest that is: {nearest}"
+                    if stride == patch
+                    else f"image_size {side} is not covered by {what}; the nearest that is: {nearest}"
+                )
+        if self.stem is not None:
+            if self.patch_stride is not None:
+                raise ValueError("patch_stride is for pictures; a hybrid (stem) cuts its feature map without overlap")
+            if patch % stem_stride(self.stem):
+                raise ValueError(
+                    f"patch_size must be a multiple of {stem_stride(self.stem)} with stem {self.stem}, not {patch}"
+                )
+
+    def _check_combinations(self) -> None:
+        if self.positions in ("sincos2d", "learned2d") and self.embed_dim % 4:
+            raise ValueError(f"positions {self.positions} need an embed_dim divisible by 4, not {self.embed_dim}")
+        if self.pool == "cls" and not self.has_class_token:
+            raise ValueError("pool cls classifies the class token, which class_token false takes away")
+        if self.distilled and (self.pool != "cls" or self.pre_logits_dim is not None):
+            raise ValueError("distilled needs pool cls and no pre_logits_dim")
+        if self.patch_dropout and (self.window is not None or self.positions == "relative"):
+            raise ValueError("patch_dropout takes the grid apart that window and positions relative rest on")
 
     @classmethod
     def from_dict(cls, settings: dict) -> "ViTConfig":

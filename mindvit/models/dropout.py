@@ -1,5 +1,7 @@
 """Dropout that repeats itself: each mask is a function of the sample's key, not of a generator's hidden state."""
 
+import math
+
 import mindspore as ms
 from mindspore import nn, ops
 
@@ -81,6 +83,49 @@ class DropPath(KeyedCell):
             return x * self.unkeyed(ops.ones(shape, x.dtype))
         kept = (self._spread(key + self.site) >= self.threshold).astype(x.dtype)
         return x * (kept * (1.0 / (1.0 - self.p))).reshape(shape)
+
+
+class PatchDropout(KeyedCell):
+    """In training, leaves out patches, of each sample others (Liu et al., 2023, "PatchDropout").
+
+    Without keys MindSpore's own generator draws: right, but not repeatable.
+
+    Args:
+        p: share of the patches that is left out; ``patches_kept`` says how many stay.
+        num_patches: patches of a picture.
+        prefix_tokens: tokens before those of the patches; they always stay.
+
+    Inputs: x, (batch, prefix_tokens + patches, width); key, int32 (batch,) or None. Output: as x, with fewer tokens,
+    the patches in an order of chance.
+    """
+
+    def __init__(self, p: float, num_patches: int, prefix_tokens: int = 0) -> None:
+        super().__init__(p)
+        self.num_patches = num_patches
+        self.kept = patches_kept(num_patches, p)
+        self.prefix_tokens = prefix_tokens
+
+    def construct(self, x, key=None):
+        if not self.training or self.p == 0:
+            return x
+        batch, patches, kept = x.shape[0], self.num_patches, self.kept
+        if key is None:
+            drawn = ops.standard_normal((batch, patches))
+        else:
+            place = self._stir(ops.arange(patches).astype(ms.int32) * self.golden + self.site)
+            drawn = self._spread(self._stir((key + self.site).reshape(batch, 1) + place.reshape(1, patches)))
+            drawn = drawn.astype(ms.float32)
+        chosen = ops.topk(drawn, kept)[1]  # MindSpore warns of "_, chosen" after a return.
+        rows = ops.expand_dims(ops.arange(batch).astype(ms.int32), 1)
+        places = ops.stack((ops.tile(rows, (1, kept)), chosen.astype(ms.int32) + self.prefix_tokens), 2)
+        left = ops.gather_nd(x, places)
+        return ops.concat((x[:, : self.prefix_tokens], left), 1) if self.prefix_tokens else left
+
+
+def patches_kept(num_patches: int, patch_dropout: float) -> int:
+    """The whole patches that stay where ``patch_dropout`` is the share that is left out; one at the least."""
+    # The small addition outweighs rounding: 100 * (1 - 0.9) is 9.999999999999998.
+    return max(1, math.floor(num_patches * (1 - patch_dropout) + 1e-6))
 
 
 def place_dropouts(network: nn.Cell) -> None:

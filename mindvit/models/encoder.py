@@ -6,6 +6,8 @@ from mindvit.models.attention import Attention
 from mindvit.models.config import ViTConfig
 from mindvit.models.dropout import Dropout
 from mindvit.models.feed_forward import FeedForward
+from mindvit.models.neighbourhood import NeighbourhoodAttention
+from mindvit.models.positions import RelativeBias
 from mindvit.models.residual import PreNorm, ResidualCell
 
 
@@ -23,8 +25,7 @@ class TransformerEncoder(nn.Cell):
     """``depth`` blocks, each followed by dropout where ``layer_dropout`` asks for it.
 
     Args:
-        config: the network's settings; of them embed_dim, depth, num_heads, mlp_dim, norm_eps, gelu, layer_scale,
-            and those of dropout and drop path count here.
+        config: the network's settings; all count here but those of the tokens' making and of the head.
 
     Inputs: x, (batch, tokens, embed_dim); key, int32 (batch,) or None. Output: as x.
     """
@@ -33,10 +34,7 @@ class TransformerEncoder(nn.Cell):
         super().__init__()
         width, blocks = config.embed_dim, []
         for skip in drop_path_rates(config.drop_path, config.depth, config.drop_path_mode):
-            attend = PreNorm(
-                nn.LayerNorm((width,), epsilon=config.norm_eps),
-                Attention(width, config.num_heads, config.dropout, config.attention_dropout),
-            )
+            attend = PreNorm(nn.LayerNorm((width,), epsilon=config.norm_eps), make_attention(config))
             feed = PreNorm(
                 nn.LayerNorm((width,), epsilon=config.norm_eps),
                 FeedForward(width, config.mlp_dim, config.dropout, config.gelu),
@@ -49,6 +47,24 @@ class TransformerEncoder(nn.Cell):
         for index, block in enumerate(self.layers):
             x = self.dropouts[index](block(x, key), key)
         return x
+
+
+def make_attention(config: ViTConfig) -> Attention:
+    """The attention of one block, put together as the settings say."""
+    places = (config.grid, config.num_heads, config.prefix_tokens)
+    return Attention(
+        config.embed_dim,
+        config.num_heads,
+        config.dropout,
+        config.attention_dropout,
+        qk_norm_eps=config.norm_eps if config.qk_norm else None,
+        relative_bias=RelativeBias(*places) if config.positions == "relative" else None,
+        neighbourhood=None
+        if config.window is None
+        else NeighbourhoodAttention(
+            config.grid, config.window, config.prefix_tokens, config.num_heads, config.attention_dropout
+        ),
+    )
 
 
 def drop_path_rates(drop_path: float, depth: int, mode: str) -> list[float]:

@@ -8,8 +8,9 @@ from typing import Any
 
 from mindvit.models.config import Preprocessing, ViTConfig
 
-# Widths and depths: Dosovitskiy et al. (2021), table 1, for B, L and H; Touvron et al. (2021), table 1, for Ti and S.
-# "mini" is this project's own, for pictures of a few dozen pixels.
+# Widths and depths: Dosovitskiy et al. (2021), table 1, for B, L and H; Touvron et al. (2021), table 1, for Ti and S;
+# Zhai et al. (2022), table 2, for giant (ViT-g) and gigantic (ViT-G). "mini" is this project's own, for pictures of a
+# few dozen pixels.
 _SIZES: dict[str, dict[str, int]] = {
     "mini": {"embed_dim": 128, "depth": 6, "num_heads": 4, "mlp_dim": 256},
     "ti": {"embed_dim": 192, "depth": 12, "num_heads": 3, "mlp_dim": 768},
@@ -17,27 +18,74 @@ _SIZES: dict[str, dict[str, int]] = {
     "b": {"embed_dim": 768, "depth": 12, "num_heads": 12, "mlp_dim": 3072},
     "l": {"embed_dim": 1024, "depth": 24, "num_heads": 16, "mlp_dim": 4096},
     "h": {"embed_dim": 1280, "depth": 32, "num_heads": 16, "mlp_dim": 5120},
+    "giant": {"embed_dim": 1408, "depth": 40, "num_heads": 16, "mlp_dim": 6144},
+    "gigantic": {"embed_dim": 1664, "depth": 48, "num_heads": 16, "mlp_dim": 8192},
 }
 
-# The patch sizes that papers publish for each size. 384 is not a multiple of 14, so those have 224 alone.
+# The patch sizes that papers publish for each size.
 _PATCHES: dict[str, tuple[int, ...]] = {
     "ti": (16,),
     "s": (8, 14, 16, 32),
     "b": (8, 14, 16, 32),
     "l": (14, 16, 32),
     "h": (14, 16),
+    "giant": (14,),
+    "gigantic": (14,),
 }
 
-_SMALL_PICTURES = Preprocessing(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), crop_pct=1.0)
+_HALVES = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
+
+# Of each family: sizes, patches, what is special about it, and how its pictures are prepared at 224 px.
+_FLAX = {"norm_eps": 1e-6, "gelu": "tanh"}
+_PYTORCH = {"norm_eps": 1e-6, "gelu": "exact"}
+_AUGREG_PICTURES = Preprocessing(**_HALVES, interpolation="bicubic", crop_pct=0.9)
+_DEIT_PICTURES = Preprocessing(interpolation="bicubic")
 
 
 def _build_table() -> dict[str, ViTConfig]:
-    table = {"vit_mini_4_32": ViTConfig(32, 4, norm_eps=1e-6, preprocessing=_SMALL_PICTURES, **_SIZES["mini"])}
+    table = {}
+
+    def add(
+        family: str,
+        size: str,
+        patch: int,
+        pictures: Preprocessing,
+        sizes: tuple[int, ...] = (224, 384),
+        large_crop: float = 1.0,
+        **special: Any,
+    ) -> None:
+        for image in sizes:
+            if image % patch == 0:
+                prepared = replace(pictures, crop_pct=large_crop) if image == 384 else pictures
+                settings = _SIZES[size] | special
+                table[f"{family}_{patch}_{image}"] = ViTConfig(image, patch, preprocessing=prepared, **settings)
+
+    small = Preprocessing(**_HALVES, crop_pct=1.0)
+    add("vit_mini", "mini", 4, small, sizes=(32,), norm_eps=1e-6)
     for size, patches in _PATCHES.items():
         for patch in patches:
-            for image in (224, 384):
-                if image % patch == 0:
-                    table[f"vit_{size}_{patch}_{image}"] = ViTConfig(image, patch, **_SIZES[size])
+            # The tutorial's arithmetic and preparation of pictures, which those of a checkpoint replace. 384 is not a
+            # multiple of 14, so those have 224 alone.
+            add(f"vit_{size}", size, patch, Preprocessing(), large_crop=0.875)
+    for name, size, patch, stem in (
+        ("r26_s", "s", 32, "r26"),
+        ("r50_b", "b", 16, "r50_s16"),
+        ("r50_l", "l", 32, "r50"),
+    ):
+        add(f"vit_{name}", size, patch, _AUGREG_PICTURES, stem=stem, **_FLAX)
+    add("vit_efficientnet_b0_s", "s", 32, _DEIT_PICTURES, sizes=(224,), stem="efficientnet_b0", **_FLAX)
+    for size, images in (("ti", (224,)), ("s", (224,)), ("b", (224, 384))):
+        add(f"deit_{size}", size, 16, _DEIT_PICTURES, images, **_PYTORCH)
+        add(f"deit_{size}_distilled", size, 16, _DEIT_PICTURES, images, distilled=True, **_PYTORCH)
+    for size, patch in (("s", 16), ("b", 16), ("l", 16), ("h", 14)):
+        special = {"layer_scale": 1e-4, "prefix_positions": False, "drop_path_mode": "constant"}
+        add(f"deit3_{size}", size, patch, replace(_DEIT_PICTURES, crop_pct=1.0), **special, **_PYTORCH)
+    plain = {"positions": "sincos2d", "pool": "mean", "pre_logits_dim": 384}
+    add("plain_vit_s", "s", 16, replace(small, crop_pct=0.875), sizes=(224,), **plain, **_FLAX)
+    registers = {"register_tokens": 4, "pool": "mean_norm"}
+    add("vit_b_reg4_gap", "b", 16, _AUGREG_PICTURES, sizes=(256,), **registers, **_PYTORCH)
+    siglip = replace(_AUGREG_PICTURES, crop_pct=1.0)
+    add("vit_b_siglip", "b", 16, siglip, pool="map", **_FLAX)
     return table
 
 

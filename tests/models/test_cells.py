@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from mindspore import nn
 
-from mindvit.models import Attention, FeedForward, PatchEmbedding, ResidualCell, TransformerEncoder, ViTConfig
+from mindvit.models import Attention, FeedForward, ResidualCell, TransformerEncoder, ViTConfig
+from mindvit.models.positions import RelativeBias
 from tests import numpy_vit
 
 
@@ -22,28 +23,51 @@ def run(cell, values):
     return cell.set_train(False)(ms.Tensor(values)).asnumpy()
 
 
-def test_patch_embedding_is_the_convolution_with_stride_patch(rng):
-    cell = PatchEmbedding(image_size=12, patch_size=4, in_channels=3, embed_dim=10)
-    weights = fill(cell, rng)
-    images = rng.standard_normal((2, 3, 12, 12)).astype(np.float32)
-    expected = numpy_vit.patches(images.astype(np.float64), weights["conv.weight"], weights["conv.bias"])
-    np.testing.assert_allclose(run(cell, images), expected, atol=1e-4)
-
-
-def test_patch_embedding_equals_the_stock_convolution(rng):
-    cell = PatchEmbedding(image_size=12, patch_size=4, in_channels=3, embed_dim=10)
-    fill(cell, rng)
-    images = rng.standard_normal((2, 3, 12, 12)).astype(np.float32)
-    stock = run(cell.conv, images).reshape(2, 10, 9).transpose(0, 2, 1)
-    np.testing.assert_allclose(run(cell, images), stock, atol=1e-4)
-
-
 def test_attention_follows_the_formula(rng):
     cell = Attention(embed_dim=12, num_heads=3)
     weights = {f"a.{name}": values for name, values in fill(cell, rng).items()}
     tokens = rng.standard_normal((2, 5, 12)).astype(np.float32)
     expected = numpy_vit.attention(tokens.astype(np.float64), weights, "a", num_heads=3)
     np.testing.assert_allclose(run(cell, tokens), expected, atol=1e-4)
+
+
+def with_norms():
+    return Attention(embed_dim=12, num_heads=3, qk_norm_eps=0.1)
+
+
+def with_biases():
+    return Attention(embed_dim=12, num_heads=3, relative_bias=RelativeBias((2, 2), 3, prefix_tokens=1))
+
+
+@pytest.mark.parametrize("make", [with_norms, with_biases])
+def test_attention_with_norms_or_biases_follows_the_formula(rng, make):
+    cell = make()
+    weights = {f"a.{name}": values for name, values in fill(cell, rng, scale=0.6).items()}
+    tokens = rng.standard_normal((2, 5, 12)).astype(np.float32)
+    expected = numpy_vit.attention(tokens.astype(np.float64), weights, "a", num_heads=3, eps=0.1, grid=(2, 2))
+    np.testing.assert_allclose(run(cell, tokens), expected, atol=1e-5)
+
+
+class Weights(nn.Cell):
+    def __init__(self, attention):
+        super().__init__()
+        self.attention = attention
+
+    def construct(self, x):
+        return self.attention.weights(x)
+
+
+@pytest.mark.parametrize("make", [with_norms, with_biases])
+def test_the_attention_weights_are_those_that_the_values_get(rng, make):
+    cell = make()
+    named = fill(cell, rng, scale=0.6)
+    tokens = rng.standard_normal((2, 5, 12)).astype(np.float32)
+    weights = run(Weights(cell), tokens)
+    assert weights.shape == (2, 3, 5, 5)
+    np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-5)
+    value = tokens @ named["qkv.weight"][24:].T + named["qkv.bias"][24:]
+    mixed = np.einsum("bhqk,bkhd->bqhd", weights, value.reshape(2, 5, 3, 4)).reshape(2, 5, 12)
+    np.testing.assert_allclose(mixed @ named["out.weight"].T + named["out.bias"], run(cell, tokens), atol=1e-5)
 
 
 @pytest.mark.parametrize(("form", "gelu"), [("tanh", numpy_vit.gelu_tanh), ("exact", numpy_vit.gelu_exact)])

@@ -7,7 +7,9 @@ from mindspore import nn
 
 from mindvit import create_model
 from mindvit.models import Dropout, DropPath
-from mindvit.models.dropout import KeyedCell, place_dropouts
+from mindvit.models.dropout import KeyedCell, PatchDropout, place_dropouts
+from tests import numpy_vit
+from tests.models.constructions import config_of, pictures, weighted
 
 
 def keys(rng, count):
@@ -96,9 +98,13 @@ def test_without_keys_mindspores_generator_draws(kind):
     np.testing.assert_allclose(out.max(), 1 / 0.75, rtol=1e-5)
 
 
-@pytest.mark.parametrize("kind", [Dropout, DropPath])
+def of_five_patches(p):
+    return PatchDropout(p, 5)
+
+
+@pytest.mark.parametrize("kind", [Dropout, DropPath, of_five_patches])
 def test_dropouts_rest_in_evaluation(rng, kind):
-    x = rng.standard_normal((4, 3)).astype(np.float32)
+    x = rng.standard_normal((4, 5, 3)).astype(np.float32)
     np.testing.assert_array_equal(kind(0.9).set_train(False)(ms.Tensor(x), keys(rng, 4)).asnumpy(), x)
 
 
@@ -110,10 +116,11 @@ def test_a_probability_that_cannot_be_is_refused():
 def test_every_dropout_of_a_network_has_a_place_of_its_own():
     network = create_model("vit_mini_4_32", depth=3)
     cells = [cell for _, cell in network.cells_and_names() if isinstance(cell, KeyedCell)]
-    assert len({cell.site for cell in cells}) == len(cells) == 2 + 3 * 7
+    # Of a block: two DropPaths, and dropouts of the weights, the attention, the hidden layer, the output, the block.
+    assert len({cell.site for cell in cells}) == len(cells) == 3 + 3 * 7
 
 
-@pytest.mark.parametrize("setting", ["dropout", "attention_dropout", "drop_path", "layer_dropout"])
+@pytest.mark.parametrize("setting", ["dropout", "attention_dropout", "drop_path", "layer_dropout", "patch_dropout"])
 def test_each_setting_reaches_the_network_and_repeats_under_its_keys(rng, setting):
     sizes = {"image_size": 8, "embed_dim": 16, "depth": 2, "num_heads": 2, "mlp_dim": 32, "num_classes": 3}
     network = create_model("vit_mini_4_32", **sizes, **{setting: 0.5})
@@ -134,3 +141,88 @@ def test_places_follow_the_order_of_the_cells():
     place_dropouts(cells)
     assert first == [cell.site for cell in cells]
     assert first[0] != first[1]
+
+
+def chosen(cell, batch, patches, key=None, prefix=0):
+    """The numbers of the patches that are kept, (batch, kept)."""
+    tokens = np.tile(np.arange(prefix + patches, dtype=np.float32)[:, None], (batch, 1, 2))
+    out = cell.set_train(True)(ms.Tensor(tokens), key).asnumpy()
+    np.testing.assert_array_equal(out[..., 0], out[..., 1])
+    np.testing.assert_array_equal(out[:, :prefix, 0], tokens[:, :prefix, 0], err_msg="the prefix stays in its place")
+    return out[:, prefix:, 0].astype(int) - prefix
+
+
+@pytest.mark.parametrize(
+    ("p", "patches", "prefix", "kept"),
+    [(0.5, 9, 0, 4), (0.4, 10, 2, 6), (0.9, 100, 2, 10), (0.9, 4, 1, 1), (0.0, 4, 1, 4)],
+)
+@pytest.mark.parametrize("keyed", [True, False])
+def test_patch_dropout_keeps_the_prefix_and_a_share_of_the_patches(rng, p, patches, prefix, kept, keyed):
+    numbers = chosen(at(PatchDropout(p, patches, prefix), 1), 5, patches, keys(rng, 5) if keyed else None, prefix)
+    assert numbers.shape == (5, kept)
+    for row in numbers:
+        assert len(set(row)) == kept and set(row) <= set(range(patches))
+
+
+def test_patch_dropout_keeps_every_patch_and_pair_as_often_as_the_others(rng):
+    numbers = chosen(at(PatchDropout(0.6, 10), 2), 20000, 10, keys(rng, 20000))
+    kept = np.zeros((20000, 10))
+    np.put_along_axis(kept, numbers, 1, 1)
+    together = kept.T @ kept / 20000
+    np.testing.assert_allclose(np.diag(together), 0.4, atol=0.016)
+    np.testing.assert_allclose(together[np.triu_indices(10, 1)], 4 * 3 / (10 * 9), atol=0.012)
+
+
+def test_patches_that_are_kept_are_a_function_of_key_and_place(rng):
+    key = keys(rng, 2000)
+    cell = at(PatchDropout(0.6, 10), 2)
+    first = chosen(cell, 2000, 10, key)
+    np.testing.assert_array_equal(first, chosen(cell, 2000, 10, key))
+    np.testing.assert_array_equal(first[7:9], chosen(cell, 2, 10, key[7:9]), "whatever the batch")
+    for other in (chosen(at(PatchDropout(0.6, 10), 3), 2000, 10, key), chosen(cell, 2000, 10, keys(rng, 2000))):
+        common = np.mean([len(set(one) & set(two)) for one, two in zip(first, other, strict=True)])
+        assert abs(common - 4 * 4 / 10) < 0.1, "as many as by chance"
+
+
+def test_patch_dropout_without_keys_draws_anew_each_time():
+    cell = PatchDropout(0.6, 10)
+    first, second = (chosen(cell, 200, 10) for _ in range(2))
+    assert (first != second).any(1).mean() > 0.9
+    shares = np.bincount(np.concatenate([first, second]).ravel(), minlength=10) / 400
+    np.testing.assert_allclose(shares, 0.4, atol=0.12)
+
+
+def test_the_gradient_flows_to_the_tokens_that_are_kept(rng):
+    cell, key = at(PatchDropout(0.5, 8, 1), 0).set_train(True), keys(rng, 2)
+    x = ms.Tensor(rng.standard_normal((2, 9, 3)).astype(np.float32))
+    numbers = chosen(cell, 2, 8, key, 1) + 1
+    gradient = ms.grad(cell)(x, key).asnumpy()
+    expected = np.zeros((2, 9, 3))
+    expected[:, 0] = 1
+    for sample in range(2):
+        expected[sample, numbers[sample]] = 1
+    np.testing.assert_array_equal(gradient, expected)
+
+
+class Embed(nn.Cell):
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def construct(self, images, key):
+        return self.network.embed(images, key)
+
+
+def test_patches_are_dropped_with_their_positions_and_only_in_training(rng):
+    config = config_of("distilled", register_tokens=2, patch_dropout=0.4)
+    network, weights = weighted(config, rng)
+    images, key = pictures(config, rng), keys(rng, 2)
+    embed = Embed(network)
+    whole = numpy_vit.embed(images.astype(np.float64), weights)
+    np.testing.assert_allclose(embed.set_train(False)(ms.Tensor(images), key).asnumpy(), whole, atol=1e-5)
+    fewer = embed.set_train(True)(ms.Tensor(images), key).asnumpy()
+    assert fewer.shape == (2, 4 + 5, 12)
+    np.testing.assert_allclose(fewer[:, :4], whole[:, :4], atol=1e-5)
+    for sample in range(2):
+        distances = np.abs(fewer[sample, 4:, None] - whole[sample, None, 4:]).max(2)
+        assert distances.min(1).max() < 1e-5 and len(set(distances.argmin(1))) == 5

@@ -7,8 +7,9 @@ import pytest
 from mindspore import nn
 
 from mindvit import create_model
-from mindvit.models import ViT, ViTConfig
+from mindvit.models import Preprocessing, ViT
 from tests import numpy_vit
+from tests.models.constructions import CONSTRUCTIONS, config_of, pictures, weighted
 
 TABLE = Path(__file__).parent.parent / "references/tutorial_vit_b_16_224_parameters.tsv"
 
@@ -36,25 +37,14 @@ def test_the_tutorials_checkpoint_loads_strictly_and_gives_the_tutorials_logits(
     np.testing.assert_allclose(logits, numpy_vit.vit(image, weights, num_heads=12), atol=1e-4)
 
 
-SMALL = ViTConfig(image_size=12, patch_size=4, num_classes=7, embed_dim=12, depth=3, num_heads=3, mlp_dim=20)
-
-
-@pytest.mark.parametrize(
-    ("settings", "reference"),
-    [
-        ({"norm_eps": 1e-7, "gelu": "tanh"}, {"eps": 1e-7, "gelu": numpy_vit.gelu_tanh}),
-        ({"norm_eps": 1e-1, "gelu": "exact"}, {"eps": 1e-1, "gelu": numpy_vit.gelu_exact}),
-    ],
-)
-def test_epsilon_and_gelu_form_are_settings(rng, settings, reference):
-    network = ViT(ViTConfig(**{**SMALL.__dict__, **settings})).set_train(False)
-    shapes = {parameter.name: parameter.shape for parameter in network.get_parameters()}
-    weights = numpy_vit.random_weights(shapes, rng, scale=0.5)
-    for parameter in network.get_parameters():
-        parameter.set_data(ms.Tensor(weights[parameter.name]))
-    images = rng.standard_normal((3, 3, 12, 12)).astype(np.float32)
-    expected = numpy_vit.vit(images.astype(np.float64), weights, num_heads=3, **reference)
-    np.testing.assert_allclose(network(ms.Tensor(images)).asnumpy(), expected, atol=2e-4)
+@pytest.mark.parametrize("name", CONSTRUCTIONS)
+def test_each_construction_gives_the_logits_of_its_description(rng, name):
+    config = config_of(name)
+    network, weights = weighted(config, rng)
+    images = pictures(config, rng)
+    expected = numpy_vit.vit_of(images.astype(np.float64), weights, config)
+    assert expected.shape == (2, 7) and expected.std(0).max() > 0.1, "pictures matter"
+    np.testing.assert_allclose(network(ms.Tensor(images)).asnumpy(), expected, atol=2e-5)
 
 
 def test_fresh_weights_start_as_the_papers_do():
@@ -88,48 +78,154 @@ def test_every_block_has_the_dropouts_of_the_settings():
     assert len(network.transformer.layers) == 6
     for block in network.transformer.layers:
         attention, feed_forward = (residual.cell[1] for residual in block)
-        assert (attention.dropout.p, attention.attention_dropout.p, feed_forward.dropout.p) == (0.2, 0.3, 0.2)
+        assert (attention.dropout.p, attention.attend.attention_dropout.p) == (0.2, 0.3)
+        assert (feed_forward.hidden_dropout.p, feed_forward.dropout.p) == (0.2, 0.2)
 
 
-def weighted(config, rng):
-    """A network with random weights, and these in float64."""
-    network = ViT(config).set_train(False)
-    shapes = {parameter.name: parameter.shape for parameter in network.get_parameters()}
-    weights = numpy_vit.random_weights(shapes, rng, scale=0.5)
-    for parameter in network.get_parameters():
-        parameter.set_data(ms.Tensor(weights[parameter.name]))
-    return network, {name: values.astype(np.float64) for name, values in weights.items()}
+@pytest.mark.parametrize("name", ["distilled_of_all", "deit3"])
+def test_a_distilled_network_gives_both_heads_logits_in_training(rng, name):
+    config = config_of(name)
+    network, weights = weighted(config, rng)
+    images = pictures(config, rng)
+    expected = numpy_vit.vit_of(images.astype(np.float64), weights, config, both_heads=True)
+    assert np.abs(expected[0] - expected[1]).max() > 0.1
+    logits = network.set_train(True)(ms.Tensor(images))
+    for ours, theirs in zip(logits, expected, strict=True):
+        np.testing.assert_allclose(ours.asnumpy(), theirs, atol=2e-5)
 
 
-def test_mean_pooling_has_no_class_token_and_classifies_the_mean_of_the_patches(rng):
-    network, weights = weighted(replace(SMALL, depth=1, pool="mean"), rng)
-    assert "cls" not in weights
-    assert weights["pos_embedding"].shape == (1, 9, 12)
-    network.transformer = Through()
-    images = rng.standard_normal((2, 3, 12, 12)).astype(np.float32)
-    kernel, bias = weights["patch_embedding.conv.weight"], weights["patch_embedding.conv.bias"]
-    tokens = numpy_vit.patches(images.astype(np.float64), kernel, bias) + weights["pos_embedding"]
-    tokens = numpy_vit.layer_norm(tokens, weights["norm.gamma"], weights["norm.beta"], 1e-7)
-    expected = tokens.mean(1) @ weights["dense.weight"].T + weights["dense.bias"]
-    np.testing.assert_allclose(network(ms.Tensor(images)).asnumpy(), expected, atol=1e-4)
+class Parts(nn.Cell):
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def construct(self, images):
+        tokens = self.network.encode(images)
+        return self.network.embed(images), tokens, self.network.pooled(tokens)
 
 
-def test_pre_logits_are_a_tanh_layer_before_the_head(rng):
-    network, weights = weighted(replace(SMALL, depth=1, pre_logits_dim=6), rng)
-    network.transformer, network.norm = Through(), nn.Identity()
-    images = ms.Tensor(rng.standard_normal((2, 3, 12, 12)).astype(np.float32))
-    token = (weights["cls"] + weights["pos_embedding"][:, :1])[0]
-    hidden = np.tanh(token @ weights["pre_logits.weight"].T + weights["pre_logits.bias"])
-    expected = hidden @ weights["dense.weight"].T + weights["dense.bias"]
-    np.testing.assert_allclose(network(images).asnumpy(), expected.repeat(2, 0), atol=1e-4)
+def tokens_of(images, weights, config):
+    """In NumPy: the first block's input, and all tokens after the last norm."""
+    layout = (config.patch_stride, config.positions, config.prefix_positions)
+    embedded = numpy_vit.embed(images.astype(np.float64), weights, *layout)
+    arithmetic = (config.num_heads, config.norm_eps, numpy_vit.GELU[config.gelu])
+    tokens = numpy_vit.encode(embedded, weights, *arithmetic, config.grid)
+    if config.pool != "mean_norm":
+        tokens = numpy_vit.layer_norm(tokens, weights["norm.gamma"], weights["norm.beta"], config.norm_eps)
+    return embedded, tokens
 
 
-def test_fixed_positions_are_sines_and_cosines_and_not_trained():
-    network = ViT(replace(SMALL, positions="sincos2d"))
-    assert "pos_embedding" not in {parameter.name for parameter in network.get_parameters()}
-    table = network.pos_embedding.asnumpy()[0]
-    assert not table[0].any(), "the class token has no place"
-    patch = table[1 + 2 * 3 + 1]  # Row 2, column 1.
-    frequencies = np.array([1.0, 0.01, 0.0001])
-    expected = [f(place * frequencies) for place in (1, 2) for f in (np.sin, np.cos)]
-    np.testing.assert_allclose(patch, np.concatenate(expected), atol=1e-6)
+@pytest.mark.parametrize("name", ["map_of_all", "mean_norm_of_all", "distilled_of_all"])
+def test_the_parts_of_a_network_give_what_they_say(rng, name):
+    config = config_of(name)
+    network, weights = weighted(config, rng)
+    images = pictures(config, rng)
+    embedded, tokens, features = (part.asnumpy() for part in Parts(network).set_train(False)(ms.Tensor(images)))
+    expected = tokens_of(images, weights, config)
+    assert expected[0].shape == (2, config.prefix_tokens + config.num_patches, 12)
+    np.testing.assert_allclose(embedded, expected[0], atol=2e-5)
+    np.testing.assert_allclose(tokens, expected[1], atol=2e-5)
+    assert features.shape == (2, config.pre_logits_dim or 12)
+    logits = features @ weights["dense.weight"].T + weights["dense.bias"]
+    expected = numpy_vit.vit_of(images.astype(np.float64), weights, config, both_heads=config.distilled)
+    np.testing.assert_allclose(logits, expected[0] if config.distilled else expected, atol=2e-5)
+
+
+def test_forward_features_follow_the_mode_of_the_network(rng):
+    config = config_of("registers", image_size=16, patch_dropout=0.5, depth=1)
+    network, _ = weighted(config, rng)
+    images = ms.Tensor(pictures(config, rng))
+    still = network.forward_features(images).asnumpy()
+    assert still.shape == (2, 4 + 16, 12)
+    network.set_train(True)
+    assert network.forward_features(images).shape == (2, 4 + 8, 12)
+    network.set_train(False)
+    np.testing.assert_array_equal(network.forward_features(images).asnumpy(), still)
+
+
+def test_each_network_has_forward_features_of_its_own(rng):
+    config = config_of("plain", depth=1)
+    images = ms.Tensor(pictures(config, rng))
+    first, second = (weighted(config, rng)[0].forward_features(images).asnumpy() for _ in range(2))
+    assert np.abs(first - second).max() > 0.1
+
+
+def test_a_network_that_has_run_takes_over_another_ones_arithmetic(rng):
+    config = config_of("map_of_all", depth=1, norm_eps=1e-6, gelu="tanh")
+    network, weights = weighted(config, rng)
+    images = pictures(config, rng)
+    seen = []
+    for settings in ({}, {"norm_eps": 0.5}, {"gelu": "exact"}):
+        config = replace(config, **settings)
+        network.compute_as(replace(config, dropout=0.5))
+        assert network.config == config, "nothing else is taken over"
+        seen.append(network(ms.Tensor(images)).asnumpy())
+        expected = numpy_vit.vit_of(images.astype(np.float64), weights, config)
+        np.testing.assert_allclose(seen[-1], expected, atol=2e-5)
+    assert np.abs(seen[1] - seen[0]).max() > 0.01 and np.abs(seen[2] - seen[1]).max() > 5e-5
+
+
+def test_forward_features_that_have_run_take_over_another_ones_arithmetic(rng):
+    config = config_of("mean_norm_of_all", depth=1, norm_eps=1e-6, gelu="tanh")
+    network, weights = weighted(config, rng)
+    images = pictures(config, rng)
+    seen = []
+    for settings in ({}, {"norm_eps": 0.5}, {"gelu": "exact"}):
+        config = replace(config, **settings)
+        network.compute_as(config)
+        seen.append(network.forward_features(ms.Tensor(images)).asnumpy())
+        np.testing.assert_allclose(seen[-1], tokens_of(images, weights, config)[1], atol=2e-5)
+    assert np.abs(seen[1] - seen[0]).max() > 0.01 and np.abs(seen[2] - seen[1]).max() > 5e-5
+
+
+def test_the_preparation_of_pictures_is_taken_over(rng):
+    network = ViT(config_of("plain", depth=1))
+    pictures_of = Preprocessing((0.5,) * 3, (0.5,) * 3, "bicubic", 0.9)
+    network.compute_as(config_of("plain", preprocessing=pictures_of))
+    assert network.config == config_of("plain", depth=1, preprocessing=pictures_of)
+
+
+@pytest.mark.parametrize("name", ["map_of_all", "mean_norm_of_all", "distilled_of_all"])
+def test_every_weight_is_trained(rng, name):
+    config = config_of(name, depth=1)
+    network, _ = weighted(config, rng)
+    images = ms.Tensor(pictures(config, rng))
+
+    def loss(images):
+        logits = network(images)
+        if config.distilled:
+            logits = logits[0] + 2 * logits[1]
+        return (logits**2).sum()
+
+    parameters = network.trainable_params()
+    gradients = ms.grad(loss, None, parameters)
+    network.set_train(True)
+    for parameter, gradient in zip(parameters, gradients(images), strict=True):
+        # What all keys share has no effect on a softmax.
+        assert np.abs(gradient.asnumpy()).max() > 1e-3 or parameter.name.endswith("key_norm.beta"), parameter.name
+
+
+def test_fixed_positions_are_not_trained():
+    assert "pos_embedding" not in {parameter.name for parameter in ViT(config_of("sincos2d")).get_parameters()}
+
+
+class MeanStem(nn.Cell):
+    """In place of a convolutional network: the mean of each square of 32 pixels."""
+
+    out_channels = 3
+
+    def construct(self, x):
+        batch, channels, height, width = x.shape
+        return x.reshape(batch, channels, height // 32, 32, width // 32, 32).mean((3, 5))
+
+
+def test_a_stems_feature_map_is_cut_into_patches_in_place_of_the_picture(rng, monkeypatch):
+    monkeypatch.setattr("mindvit.models.vit.make_stem", lambda name, in_channels: MeanStem())
+    config = config_of("plain", image_size=(128, 192), patch_size=64, stem="r26", depth=1)
+    network, weights = weighted(config, rng)
+    assert weights["patch_embedding.conv.weight"].shape == (12, 3, 2, 2)
+    assert weights["pos_embedding"].shape == (1, 1 + 2 * 3, 12)
+    images = rng.standard_normal((2, 3, 128, 192)).astype(np.float32)
+    features = images.astype(np.float64).reshape(2, 3, 4, 32, 6, 32).mean((3, 5))
+    expected = numpy_vit.vit_of(features, weights, config)
+    np.testing.assert_allclose(network(ms.Tensor(images)).asnumpy(), expected, atol=2e-5)

@@ -1,0 +1,90 @@
+"""From all tokens to the features that are classified."""
+
+import math
+
+import mindspore as ms
+from mindspore import Parameter, nn, ops
+from mindspore.common.initializer import TruncatedNormal, Uniform, XavierUniform, initializer
+
+from mindvit.models.attention import DotProductAttention
+from mindvit.models.config import ViTConfig
+from mindvit.models.feed_forward import FeedForward
+
+
+class ClassPool(nn.Cell):
+    """The class token, which stands first. Input: (batch, tokens, embed_dim). Output: (batch, embed_dim)."""
+
+    def construct(self, x):
+        return x[:, 0]
+
+
+class MeanPool(nn.Cell):
+    """The mean of the patches' tokens.
+
+    Args:
+        prefix_tokens: tokens before those of the patches.
+
+    Input: (batch, tokens, embed_dim). Output: (batch, embed_dim).
+    """
+
+    def __init__(self, prefix_tokens: int = 0) -> None:
+        super().__init__()
+        self.prefix_tokens = prefix_tokens
+
+    def construct(self, x):
+        return (x[:, self.prefix_tokens :] if self.prefix_tokens else x).mean(1)
+
+
+class AttentionPool(nn.Cell):
+    """What a learned query (the probe) picks by attention, then a residual feed-forward (Zhai et al., 2022, "MAP").
+
+    Args:
+        embed_dim: width of a token.
+        num_heads: heads of the attention.
+        mlp_dim: hidden width of the feed-forward.
+        norm_eps: epsilon of the layer norm.
+        gelu: ``"tanh"`` or ``"exact"``.
+
+    Input: (batch, tokens, embed_dim). Output: (batch, embed_dim).
+    """
+
+    def __init__(self, embed_dim: int, num_heads: int, mlp_dim: int, norm_eps: float, gelu: str) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.head_dim = embed_dim // num_heads
+        self.scale = self.head_dim**-0.5
+        probe = initializer(TruncatedNormal(sigma=embed_dim**-0.5), (1, 1, embed_dim), ms.float32)
+        self.probe = Parameter(probe, name="probe")
+        self.embed_dim = embed_dim
+        self.query = nn.Dense(embed_dim, embed_dim, weight_init=XavierUniform(), bias_init="zeros")
+        # Each of the two joint projections starts as a Xavier-uniform square matrix of its own.
+        both = Uniform(math.sqrt(3.0 / embed_dim))
+        self.keys_and_values = nn.Dense(embed_dim, 2 * embed_dim, weight_init=both, bias_init="zeros")
+        self.out = nn.Dense(embed_dim, embed_dim, weight_init=XavierUniform(), bias_init="zeros")
+        self.attend = DotProductAttention()
+        self.norm = nn.LayerNorm((embed_dim,), epsilon=norm_eps)
+        self.feed_forward = FeedForward(embed_dim, mlp_dim, gelu=gelu)
+
+    def construct(self, x):
+        batch = x.shape[0]
+        probe = ops.tile(self.probe, (batch, 1, 1)).astype(x.dtype)
+        query = self._split(self.query(probe) * self.scale)
+        x = self.keys_and_values(x)
+        width = self.embed_dim
+        x = self.attend(query, self._split(x[:, :, :width]), self._split(x[:, :, width:]))
+        x = self.out(x.reshape(batch, 1, -1))
+        x = x + self.feed_forward(self.norm(x))
+        return x[:, 0]
+
+    def _split(self, x):
+        batch, tokens, _ = x.shape
+        return x.reshape(batch, tokens, self.num_heads, self.head_dim).transpose(0, 2, 1, 3)
+
+
+def make_pool(config: ViTConfig) -> nn.Cell:
+    """The pooling that the settings name."""
+    if config.pool == "cls":
+        return ClassPool()
+    if config.pool == "map":
+        return AttentionPool(config.embed_dim, config.num_heads, config.mlp_dim, config.norm_eps, config.gelu)
+    return MeanPool(config.prefix_tokens)

@@ -1,0 +1,24 @@
+"""Prints the table of models: python scripts/list_models.py ["deit*"]"""
+
+import argparse
+
+from mindvit.models.counting import forward_flops, parameter_count
+from mindvit.models.variants import list_models, model_config
+
+
+def table(pattern: str = "*") -> str:
+    """The models whose names match a shell pattern, with what they cost, as Markdown."""
+    lines = ["| model | parameters, M | GMACs | blocks | width | heads |", "|---|---|---|---|---|---|"]
+    for name in list_models(pattern):
+        config = model_config(name)
+        millions, gmacs = parameter_count(config) / 1e6, forward_flops(config) / 2e9
+        lines.append(
+            f"| `{name}` | {millions:.2f} | {gmacs:.2f} | {config.depth} | {config.embed_dim} | {config.num_heads} |"
+        )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("pattern", nargs="?", default="*", help="shell pattern of names")
+    print(table(parser.parse_args().pattern))

@@ -1,0 +1,104 @@
+"""Tiny networks of every construction that the settings offer, which several tests go through."""
+
+import mindspore as ms
+import numpy as np
+
+from mindvit.models import ViT, ViTConfig
+from tests import numpy_vit
+
+# One block is soon compiled. The epsilon is large, so that a norm that has another one is noticed.
+SMALL = {
+    "image_size": 12,
+    "patch_size": 4,
+    "num_classes": 7,
+    "embed_dim": 12,
+    "depth": 1,
+    "num_heads": 3,
+    "mlp_dim": 20,
+    "norm_eps": 0.1,
+}
+
+CONSTRUCTIONS = {
+    "plain": {"depth": 3},
+    "exact_gelu": {"gelu": "exact"},
+    "overlapping": {"image_size": 10, "patch_stride": 3},
+    "wide": {"image_size": (8, 16)},
+    "learned2d": {"image_size": (8, 16), "positions": "learned2d"},
+    "sincos2d": {"image_size": (16, 8), "positions": "sincos2d"},
+    "relative": {"image_size": (12, 8), "positions": "relative", "depth": 2},
+    "no_positions": {"positions": "none"},
+    "registers": {"register_tokens": 3},
+    "bare_class_token": {"prefix_positions": False},
+    "qk_norm": {"qk_norm": True},
+    "layer_scale": {"layer_scale": 0.1},
+    "mean": {"pool": "mean"},
+    "mean_beside_class_token": {"pool": "mean", "class_token": True},
+    "mean_norm": {"pool": "mean_norm", "register_tokens": 2},
+    "map": {"pool": "map"},
+    "pre_logits": {"pre_logits_dim": 6},
+    "distilled": {"distilled": True},
+    "deit3": {"prefix_positions": False, "layer_scale": 0.1, "distilled": True, "register_tokens": 2},
+    "window": {"image_size": (20, 16), "window": 3},
+    "window_in_blocks": {
+        "image_size": (36, 40),
+        "window": 3,
+        "positions": "relative",
+        "register_tokens": 2,
+        "qk_norm": True,
+    },
+    "map_of_all": {
+        "depth": 2,
+        "image_size": (16, 10),
+        "patch_stride": 2,
+        "positions": "learned2d",
+        "class_token": True,
+        "register_tokens": 2,
+        "qk_norm": True,
+        "layer_scale": 0.1,
+        "pool": "map",
+        "pre_logits_dim": 6,
+        "gelu": "exact",
+    },
+    "mean_norm_of_all": {
+        "depth": 2,
+        "image_size": (8, 13),
+        "patch_stride": 1,
+        "patch_size": 5,
+        "positions": "relative",
+        "class_token": True,
+        "register_tokens": 2,
+        "qk_norm": True,
+        "layer_scale": 0.1,
+        "pool": "mean_norm",
+        "in_channels": 1,
+    },
+    "distilled_of_all": {
+        "depth": 2,
+        "image_size": (8, 14),
+        "patch_stride": 3,
+        "patch_size": 8,
+        "distilled": True,
+        "register_tokens": 2,
+        "qk_norm": True,
+        "layer_scale": 0.1,
+    },
+}
+
+
+def config_of(name: str, **settings: object) -> ViTConfig:
+    return ViTConfig(**{**SMALL, **CONSTRUCTIONS[name], **settings})
+
+
+def weighted(config: ViTConfig, rng: np.random.Generator) -> tuple[ViT, dict[str, np.ndarray]]:
+    """A network with random weights, in evaluation, and these in float64."""
+    network = ViT(config).set_train(False)
+    shapes = {parameter.name: parameter.shape for parameter in network.get_parameters()}
+    weights = numpy_vit.random_weights(shapes, rng, scale=0.5)
+    for parameter in network.get_parameters():
+        parameter.set_data(ms.Tensor(weights[parameter.name]))
+    return network, {name: values.astype(np.float64) for name, values in weights.items()}
+
+
+def pictures(config: ViTConfig, rng: np.random.Generator, count: int = 2) -> np.ndarray:
+    """Random input for a network, float32."""
+    return rng.standard_normal((count, config.in_channels, *config.image_shape)).astype(np.float32)
