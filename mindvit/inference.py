@@ -87,7 +87,7 @@ def classify(picture: np.ndarray, model: TrainedModel, top_k: int = 5) -> list[P
         top_k: how many classes to name; at most all are.
     """
     config, classes = model.passport.model, model.passport.classes
-    prepare = transforms.Compose(eval_transforms(config.image_size, config.preprocessing))
+    prepare = transforms.Compose(eval_transforms(config.image_shape, config.preprocessing))
     logits = model.network(ms.Tensor(prepare(picture)[None])).asnumpy()[0].astype(np.float64)
     if not np.isfinite(logits).all():
         raise UserError("the network's outputs are not finite numbers; the checkpoint's weights are broken")

@@ -42,7 +42,7 @@ def train_pipeline(
         skipped: takes note of damaged pictures, in whose place the next sound one is seen; None raises instead.
 
     Returns:
-        A dataset with columns ``image``, float32 (batch_size, 3, image_size, image_size); ``label``, int32
+        A dataset with columns ``image``, float32 (batch_size, 3, height, width); ``label``, int32
         (batch_size,); ``key``, int32 (batch_size,), a random number for each visit, for the network's dropout; and
         ``mix``, float32 (6,), what ``draw_mix`` drew.
 
@@ -50,7 +50,7 @@ def train_pipeline(
         UserError: if there are too few pictures for one step.
     """
     course.check(split.origin)
-    transform = TrainTransform(model.image_size, model.preprocessing, augment)
+    transform = TrainTransform(model.image_shape, model.preprocessing, augment)
     seed = course.seed
 
     def prepare(visit: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -66,7 +66,7 @@ def train_pipeline(
 
     def mix(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         rng = generator(seed, Purpose.MIXING, int(keys[0]) & 0xFFFFFFFF)
-        return keys, draw_mix(augment, model.image_size, rng)
+        return keys, draw_mix(augment, model.image_shape, rng)
 
     readable = Readable(split, skipped)
     threads = {"num_parallel_workers": num_workers, "python_multiprocessing": False}
@@ -108,7 +108,7 @@ def eval_pipeline(
             instead.
 
     Returns:
-        A dataset with columns ``image``, float32 (batch_size, 3, image_size, image_size), and ``label``, int32
+        A dataset with columns ``image``, float32 (batch_size, 3, height, width), and ``label``, int32
         (batch_size,).
     """
 
@@ -124,11 +124,11 @@ def eval_pipeline(
     threads = {"num_parallel_workers": num_workers, "python_multiprocessing": False}
     dataset = dataset.map(prepare, ["index"], ["image", "label"], **threads)
     dataset = dataset.map(
-        eval_transforms(model.image_size, model.preprocessing), "image", num_parallel_workers=num_workers
+        eval_transforms(model.image_shape, model.preprocessing), "image", num_parallel_workers=num_workers
     )
     missing = -len(share) % batch_size
     if missing:
-        blank = np.zeros((model.in_channels, model.image_size, model.image_size), np.float32)
+        blank = np.zeros((model.in_channels, *model.image_shape), np.float32)
         dataset += ds.PaddedDataset([{"image": blank, "label": np.array(PADDING_LABEL, np.int32)}] * missing)
     return dataset.batch(batch_size)
 

@@ -36,26 +36,26 @@ class TrainTransform:
     two cores, JPEG 500 x 375 to 224, bicubic.)
 
     Args:
-        image_size: side of the result, in pixels.
+        shape: height and width of the result, in pixels.
         pictures: how the network wants its pictures.
         augment: how they are varied; ``flip`` must be settled.
     """
 
-    def __init__(self, image_size: int, pictures: Preprocessing, augment: AugmentSettings) -> None:
-        self.image_size = image_size
+    def __init__(self, shape: tuple[int, int], pictures: Preprocessing, augment: AugmentSettings) -> None:
+        self.shape = shape
         self.augment = augment
         self.resample = _INTERPOLATION[pictures.interpolation].pillow
         fill = tuple(round(255 * value) for value in pictures.mean)
         self.policy = make_policy(augment, fill, self.resample)
 
     def __call__(self, image: Image.Image, rng: np.random.Generator) -> np.ndarray:
-        """Varies an RGB picture of any size; returns uint8 (image_size, image_size, 3)."""
+        """Varies an RGB picture of any size; returns uint8 (height, width, 3)."""
         augment = self.augment
         if augment.crop == "padded":
-            image = padded_crop(image, self.image_size, self.resample, rng)
+            image = padded_crop(image, self.shape, self.resample, rng)
         else:
             crop = (augment.crop_scale, augment.crop_ratio)
-            image = random_resized_crop(image, self.image_size, *crop, self.resample, rng)
+            image = random_resized_crop(image, self.shape, *crop, self.resample, rng)
         if augment.flip:
             image = flip(image, rng)
         if self.policy is not None:
@@ -65,10 +65,31 @@ class TrainTransform:
         return np.asarray(image)
 
 
-def eval_transforms(image_size: int, pictures: Preprocessing) -> list:
-    """Resize of the shorter side to ``image_size / crop_pct``, central crop, normalisation, channels first."""
-    resize = vision.Resize(round(image_size / pictures.crop_pct), _INTERPOLATION[pictures.interpolation].compiled)
-    return [resize, vision.CenterCrop(image_size), *to_input(pictures)]
+def eval_transforms(shape: tuple[int, int], pictures: Preprocessing) -> list:
+    """Resize, central crop to ``shape`` (height and width), normalisation, channels first.
+
+    The picture is resized, at its own proportions, to the least size that covers ``shape / crop_pct``: for a square,
+    its shorter side is resized to that.
+    """
+    cover, interpolation = [round(side / pictures.crop_pct) for side in shape], _INTERPOLATION[pictures.interpolation]
+    square = shape[0] == shape[1]
+    resize = vision.Resize(cover[0], interpolation.compiled) if square else _Cover(cover, interpolation.pillow)
+    return [resize, vision.CenterCrop(shape), *to_input(pictures)]
+
+
+class _Cover:
+    """Resizes a picture, uint8 (height, width, 3), to the least size that covers a rectangle; MindSpore has no such
+    operation."""
+
+    def __init__(self, shape: list[int], resample: Image.Resampling) -> None:
+        self.shape = shape
+        self.resample = resample
+
+    def __call__(self, picture: np.ndarray) -> np.ndarray:
+        height, width = picture.shape[:2]
+        factor = max(self.shape[0] / height, self.shape[1] / width)
+        size = max(self.shape[1], round(width * factor)), max(self.shape[0], round(height * factor))
+        return np.asarray(Image.fromarray(picture).resize(size, self.resample))
 
 
 def to_input(pictures: Preprocessing) -> list:

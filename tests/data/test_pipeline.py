@@ -187,7 +187,7 @@ def test_the_mix_of_a_batch_is_drawn_from_its_first_key():
     epochs = batches(train(numbered(16, size=32), augment, 2, model=model, seed=3), epochs=3)
     for batch in joined(epochs):
         rng = generator(3, Purpose.MIXING, int(batch["key"][0].astype(np.uint32)))
-        np.testing.assert_array_equal(batch["mix"], draw_mix(augment, 32, rng))
+        np.testing.assert_array_equal(batch["mix"], draw_mix(augment, (32, 32), rng))
 
 
 def test_without_mixup_and_cutmix_nothing_is_mixed():
@@ -235,6 +235,34 @@ def test_evaluation_resizes_the_shorter_side_and_crops_the_centre(tmp_path):
     (epoch,) = batches(eval_pipeline(read_split(tmp_path), MODEL, 2, 1))
     # 32 x 48 becomes 16 x 24 (crop_pct 0.5 of 8 pixels), whose central 8 x 8 is the white square.
     np.testing.assert_allclose(epoch[0]["image"], (1 - 0.5) / 0.25, atol=1e-5)
+
+
+WIDE = replace(MODEL, image_size=(8, 16))
+
+
+def test_batches_of_rectangles_are_channels_height_width():
+    for augment in (EVERYTHING, AugmentSettings(flip=True, crop="padded")):
+        (epoch,) = batches(train(motley(9), augment, 3, model=WIDE))
+        assert [batch["image"].shape for batch in epoch] == [(3, 3, 8, 16)] * 3
+    (epoch,) = batches(eval_pipeline(motley(5), WIDE, 4, 1))
+    assert [batch["image"].shape for batch in epoch] == [(4, 3, 8, 16)] * 2
+    assert not epoch[1]["image"][1:].any(), "blank pictures fill the last batch"
+
+
+def test_the_mix_of_rectangles_has_boxes_of_their_height_and_width():
+    augment = AugmentSettings(flip=True, cutmix=1.0)
+    model = replace(MODEL, image_size=(16, 64))
+    boxes = np.array([batch["mix"] for batch in joined(batches(train(motley(12), augment, 2, model=model), epochs=6))])
+    assert boxes[:, 3].max() <= 16 < boxes[:, 5].max() <= 64
+
+
+def test_evaluation_of_a_rectangle_covers_it_and_crops_the_centre():
+    values = np.zeros((32, 48, 3), np.uint8)
+    values[8:24] = 255
+    split = replace(numbered(2), read=lambda index: Image.fromarray(values))
+    (epoch,) = batches(eval_pipeline(split, WIDE, 2, 1))
+    # 8 x 16 at crop_pct 0.5 is 16 x 32: 32 x 48 becomes 21 x 32, whose central 8 rows lie in the white band of 10.7.
+    np.testing.assert_allclose(epoch[0]["image"], (1 - 0.5) / 0.25, atol=0.05)
 
 
 def test_bicubic_of_evaluation_is_pillows(tmp_path, rng):

@@ -4,7 +4,7 @@ from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
 from mindvit.data.augment.geometry import random_resized_crop_box
 from mindvit.data.settings import AugmentSettings
-from mindvit.data.transforms import TrainTransform
+from mindvit.data.transforms import TrainTransform, _Cover, eval_transforms
 from mindvit.models import Preprocessing
 
 BICUBIC = Image.Resampling.BICUBIC
@@ -19,7 +19,7 @@ def picture(rng):
 
 
 def transform(interpolation="bicubic", mean=(0.5,) * 3, **settings):
-    return TrainTransform(16, Preprocessing(mean, (0.25,) * 3, interpolation), AugmentSettings(**settings))
+    return TrainTransform((16, 16), Preprocessing(mean, (0.25,) * 3, interpolation), AugmentSettings(**settings))
 
 
 def visit(function, picture, seed=0):
@@ -34,6 +34,61 @@ def test_with_everything_off_a_picture_is_resized_by_pillow(picture, interpolati
     shown = visit(transform(interpolation, **WHOLE), picture)
     assert shown.dtype == np.uint8 and shown.shape == (16, 16, 3)
     np.testing.assert_array_equal(shown, np.asarray(picture.resize((16, 16), resample)))
+
+
+@pytest.mark.parametrize("crop", ["random_resized", "padded"])
+@pytest.mark.parametrize("shape", [(12, 20), (20, 12)])
+def test_a_rectangle_has_its_height_and_width(picture, shape, crop):
+    settings = {**WHOLE, "crop": crop}
+    function = TrainTransform(shape, Preprocessing(interpolation="bicubic"), AugmentSettings(**settings))
+    shown = visit(function, picture)
+    assert shown.shape == (*shape, 3)
+    if crop == "random_resized":
+        np.testing.assert_array_equal(shown, np.asarray(picture.resize(shape[::-1], BICUBIC)))
+
+
+def evaluated(picture, shape, interpolation="bicubic", crop_pct=1.0):
+    """What evaluation makes of a picture, as uint8 (height, width, 3)."""
+    pictures = Preprocessing((0.0,) * 3, (1.0,) * 3, interpolation, crop_pct)
+    value = np.asarray(picture)
+    for operation in eval_transforms(shape, pictures):
+        value = operation(value)
+    assert value.dtype == np.float32 and value.shape == (3, *shape)
+    return np.rint(value.transpose(1, 2, 0) * 255).astype(np.uint8)
+
+
+# Of a picture of 40 x 30 (width x height): height and width asked for, crop_pct, the size it is resized to (width x
+# height), and where the crop begins (left, top).
+CROPS = [
+    ((15, 10), 1.0, (20, 15), (5, 0)),  # Of the right height; 20 wide, of which the central 10 stay.
+    ((10, 20), 1.0, (20, 15), (0, 2)),
+    ((10, 20), 0.5, (40, 30), (10, 10)),
+    ((24, 12), 0.8, (40, 30), (14, 3)),  # 30 x 15 is covered.
+    ((30, 40), 1.0, (40, 30), (0, 0)),
+    ((60, 20), 1.0, (80, 60), (30, 0)),  # Enlarged.
+]
+
+
+@pytest.mark.parametrize(("shape", "crop_pct", "size", "corner"), CROPS)
+@pytest.mark.parametrize(
+    ("interpolation", "resample"),
+    [("nearest", Image.Resampling.NEAREST), ("bilinear", Image.Resampling.BILINEAR), ("bicubic", BICUBIC)],
+)
+def test_evaluation_covers_a_rectangle_and_crops_its_centre(
+    picture, shape, crop_pct, size, corner, interpolation, resample
+):
+    box = (*corner, corner[0] + shape[1], corner[1] + shape[0])
+    expected = np.asarray(picture.resize(size, resample).crop(box))
+    np.testing.assert_array_equal(evaluated(picture, shape, interpolation, crop_pct), expected)
+
+
+@pytest.mark.parametrize("size", [(40, 30), (30, 40), (31, 97), (97, 31), (20, 20), (5, 3), (400, 7)])
+@pytest.mark.parametrize("shape", [(16, 24), (24, 16), (7, 33)])
+def test_a_rectangle_is_covered_at_the_pictures_own_proportions(size, shape):
+    covered = _Cover(list(shape), BICUBIC)(np.zeros((size[1], size[0], 3), np.uint8)).shape[:2]
+    assert covered[0] >= shape[0] and covered[1] >= shape[1]
+    assert covered[0] == shape[0] or covered[1] == shape[1], "no larger than it must be"
+    assert covered[1] / covered[0] == pytest.approx(size[0] / size[1], rel=0.5 / min(covered) + 1e-9)
 
 
 @pytest.mark.parametrize("seed", range(12))

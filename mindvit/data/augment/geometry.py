@@ -43,30 +43,33 @@ def random_resized_crop_box(
 
 def random_resized_crop(
     image: Image.Image,
-    size: int,
+    shape: tuple[int, int],
     scale: tuple[float, float],
     ratio: tuple[float, float],
     resample: Image.Resampling,
     rng: np.random.Generator,
 ) -> Image.Image:
-    """Cuts out a random crop and resizes it to ``size`` x ``size`` pixels; ``random_resized_crop_box`` draws it."""
+    """Cuts out a crop that ``random_resized_crop_box`` draws, and resizes it to ``shape``: height and width."""
     left, top, width, height = random_resized_crop_box(image.width, image.height, scale, ratio, rng)
     # Not resize(box=...): its antialiasing filter reaches beyond the box, which changes the result's outer pixels
     # (by up to 80 of 255 on noise) and saves no time.
-    return image.crop((left, top, left + width, top + height)).resize((size, size), resample)
+    return image.crop((left, top, left + width, top + height)).resize(shape[::-1], resample)
 
 
-def padded_crop(image: Image.Image, size: int, resample: Image.Resampling, rng: np.random.Generator) -> Image.Image:
-    """Shifts a picture by up to an eighth of its side in both directions, black beyond its border.
+def padded_crop(
+    image: Image.Image, shape: tuple[int, int], resample: Image.Resampling, rng: np.random.Generator
+) -> Image.Image:
+    """Shifts a picture by up to an eighth of its sides in both directions, black beyond its border.
 
     This is the usual crop for CIFAR (He et al., 2016): 32 pixels are padded by 4 on each side, then cropped to 32. A
-    picture of another size or shape is first resized to ``size`` x ``size`` pixels.
+    picture of another size or shape is first resized to ``shape``, height and width in pixels.
     """
-    if image.size != (size, size):
-        image = image.resize((size, size), resample)
-    reach = round(size / 8)
-    left, top = (int(shift) for shift in rng.integers(-reach, reach + 1, 2))
-    return image.crop((left, top, left + size, top + size))  # What lies outside the picture is black.
+    size = shape[::-1]
+    if image.size != size:
+        image = image.resize(size, resample)
+    reach = np.array([round(side / 8) for side in size])
+    left, top = (int(shift) for shift in rng.integers(-reach, reach + 1))
+    return image.crop((left, top, left + size[0], top + size[1]))  # What lies outside the picture is black.
 
 
 def flip(image: Image.Image, rng: np.random.Generator) -> Image.Image:

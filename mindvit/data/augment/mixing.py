@@ -7,7 +7,7 @@ import numpy as np
 from mindvit.data.settings import AugmentSettings
 
 
-def draw_mix(settings: AugmentSettings, size: int, rng: np.random.Generator) -> np.ndarray:
+def draw_mix(settings: AugmentSettings, shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     """Draws how a batch is mixed with itself in reversed order.
 
     With the batch x and its reverse r, the pixels become ``x * w + r * (1 - w)``, where w is 0 inside the box (rows
@@ -15,13 +15,13 @@ def draw_mix(settings: AugmentSettings, size: int, rng: np.random.Generator) -> 
     ``t * target_weight + reversed(t) * (1 - target_weight)``.
 
     Mixup draws both weights as one lam ~ Beta(alpha, alpha) and leaves the box empty. Cutmix draws lam likewise and
-    leaves pixel_weight at 1; its box has sides of size * sqrt(1 - lam) and a uniform centre and is clipped to the
-    picture, and target_weight is the share of the picture that stays outside.
+    leaves pixel_weight at 1; its box has the picture's sides times sqrt(1 - lam) and a uniform centre and is clipped to
+    the picture, and target_weight is the share of the picture that stays outside.
 
     Args:
         settings: ``mixup`` and ``cutmix`` are the alphas (0: never), ``cutmix_share`` is the probability of cutmix
             where both are on, ``mix_prob`` that of mixing at all.
-        size: side of the pictures, in pixels.
+        shape: height and width of the pictures, in pixels.
         rng: where the draws come from.
 
     Returns:
@@ -34,9 +34,9 @@ def draw_mix(settings: AugmentSettings, size: int, rng: np.random.Generator) -> 
     lam = rng.beta(alpha, alpha)
     if not cut:
         return np.array([lam, lam, 0, 0, 0, 0], np.float32)
-    side = int(size * math.sqrt(1 - lam))
+    sides = np.array([int(side * math.sqrt(1 - lam)) for side in shape])
     # An odd side keeps its last pixel: half of it is rounded down before the centre and up behind it.
-    edges = rng.integers(size, size=2) + np.array([[-(side // 2)], [(side + 1) // 2]])
-    (top, left), (bottom, right) = edges.clip(0, size).tolist()
-    outside = 1 - (bottom - top) * (right - left) / size**2
+    edges = rng.integers(shape) + np.stack([-(sides // 2), (sides + 1) // 2])
+    (top, left), (bottom, right) = edges.clip(0, shape).tolist()
+    outside = 1 - (bottom - top) * (right - left) / (shape[0] * shape[1])
     return np.array([outside, 1, top, bottom, left, right], np.float32)

@@ -58,7 +58,9 @@ def test_a_crop_is_resized_without_what_lies_around_it(values, resample):
     for seed in range(10):
         left, top, width, height = random_resized_crop_box(40, 30, SCALE, RATIO, np.random.default_rng(seed))
         alone = Image.fromarray(values[top : top + height, left : left + width].copy()).resize((16, 16), resample)
-        crop = random_resized_crop(Image.fromarray(values), 16, SCALE, RATIO, resample, np.random.default_rng(seed))
+        crop = random_resized_crop(
+            Image.fromarray(values), (16, 16), SCALE, RATIO, resample, np.random.default_rng(seed)
+        )
         np.testing.assert_array_equal(np.asarray(crop), np.asarray(alone))
 
 
@@ -66,7 +68,7 @@ def test_a_padded_crop_is_the_picture_shifted_over_black(rng):
     values = rng.integers(1, 256, (32, 32, 3)).astype(np.uint8)
     padded = np.pad(values, ((4, 4), (4, 4), (0, 0)))
     windows = {padded[y : y + 32, x : x + 32].tobytes(): (x, y) for x in range(9) for y in range(9)}
-    crops = [np.asarray(padded_crop(Image.fromarray(values), 32, BICUBIC, rng)) for _ in range(3000)]
+    crops = [np.asarray(padded_crop(Image.fromarray(values), (32, 32), BICUBIC, rng)) for _ in range(3000)]
     counts = np.zeros((9, 9))
     for crop in crops:
         counts[windows[crop.tobytes()]] += 1
@@ -75,9 +77,38 @@ def test_a_padded_crop_is_the_picture_shifted_over_black(rng):
     np.testing.assert_allclose(counts.sum(1) / 3000, 1 / 9, atol=0.025)
 
 
+@pytest.mark.parametrize("shape", [(12, 20), (20, 12)])
+def test_a_crop_is_resized_to_height_and_width(values, shape):
+    for seed in range(5):
+        box = random_resized_crop_box(40, 30, SCALE, RATIO, np.random.default_rng(seed))
+        left, top, width, height = box
+        alone = Image.fromarray(values[top : top + height, left : left + width].copy()).resize(shape[::-1], BICUBIC)
+        crop = random_resized_crop(Image.fromarray(values), shape, SCALE, RATIO, BICUBIC, np.random.default_rng(seed))
+        assert np.asarray(crop).shape == (*shape, 3)
+        np.testing.assert_array_equal(np.asarray(crop), np.asarray(alone))
+
+
+def test_a_padded_crop_of_a_rectangle_shifts_each_side_by_an_eighth_of_its_own(rng):
+    values = rng.integers(1, 256, (16, 40, 3)).astype(np.uint8)
+    padded = np.pad(values, ((2, 2), (5, 5), (0, 0)))
+    windows = {padded[y : y + 16, x : x + 40].tobytes(): (y, x) for y in range(5) for x in range(11)}
+    places = [
+        windows[np.asarray(padded_crop(Image.fromarray(values), (16, 40), BICUBIC, rng)).tobytes()] for _ in range(1500)
+    ]
+    assert set(places) == set(windows.values())
+
+
+def test_a_padded_crop_resizes_to_height_and_width(picture):
+    for shape in ((12, 20), (30, 20)):
+        resized = padded_crop(picture, shape, BICUBIC, np.random.default_rng(0))
+        same = padded_crop(picture.resize(shape[::-1], BICUBIC), shape, BICUBIC, np.random.default_rng(0))
+        assert np.asarray(resized).shape == (*shape, 3)
+        assert resized.tobytes() == same.tobytes()
+
+
 def test_a_padded_crop_first_resizes(picture):
-    resized = padded_crop(picture, 20, BICUBIC, np.random.default_rng(0))
-    same = padded_crop(picture.resize((20, 20), BICUBIC), 20, BICUBIC, np.random.default_rng(0))
+    resized = padded_crop(picture, (20, 20), BICUBIC, np.random.default_rng(0))
+    same = padded_crop(picture.resize((20, 20), BICUBIC), (20, 20), BICUBIC, np.random.default_rng(0))
     assert resized.size == (20, 20)
     assert resized.tobytes() == same.tobytes()
 
@@ -91,7 +122,7 @@ def test_every_other_picture_is_mirrored(picture, values, rng):
 
 def test_a_crop_is_its_generators(picture):
     def crop(seed):
-        return random_resized_crop(picture, 16, SCALE, RATIO, BICUBIC, np.random.default_rng(seed)).tobytes()
+        return random_resized_crop(picture, (16, 16), SCALE, RATIO, BICUBIC, np.random.default_rng(seed)).tobytes()
 
     assert crop(1) == crop(1)
     assert len({crop(seed) for seed in range(20)}) == 20

@@ -7,7 +7,7 @@ NOTHING = [1, 1, 0, 0, 0, 0]
 
 
 def draws(rng, size=224, count=4000, **settings):
-    mixes = [draw_mix(AugmentSettings(**settings), size, rng) for _ in range(count)]
+    mixes = [draw_mix(AugmentSettings(**settings), (size, size), rng) for _ in range(count)]
     assert all(mix.dtype == np.float32 and mix.shape == (6,) for mix in mixes)
     return np.array(mixes)
 
@@ -52,6 +52,18 @@ def test_the_box_of_cutmix_is_a_square_about_a_uniform_centre(rng):
     assert abs((top == 0).mean() - (bottom == 1000).mean()) < 0.05
 
 
+def test_the_box_of_cutmix_has_the_proportions_of_the_picture(rng):
+    mixes = np.array([draw_mix(AugmentSettings(cutmix=1.0), (400, 1000), rng) for _ in range(4000)])
+    target, _, top, bottom, left, right = mixes.T
+    assert bottom.max() == 400 and right.max() == 1000 and mixes.min() == 0
+    np.testing.assert_allclose(target, 1 - (bottom - top) * (right - left) / 400000, atol=1e-6)
+    whole = (top > 0) & (bottom < 400) & (left > 0) & (right < 1000)
+    assert whole.mean() > 0.1
+    # Each side is rounded down to whole pixels.
+    np.testing.assert_allclose((right - left)[whole], 2.5 * (bottom - top)[whole], atol=2.5)
+    assert abs(((top + bottom) / 2).mean() - 200) < 6 and abs(((left + right) / 2).mean() - 500) < 15
+
+
 def test_the_unclipped_area_is_one_minus_lam(rng):
     """Beta(50, 50) stays near 1/2: the box has sides of about 0.707, and is whole where its centre is central."""
     _, _, top, bottom, left, right = draws(rng, size=1000, count=20000, cutmix=50.0).T
@@ -79,6 +91,6 @@ def test_switched_off_it_mixes_nothing(rng):
 
 def test_a_mix_is_its_generators():
     settings = AugmentSettings(mixup=0.8, cutmix=1.0)
-    first, again, other = (draw_mix(settings, 224, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    first, again, other = (draw_mix(settings, (224, 224), np.random.default_rng(seed)) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
