@@ -1,0 +1,1 @@
+"""Files of weights as other programs write them, read without executing anything in them: a file for each format."""
