@@ -3,6 +3,7 @@
 import errno
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -16,6 +17,7 @@ _STOPPED_BY_USER = 130
 
 def run(main: Callable[[], None]) -> NoReturn:
     """Runs a program: a user's mistake or a full disk ends it with one sentence and exit code 2, Ctrl-C with 130."""
+    warnings.formatwarning = lambda message, *where: f"note: {message}\n"
     try:
         main()
     except UserError as error:

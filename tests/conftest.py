@@ -47,7 +47,7 @@ def make_folder(tmp_path):
 
 @pytest.fixture
 def run_program(monkeypatch, capfd):
-    """Runs train.py, eval.py or infer.py in this process. Returns exit code, standard output and standard error."""
+    """Runs a program such as train.py in this process. Returns exit code, standard output and standard error."""
 
     def run(program, *arguments):
         monkeypatch.setattr(sys, "argv", [program, *map(str, arguments)])

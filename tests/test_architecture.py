@@ -16,7 +16,7 @@ LAYERS = [
     ["weights"],
     ["factory", "visualize"],
     ["evaluation"],
-    ["inference", "training"],
+    ["inference", "training", "conversion", "extraction"],
     ["config", "program"],
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
@@ -45,7 +45,7 @@ def test_imports_point_down(path):
 
 
 def test_models_import_nothing_but_mindspore_and_themselves():
-    standard = {"dataclasses", "difflib", "fnmatch", "math", "re", "typing"}
+    standard = {"dataclasses", "difflib", "fnmatch", "functools", "math", "re", "typing"}
     for path in (ROOT / "mindvit/models").glob("*.py"):
         for name in imports(path):
             assert name.startswith("mindvit.models") or name.split(".")[0] in standard | {"mindspore"}, (path, name)

@@ -6,15 +6,42 @@ import pytest
 
 from mindvit import create_model
 from mindvit.errors import UserError
-from mindvit.factory import ModelSettings, load_trained
+from mindvit.factory import ModelSettings, load_trained, load_weights
 from mindvit.models import Preprocessing, ViTConfig
+from mindvit.weights.checkpoint import write_checkpoint
+from mindvit.weights.passport import Passport
+from tests.weights.published import FOLDER, SIZES, Published, pictures, tutorial_weights, write_json, write_npz
+
+HALVES = (0.5, 0.5, 0.5)
+IMAGENET = (0.485, 0.456, 0.406)
+NAMES = {"deit3": "deit3_b_16_224", "distilled": "deit_b_distilled_16_224"}
 
 
+@pytest.fixture
+def published(tmp_path):
+    """Writes another library's model to a file."""
+
+    def write(library, model="vit", name="x.npz"):
+        if library == "tutorial":
+            return str(write_npz(tmp_path / name, tutorial_weights(Published("mindcv").weights(model))))
+        return str(write_npz(tmp_path / name, Published(library).weights(model)))
+
+    return write
+
+
+def logits(network, images=None):
+    return network.set_train(False)(ms.Tensor(pictures() if images is None else images)).asnumpy()
+
+
+# Trained models.
+
+
+@pytest.mark.filterwarnings("error")
 def test_a_trained_model_comes_back_from_its_checkpoint_alone(tiny_checkpoint, rng):
     path = tiny_checkpoint(drop_path=0.1)
-    images = ms.Tensor(rng.standard_normal((2, 3, 8, 8)).astype(np.float32))
-    one, other = (load_trained(str(path)).network.set_train(False) for _ in range(2))
-    np.testing.assert_array_equal(one(images).asnumpy(), other(images).asnumpy())
+    images = rng.standard_normal((2, 3, 8, 8)).astype(np.float32)
+    one, other = (load_trained(str(path)).network for _ in range(2))
+    np.testing.assert_array_equal(logits(one, images), logits(other, images))
     assert one.config.embed_dim == 32
     assert one.config.drop_path == 0.1
 
@@ -26,6 +53,7 @@ def test_a_checkpoint_without_passport_is_recognised_by_its_file_name(tmp_path):
     assert trained.passport.model_name == "vit_ti_16_224"
     assert trained.passport.model.num_classes == 7
     assert trained.passport.classes is None
+    assert trained.passport.origin == "tutorial"
 
 
 def test_one_of_1000_classes_is_taken_for_imagenets(tmp_path):
@@ -36,31 +64,229 @@ def test_one_of_1000_classes_is_taken_for_imagenets(tmp_path):
     assert passport.data_source == "imagenet"
 
 
-def test_an_unrecognised_checkpoint_says_what_to_do(tmp_path):
+def of_timm(network):
+    """A fresh network's weights under the names of timm, as far as it has any."""
+    pairs = [
+        ("cls", "cls_token"),
+        ("pos_embedding", "pos_embed"),
+        ("patch_embedding.conv", "patch_embed.proj"),
+        ("transformer.layers", "blocks"),
+        ("0.cell.0.gamma", "norm1.weight"),
+        ("0.cell.0.beta", "norm1.bias"),
+        ("1.cell.0.gamma", "norm2.weight"),
+        ("1.cell.0.beta", "norm2.bias"),
+        ("0.cell.1.qkv", "attn.qkv"),
+        ("0.cell.1.out", "attn.proj"),
+        ("1.cell.1.dense1", "mlp.fc1"),
+        ("1.cell.1.dense2", "mlp.fc2"),
+        ("norm.gamma", "norm.weight"),
+        ("norm.beta", "norm.bias"),
+        ("dense.", "head."),
+    ]
+    weights = {}
+    for parameter in network.get_parameters():
+        name = parameter.name
+        for ours, theirs in pairs:
+            name = name.replace(ours, theirs)
+        weights[name] = parameter.asnumpy()
+    return weights
+
+
+def test_anothers_file_is_recognised_by_its_file_name(tmp_path):
+    network = create_model("vit_ti_16_224", num_classes=7)
+    trained = load_trained(str(write_npz(tmp_path / "timm-vit_ti_16_224.npz", of_timm(network))))
+    assert (trained.passport.origin, trained.passport.model_name) == ("timm", "vit_ti_16_224")
+    config = trained.passport.model
+    assert (config.gelu, config.norm_eps, config.num_classes) == ("exact", 1e-6, 7)
+    assert config.preprocessing == Preprocessing(HALVES, HALVES, "bicubic", 0.9)
+    assert trained.network.config == config
+    np.testing.assert_array_equal(trained.network.pos_embedding.asnumpy(), network.pos_embedding.asnumpy())
+
+
+def test_an_unrecognised_checkpoint_says_what_to_do_and_which_models_fit(tmp_path):
     ms.save_checkpoint(create_model("vit_mini_4_32"), str(tmp_path / "model.ckpt"))
-    with pytest.raises(UserError, match="put the model's name into the file's"):
+    words = r"put the model's name into the file's, as in vit_b_16_224\.ckpt, .*convert\.py \(it fits vit_mini_4_32\)"
+    with pytest.raises(UserError, match=words):
         load_trained(str(tmp_path / "model.ckpt"))
+
+
+def test_one_that_fits_no_model_names_none(published):
+    with pytest.raises(UserError, match=r"with convert\.py$"):
+        load_trained(published("timm"))
+
+
+# Starting from a checkpoint of our own.
 
 
 def test_starting_from_a_checkpoint_takes_its_sizes_and_classes(tiny_checkpoint):
     network = create_model("vit_mini_4_32", checkpoint=str(tiny_checkpoint()))
     assert (network.config.embed_dim, network.config.num_classes) == (32, 2)
-    network = create_model("vit_mini_4_32", checkpoint=str(tiny_checkpoint()), num_classes=5, reset_head=True)
+
+
+def test_a_head_for_other_classes_is_fresh_and_that_is_said_aloud(tiny_checkpoint):
+    path = str(tiny_checkpoint())
+    with pytest.warns(match=r"tiny\.ckpt: the file's head tells 2 classes apart and the model's 5; dense is fresh"):
+        network = create_model("vit_mini_4_32", checkpoint=path, num_classes=5)
     assert network.config.num_classes == 5
+    assert not network.dense.weight.asnumpy().any()
 
 
-def test_another_architecture_is_refused_naming_tensors(tiny_checkpoint):
-    with pytest.raises(UserError, match=r"does not fit this model: cls is 1x1x32 and not 1x1x192.*it lacks"):
+def test_another_architecture_is_refused_naming_what_differs(tiny_checkpoint):
+    words = r"is for another network: it differs in embed_dim \(the file's: 32, the model's: 192\); depth"
+    with pytest.raises(UserError, match=words):
         create_model("vit_ti_16_224", checkpoint=str(tiny_checkpoint()))
 
 
-def test_another_image_size_is_refused_naming_the_positions(tiny_checkpoint):
-    with pytest.raises(UserError, match="pos_embedding is 1x5x32 and not 1x17x32"):
-        create_model("vit_mini_4_32", checkpoint=str(tiny_checkpoint()), image_size=16)
+def test_another_image_size_resizes_the_positions_and_that_is_said_aloud(tiny_checkpoint):
+    with pytest.warns(match="positions are resized from 2x2 patches to 4x4"):
+        network = create_model("vit_mini_4_32", checkpoint=str(tiny_checkpoint()), image_size=16)
+    assert network.pos_embedding.shape == (1, 17, 32)
+
+
+def test_a_passport_brings_its_arithmetic_under_another_name_too(tiny_checkpoint):
+    path = tiny_checkpoint(norm_eps=1e-5, gelu="exact", crop_pct=0.8)
+    sizes = {"image_size": 8, "patch_size": 4, "embed_dim": 32, "depth": 2, "num_heads": 2, "mlp_dim": 64}
+    network = create_model("vit_b_16_224", checkpoint=str(path), **sizes)
+    assert (network.config.norm_eps, network.config.gelu) == (1e-5, "exact")
+    assert network.config.preprocessing == Preprocessing(HALVES, HALVES, "bilinear", 0.8)
+
+
+# Starting from others' weights: the arithmetic is that of where they were trained.
+
+
+@pytest.mark.parametrize(
+    ("library", "gelu", "eps", "prepared"),
+    [
+        ("tutorial", "tanh", 1e-7, Preprocessing()),
+        ("mindcv", "tanh", 1e-7, Preprocessing()),
+        ("timm", "exact", 1e-6, Preprocessing(HALVES, HALVES, "bicubic", 0.9)),
+        ("huggingface", "exact", 1e-12, Preprocessing(HALVES, HALVES, "bicubic", 0.9)),
+        ("torchvision", "exact", 1e-6, Preprocessing()),
+    ],
+)
+def test_arithmetic_and_pictures_by_origin(published, library, gelu, eps, prepared):
+    config = create_model("vit_b_16_224", checkpoint=published(library), **SIZES).config
+    assert (config.gelu, config.norm_eps, config.preprocessing) == (gelu, eps, prepared)
+    config = create_model("vit_b_16_384", checkpoint=published(library), **SIZES).config
+    assert config.preprocessing.crop_pct == (1.0 if prepared.mean == HALVES else 0.875)
+
+
+@pytest.mark.parametrize(("model", "crop"), [("deit3", 1.0), ("distilled", 0.875)])
+def test_a_deit_keeps_its_own_pictures(published, model, crop):
+    config = create_model(NAMES[model], checkpoint=published("timm", model), **SIZES).config
+    assert config.preprocessing == Preprocessing(interpolation="bicubic", crop_pct=crop)
+
+
+def test_companions_say_it_better():
+    path = str(FOLDER / "huggingface_vit/model.safetensors")
+    config = create_model("vit_b_16_224", checkpoint=path, **SIZES).config
+    assert config.preprocessing == Preprocessing(HALVES, HALVES, "bilinear", 1.0)
+
+
+def test_companions_of_timm_change_a_deits_pictures(published, tmp_path):
+    path = published("timm", "deit3")
+    write_json(tmp_path / "config.json", {"pretrained_cfg": {"crop_pct": 0.95, "mean": [0.1, 0.2, 0.3]}})
+    config = create_model("deit3_b_16_224", checkpoint=path, **SIZES).config
+    assert config.preprocessing == Preprocessing((0.1, 0.2, 0.3), interpolation="bicubic", crop_pct=0.95)
+
+
+@pytest.mark.parametrize("content", [{"layer_norm_eps": -1.0}, {"pretrained_cfg": {"crop_pct": 2}}])
+def test_companions_that_cannot_be_are_refused_and_nothing_is_loaded(published, tmp_path, content):
+    path = published("timm")
+    network = create_model("vit_b_16_224", num_classes=7, **SIZES)
+    before = network.pos_embedding.asnumpy().copy()
+    write_json(tmp_path / "config.json", content)
+    with pytest.raises(UserError):
+        load_weights(network, path)
+    np.testing.assert_array_equal(network.pos_embedding.asnumpy(), before)
+    with pytest.raises(UserError):
+        create_model("vit_b_16_224", checkpoint=path, **SIZES)
+
+
+def test_what_is_given_wins(published):
+    given = {"gelu": "tanh", "norm_eps": 1e-3, "crop_pct": 0.7, "interpolation": "nearest", "mean": IMAGENET}
+    config = create_model("vit_b_16_224", checkpoint=published("timm"), **SIZES, **given).config
+    assert (config.gelu, config.norm_eps) == ("tanh", 1e-3)
+    assert config.preprocessing == Preprocessing(IMAGENET, HALVES, "nearest", 0.7)
+
+
+def test_what_is_given_reaches_the_arithmetic(published):
+    expected = Published("timm")["vit/logits"]
+    for settings in ({"gelu": "tanh"}, {"norm_eps": 1e-5}):
+        network = create_model("vit_b_16_224", checkpoint=published("timm"), **SIZES, **settings)
+        assert np.abs(logits(network) - expected).max() > 5e-5
+
+
+# Loading into a model that is there.
+
+
+@pytest.mark.filterwarnings("error")
+def test_loading_changes_the_arithmetic_of_a_model_that_has_run(published):
+    network = create_model("vit_b_16_224", num_classes=7, **SIZES)
+    logits(network)
+    for library in ("timm", "mindcv", "huggingface", "timm"):
+        assert load_weights(network, published(library)) is network
+        np.testing.assert_allclose(logits(network), Published(library)["vit/logits"], rtol=0, atol=1e-5)
+
+
+def test_it_changes_the_features_too(published):
+    loaded = create_model("vit_b_16_224", num_classes=7, **SIZES).set_train(False)
+    images = ms.Tensor(pictures())
+    loaded.forward_features(images)
+    load_weights(loaded, published("timm"))
+    made = create_model("vit_b_16_224", checkpoint=published("timm"), **SIZES).set_train(False)
+    expected = made.forward_features(images).asnumpy()
+    np.testing.assert_allclose(loaded.forward_features(images).asnumpy(), expected, rtol=0, atol=1e-6)
+
+
+def test_the_pictures_are_those_of_the_last_file(published):
+    network = create_model("vit_b_16_224", num_classes=7, **SIZES)
+    for library, mean in (("timm", HALVES), ("torchvision", IMAGENET), ("timm", HALVES)):
+        load_weights(network, published(library))
+        assert network.config.preprocessing.mean == mean
+    network = create_model("vit_b_16_224", num_classes=7, crop_pct=0.6, **SIZES)
+    load_weights(network, published("timm"))
+    assert network.config.preprocessing == Preprocessing(crop_pct=0.6)
+
+
+def test_loading_warns_of_what_was_not_loaded_as_it_is(published):
+    network = create_model("vit_b_16_224", num_classes=3, **SIZES | {"image_size": 48})
+    with pytest.warns() as warned:
+        load_weights(network, published("timm"), resize_positions="bilinear")
+    texts = [str(warning.message) for warning in warned]
+    assert len(texts) == 2
+    assert "x.npz: positions are resized from 4x4 patches to 6x6 (bilinear)" in texts[0]
+    assert "x.npz: the file's head tells 7 classes apart and the model's 3; dense is fresh" in texts[1]
+
+
+def test_loading_strictly_or_not(published, tmp_path):
+    weights = Published("timm").weights("vit") | {"mask_token": np.zeros(3, np.float32)}
+    path = str(write_npz(tmp_path / "more.npz", weights))
+    network = create_model("vit_b_16_224", num_classes=7, **SIZES)
+    with pytest.raises(UserError, match="it has mask_token besides"):
+        load_weights(network, path)
+    assert network.config.gelu == "tanh"
+    with pytest.warns(match="left out: mask_token"):
+        load_weights(network, path, strict=False)
+    assert network.config.gelu == "exact"
+
+
+def test_loading_our_own_file_takes_its_passports_arithmetic(tmp_path):
+    source = create_model("vit_b_16_224", num_classes=7, gelu="exact", norm_eps=1e-3, crop_pct=0.7, **SIZES)
+    write_checkpoint(tmp_path / "a.ckpt", source, Passport("vit_b_16_224", source.config))
+    network = create_model("vit_b_16_224", num_classes=7, **SIZES)
+    load_weights(network, str(tmp_path / "a.ckpt"))
+    assert network.config == source.config
 
 
 def test_the_settings_of_a_recipe_mirror_those_of_the_network():
-    own = {item.name for item in fields(ModelSettings)} - {"name", "checkpoint", "reset_head"}
+    own = {item.name for item in fields(ModelSettings)} - {"name", "checkpoint", "resize_positions"}
     data_decide = {"num_classes", "in_channels"}
     of_network = {item.name for item in (*fields(ViTConfig), *fields(Preprocessing))} - data_decide - {"preprocessing"}
     assert own == of_network
+
+
+def test_a_part_that_the_name_stands_for_can_be_taken_away():
+    network = create_model("plain_vit_s_16_224", pre_logits_dim=None, image_size=32, depth=1)
+    assert network.config.pre_logits_dim is None
+    assert network.dense.weight.shape == (1000, 384)

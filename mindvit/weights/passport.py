@@ -24,10 +24,14 @@ class Passport:
     """Kind of source it was trained on, as data.source."""
     data_path: str | None = None
     """Folder of that source, as data.path."""
+    is_part: bool = False
+    """Whether it was trained on a part of that source's classes."""
     epoch: int = 0
     """Epochs trained."""
     metrics: dict[str, float] = field(default_factory=dict)
     """The last evaluation's figures."""
+    origin: str | None = None
+    """Layout of another program's file that it was converted from."""
 
     def to_json(self) -> str:
         """The passport as one line of JSON."""

@@ -6,7 +6,14 @@ from mindspore import nn
 from mindvit.data.split import Classes
 from mindvit.errors import UserError
 from mindvit.models import Preprocessing, ViTConfig
-from mindvit.weights.checkpoint import read_checkpoint, read_tensors, write_checkpoint, write_tensors
+from mindvit.weights.checkpoint import (
+    STATE_KEY,
+    is_checkpoint,
+    read_checkpoint,
+    read_tensors,
+    write_checkpoint,
+    write_tensors,
+)
 from mindvit.weights.passport import Passport
 
 PASSPORT = Passport(
@@ -17,6 +24,7 @@ PASSPORT = Passport(
     data_path="dataset",
     epoch=3,
     metrics={"top1": 75.25, "loss": 1.5},
+    origin="timm",
 )
 
 
@@ -31,8 +39,10 @@ def test_weights_and_passport_come_back_as_they_were(written):
     path, network = written
     checkpoint = read_checkpoint(path)
     assert checkpoint.passport == PASSPORT
+    assert checkpoint.layout is None
     assert checkpoint.tensors.keys() == {"weight", "bias"}
-    np.testing.assert_array_equal(checkpoint.tensors["weight"].asnumpy(), network.weight.asnumpy())
+    assert {type(values) for values in checkpoint.tensors.values()} == {np.ndarray}
+    np.testing.assert_array_equal(checkpoint.tensors["weight"], network.weight.asnumpy())
 
 
 def test_weights_given_by_name_keep_those_names(tmp_path):
@@ -41,7 +51,7 @@ def test_weights_given_by_name_keep_those_names(tmp_path):
     checkpoint = read_checkpoint(tmp_path / "a.ckpt")
     assert checkpoint.passport == PASSPORT
     assert checkpoint.tensors.keys() == {"ours.weight", "ours.bias"}
-    np.testing.assert_array_equal(checkpoint.tensors["ours.weight"].asnumpy(), network.weight.asnumpy())
+    np.testing.assert_array_equal(checkpoint.tensors["ours.weight"], network.weight.asnumpy())
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16, np.int32, np.int64, np.bool_])
@@ -107,6 +117,32 @@ def test_a_checkpoint_that_cannot_be_written_leaves_nothing(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot write"):
         write_checkpoint(tmp_path / "file/a.ckpt", nn.Dense(2, 3), PASSPORT)
+
+
+def test_a_state_of_a_run_is_no_checkpoint(tmp_path):
+    write_tensors(tmp_path / "s.ckpt", {"weight": ms.Tensor(np.zeros(3, np.float32))}, {STATE_KEY: "{}"})
+    with pytest.raises(UserError, match=r"s\.ckpt is a state that a run goes on from"):
+        read_checkpoint(tmp_path / "s.ckpt")
+
+
+def test_checkpoints_are_told_from_other_formats_by_their_first_byte(written, tmp_path):
+    assert is_checkpoint(written[0])
+    np.savez(tmp_path / "x.npz", weight=np.zeros(3))
+    assert not is_checkpoint(tmp_path / "x.npz")
+    (tmp_path / "empty").touch()
+    assert not is_checkpoint(tmp_path / "empty")
+
+
+def test_a_passport_from_before_origins_were_kept_has_none():
+    text = PASSPORT.to_json().replace(', "origin": "timm"', "")
+    assert "origin" not in text
+    assert Passport.from_json(text).origin is None
+
+
+def test_a_passport_that_cannot_be_read_names_its_file(tmp_path):
+    write_tensors(tmp_path / "a.ckpt", {"weight": ms.Tensor(np.zeros(3, np.float32))}, {"mindvit.passport": "{"})
+    with pytest.raises(UserError, match=r"a\.ckpt: its passport cannot be read"):
+        read_checkpoint(tmp_path / "a.ckpt")
 
 
 @pytest.mark.parametrize(

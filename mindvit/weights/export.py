@@ -1,0 +1,235 @@
+"""A network's weights as timm and Hugging Face Transformers load them."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from mindvit.errors import UserError
+from mindvit.models.config import ViTConfig
+from mindvit.models.variants import model_config
+from mindvit.models.vit import ViT
+from mindvit.weights.layouts.huggingface import huggingface_names
+from mindvit.weights.layouts.timm import timm_renaming
+from mindvit.weights.passport import Passport
+
+_TIMM_SIZES = {"ti": "tiny", "s": "small", "b": "base", "l": "large", "h": "huge"}
+_TIMM_HYBRIDS = {
+    "vit_r26_s_32": "vit_small_r26_s32",
+    "vit_r50_b_16": "vit_base_r50_s16",
+    "vit_r50_l_32": "vit_large_r50_s32",
+}
+_TIMM_STEMS = {"r26": "vit_r26_s_32_224", "r50": "vit_r50_l_32_224", "r50_s16": "vit_r50_b_16_224"}
+_NOT_IN_TIMM = (
+    "plain_vit_s_16_224",
+    "vit_b_14_224",
+    "vit_b_8_384",
+    "vit_h_16_224",
+    "vit_h_16_384",
+    "vit_mini_4_32",
+    "vit_s_14_224",
+    "vit_s_8_384",
+)
+_TIMM_OTHERS = {"vit_b_siglip_16": "vit_base_patch16_siglip", "vit_b_reg4_gap_16": "vit_base_patch16_reg4_gap"}
+_PILLOW_FILTERS = {"nearest": 0, "bilinear": 2, "bicubic": 3}
+
+
+@dataclass(frozen=True)
+class Export:
+    """What is written for another library."""
+
+    arrays: dict[str, np.ndarray]
+    """Weights by its names."""
+    companions: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """JSON files that stand beside the weights, by name."""
+    advice: str = ""
+    """How they are loaded there; ``{file}`` and ``{folder}`` stand for where they were written."""
+
+
+def to_timm(network: ViT, passport: Passport) -> Export:
+    """For ``timm.create_model``, whose arguments the advice names.
+
+    Raises:
+        UserError: if the network has a part that timm's VisionTransformer lacks.
+    """
+    config = network.config
+    _refuse(
+        config,
+        "timm",
+        stem=config.stem not in (None, *_TIMM_STEMS),
+        pre_logits_dim=config.pre_logits_dim is not None,
+        register_tokens=config.distilled and config.register_tokens > 0,
+    )
+    tensors = _with_table(network)
+    if config.distilled:
+        _add_rows(tensors, config)
+    if config.register_tokens and config.placed_tokens:
+        # timm's table has rows for the registers too, or for the patches alone.
+        placed = config.placed_tokens
+        for index, token in enumerate(("cls", "distillation")[:placed]):
+            tensors[token] = tensors[token] + tensors["pos_embedding"][:, index : index + 1]
+        tensors["pos_embedding"] = tensors["pos_embedding"][:, placed:]
+    arrays = _renamed(lambda: timm_renaming(config).to_theirs(tensors), "timm")
+    base = _timm_base(config, passport.model_name)
+    arguments = "".join(f", {key}={value}" for key, value in _timm_arguments(config, base).items())
+    return Export(arrays, advice=f'timm.create_model("{_timm_name(base)}"{arguments}, checkpoint_path="{{file}}")')
+
+
+def to_huggingface(network: ViT, passport: Passport) -> Export:
+    """For ``ViTForImageClassification.from_pretrained``, or DeiT's with its second head.
+
+    Raises:
+        UserError: if the network has a part that Transformers' ViT lacks.
+    """
+    config = network.config
+    _refuse(
+        config,
+        "huggingface",
+        stem=config.stem is not None,
+        pool=config.pool != "cls",
+        register_tokens=config.register_tokens > 0,
+        qk_norm=config.qk_norm,
+        layer_scale=config.layer_scale is not None,
+        pre_logits_dim=config.pre_logits_dim is not None,
+    )
+    tensors = _with_table(network)
+    _add_rows(tensors, config)
+    arrays = _renamed(lambda: huggingface_names(tensors), "huggingface")
+    architecture = "DeiTForImageClassificationWithTeacher" if config.distilled else "ViTForImageClassification"
+    companions = {"config.json": _huggingface_config(config, passport, architecture)}
+    companions["preprocessor_config.json"] = _huggingface_pictures(config)
+    return Export(arrays, companions, f'transformers.{architecture}.from_pretrained("{{folder}}")')
+
+
+def _refuse(config: ViTConfig, library: str, **lacking: bool) -> None:
+    lacking |= {
+        "window": config.window is not None,
+        "patch_stride": config.patch_stride not in (None, config.patch_size),
+        "positions": config.positions in ("relative", "none") or lacking.get("positions", False),
+    }
+    names = [name for name, lacks in lacking.items() if lacks]
+    if names:
+        raise UserError(f"{library} has no ViT with this model's {', '.join(names)}")
+
+
+def _with_table(network: ViT) -> dict[str, np.ndarray]:
+    """All weights, with one learned table of positions whatever makes the network's."""
+    tensors = {parameter.name: parameter.asnumpy() for parameter in network.get_parameters()}
+    if network.config.positions != "learned":
+        tensors = {name: values for name, values in tensors.items() if name not in ("pos_rows", "pos_columns")}
+        tensors["pos_embedding"] = network.table_of_positions().asnumpy()
+    return tensors
+
+
+def _add_rows(tensors: dict[str, np.ndarray], config: ViTConfig) -> None:
+    """Gives the class and distillation tokens rows of 0 in the table, where they have none."""
+    missing = config.has_class_token + config.distilled - (tensors["pos_embedding"].shape[1] - config.num_patches)
+    nothing = np.zeros((1, missing, config.embed_dim), np.float32)
+    tensors["pos_embedding"] = np.concatenate([nothing, tensors["pos_embedding"]], axis=1)
+
+
+def _renamed(rename: Any, library: str) -> dict[str, np.ndarray]:
+    try:
+        return rename()
+    except ValueError as error:
+        raise UserError(f"this model cannot be written for {library}: {error}") from error
+
+
+def _timm_base(config: ViTConfig, name: str) -> str:
+    """The name of ours that timm has too and whose network becomes this one by arguments alone."""
+    row = model_config(name)
+    if name not in _NOT_IN_TIMM and (row.stem, row.distilled) == (config.stem, config.distilled):
+        return name
+    if config.stem is not None:
+        return _TIMM_STEMS[config.stem]
+    return "deit_b_distilled_16_224" if config.distilled else "vit_b_16_224"
+
+
+def _timm_name(name: str) -> str:
+    family, image_size = name.rsplit("_", 1)
+    for theirs in (_TIMM_HYBRIDS, _TIMM_OTHERS):
+        if family in theirs:
+            return f"{theirs[family]}_{image_size}"
+    family, *parts, patch = family.split("_")
+    words = [_TIMM_SIZES.get(part, part) for part in parts]
+    return "_".join([family, *words, f"patch{patch}", image_size])
+
+
+def _timm_arguments(config: ViTConfig, name: str) -> dict[str, Any]:
+    """The arguments that differ from those of timm's model of that name."""
+    row = model_config(name)
+    arguments = {}
+    for field_name, theirs in (
+        ("image_size", "img_size"),
+        ("patch_size", "patch_size"),
+        ("embed_dim", "embed_dim"),
+        ("depth", "depth"),
+        ("num_heads", "num_heads"),
+        ("in_channels", "in_chans"),
+        ("register_tokens", "reg_tokens"),
+        ("qk_norm", "qk_norm"),
+    ):
+        if getattr(config, field_name) != getattr(row, field_name):
+            arguments[theirs] = getattr(config, field_name)
+    if config.mlp_dim / config.embed_dim != row.mlp_dim / row.embed_dim:
+        arguments["mlp_ratio"] = config.mlp_dim / config.embed_dim
+    if config.layer_scale is not None and row.layer_scale is None:
+        arguments["init_values"] = config.layer_scale
+    if config.has_class_token != row.has_class_token:
+        arguments["class_token"] = config.has_class_token
+    if config.pool != row.pool:
+        theirs = {"cls": "token", "mean": "avg", "mean_norm": "avg", "map": "map"}
+        arguments["global_pool"] = f'"{theirs[config.pool]}"'
+        if config.pool == "mean":
+            arguments["fc_norm"] = False
+    if config.pool == "map" and config.prefix_tokens:
+        arguments["pool_include_prefix"] = True
+    placed = config.placed_tokens > 0 and config.register_tokens == 0
+    if placed != (row.placed_tokens > 0) and config.has_class_token and not config.distilled:
+        arguments["no_embed_class"] = not placed
+    # Some of timm's names stand for no head, others for one of 1000 classes.
+    arguments["num_classes"] = config.num_classes
+    if config.gelu == "tanh":
+        arguments["act_layer"] = '"gelu_tanh"'
+    if config.norm_eps != 1e-6:
+        arguments["norm_layer"] = f"functools.partial(torch.nn.LayerNorm, eps={config.norm_eps:g})"
+    return arguments
+
+
+def _huggingface_config(config: ViTConfig, passport: Passport, architecture: str) -> dict[str, Any]:
+    height, width = config.image_shape
+    names = passport.classes.names if passport.classes else [f"LABEL_{index}" for index in range(config.num_classes)]
+    return {
+        "architectures": [architecture],
+        "model_type": "deit" if config.distilled else "vit",
+        "hidden_size": config.embed_dim,
+        "num_hidden_layers": config.depth,
+        "num_attention_heads": config.num_heads,
+        "intermediate_size": config.mlp_dim,
+        "hidden_act": "gelu" if config.gelu == "exact" else "gelu_pytorch_tanh",
+        "layer_norm_eps": config.norm_eps,
+        "image_size": height if height == width else [height, width],
+        "patch_size": config.patch_size,
+        "num_channels": config.in_channels,
+        "qkv_bias": True,
+        "hidden_dropout_prob": config.dropout,
+        "attention_probs_dropout_prob": config.attention_dropout,
+        "id2label": {str(index): name for index, name in enumerate(names)},
+        "label2id": {name: index for index, name in enumerate(names)},
+    }
+
+
+def _huggingface_pictures(config: ViTConfig) -> dict[str, Any]:
+    height, width = config.image_shape
+    pictures = config.preprocessing
+    return {
+        "image_processor_type": "ViTImageProcessor",
+        "do_resize": True,
+        "size": {"height": height, "width": width},
+        "resample": _PILLOW_FILTERS[pictures.interpolation],
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": list(pictures.mean),
+        "image_std": list(pictures.std),
+    }

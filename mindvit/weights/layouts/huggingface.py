@@ -1,0 +1,73 @@
+"""The layout of Hugging Face Transformers' ViT and DeiT: as its files name them, and as its modules of version 5 do."""
+
+from mindvit.weights.layouts.layout import Arrays, Layout, augreg_pictures
+from mindvit.weights.layouts.renaming import Name, Renaming, dense, norm
+
+_BLOCK = "transformer.layers.{}"
+_FILE, _MODULE = "encoder.layer.{}", "layers.{}"
+_PREFIXES = ("vit.", "deit.")
+
+
+def _block(theirs: str, projections: str, names: tuple[str, str, str], out: str, first: str, second: str) -> list[Name]:
+    rows = [
+        *norm(f"{theirs}.layernorm_before", f"{_BLOCK}.0.cell.0"),
+        *norm(f"{theirs}.layernorm_after", f"{_BLOCK}.1.cell.0"),
+        *dense(f"{theirs}.{out}", f"{_BLOCK}.0.cell.1.out"),
+        *dense(f"{theirs}.{first}", f"{_BLOCK}.1.cell.1.dense1"),
+        *dense(f"{theirs}.{second}", f"{_BLOCK}.1.cell.1.dense2"),
+    ]
+    for index, name in enumerate(names):
+        rows += dense(f"{theirs}.{projections}.{name}", f"{_BLOCK}.0.cell.1.qkv", part=(index, 3))
+    return rows
+
+
+HUGGINGFACE_NAMES = [
+    Name("embeddings.cls_token", "cls"),
+    Name("embeddings.distillation_token", "distillation"),
+    Name("embeddings.position_embeddings", "pos_embedding"),
+    *dense("embeddings.patch_embeddings.projection", "patch_embedding.conv"),
+    *_block(
+        _FILE,
+        "attention.attention",
+        ("query", "key", "value"),
+        "attention.output.dense",
+        "intermediate.dense",
+        "output.dense",
+    ),
+    *norm("layernorm", "norm"),
+    *dense("pooler.dense", "pre_logits"),
+    *dense("classifier", "dense"),
+]
+_DISTILLED = [*dense("cls_classifier", "dense"), *dense("distillation_classifier", "dense_distillation")]
+_MODULES = _block(_MODULE, "attention", ("q_proj", "k_proj", "v_proj"), "attention.o_proj", "mlp.fc1", "mlp.fc2")
+
+
+def _without_prefix(arrays: Arrays) -> Arrays:
+    for prefix in _PREFIXES:
+        if any(name.startswith(prefix) for name in arrays):
+            return {name.removeprefix(prefix): values for name, values in arrays.items()}
+    return arrays
+
+
+HUGGINGFACE = Layout(
+    name="huggingface",
+    marks=tuple(f"{prefix}embeddings.patch_embeddings.projection.weight" for prefix in ("", *_PREFIXES)),
+    renaming=Renaming([*HUGGINGFACE_NAMES, *_DISTILLED, *_MODULES]),
+    norm_eps=1e-12,
+    gelu="exact",
+    pictures=augreg_pictures,
+    prepare=_without_prefix,
+    ignored=("position_ids",),
+)
+
+
+def huggingface_names(tensors: Arrays) -> Arrays:
+    """Our tensors under the names of a file of ViTForImageClassification, or of DeiT with its second head.
+
+    Raises:
+        ValueError: for tensors that Transformers' ViT does not have.
+    """
+    distilled = "distillation" in tensors
+    names = Renaming([*_DISTILLED, *HUGGINGFACE_NAMES] if distilled else HUGGINGFACE_NAMES).to_theirs(tensors)
+    prefix = "deit." if distilled else "vit."
+    return {name if "classifier" in name else prefix + name: values for name, values in names.items()}

@@ -1,0 +1,60 @@
+"""timm's layout, which is DeiT's too."""
+
+from mindvit.models.config import ViTConfig
+from mindvit.weights.layouts.layout import Layout, augreg_pictures
+from mindvit.weights.layouts.renaming import Name, Renaming, dense, norm
+
+_BLOCK = "transformer.layers.{}"
+_STEM = "patch_embed.backbone"
+_UNIT, _OUR_UNIT = f"{_STEM}.stages.{{}}.blocks.{{}}", "stem.stages.{}.{}"
+
+_NAMES = [
+    Name("cls_token", "cls"),
+    Name("dist_token", "distillation"),
+    Name("reg_token", "registers"),
+    Name("pos_embed", "pos_embedding"),
+    *dense("patch_embed.proj", "patch_embedding.conv"),
+    Name(f"{_STEM}.stem.conv.weight", "stem.root.conv.weight"),
+    *norm(f"{_STEM}.stem.norm", "stem.root.norm"),
+    Name(f"{_UNIT}.downsample.conv.weight", f"{_OUR_UNIT}.projection.weight"),
+    *norm(f"{_UNIT}.downsample.norm", f"{_OUR_UNIT}.projection_norm"),
+    *[Name(f"{_UNIT}.conv{i}.weight", f"{_OUR_UNIT}.conv{i}.weight") for i in (1, 2, 3)],
+    *[name for i in (1, 2, 3) for name in norm(f"{_UNIT}.norm{i}", f"{_OUR_UNIT}.norm{i}")],
+    *norm("blocks.{}.norm1", f"{_BLOCK}.0.cell.0"),
+    *dense("blocks.{}.attn.qkv", f"{_BLOCK}.0.cell.1.qkv"),
+    *norm("blocks.{}.attn.q_norm", f"{_BLOCK}.0.cell.1.query_norm"),
+    *norm("blocks.{}.attn.k_norm", f"{_BLOCK}.0.cell.1.key_norm"),
+    *dense("blocks.{}.attn.proj", f"{_BLOCK}.0.cell.1.out"),
+    Name("blocks.{}.ls1.gamma", f"{_BLOCK}.0.layer_scale"),
+    Name("blocks.{}.gamma_1", f"{_BLOCK}.0.layer_scale"),  # DeiT III's own code.
+    *norm("blocks.{}.norm2", f"{_BLOCK}.1.cell.0"),
+    *dense("blocks.{}.mlp.fc1", f"{_BLOCK}.1.cell.1.dense1"),
+    *dense("blocks.{}.mlp.fc2", f"{_BLOCK}.1.cell.1.dense2"),
+    Name("blocks.{}.ls2.gamma", f"{_BLOCK}.1.layer_scale"),
+    Name("blocks.{}.gamma_2", f"{_BLOCK}.1.layer_scale"),
+    Name("attn_pool.latent", "pool.probe"),
+    *dense("attn_pool.q", "pool.query"),
+    *dense("attn_pool.kv", "pool.keys_and_values"),
+    *dense("attn_pool.proj", "pool.out"),
+    *norm("attn_pool.norm", "pool.norm"),
+    *dense("attn_pool.mlp.fc1", "pool.feed_forward.dense1"),
+    *dense("attn_pool.mlp.fc2", "pool.feed_forward.dense2"),
+    *dense("pre_logits.fc", "pre_logits"),
+    *dense("head", "dense"),
+    *dense("head_dist", "dense_distillation"),
+]
+_LAST_NORM, _NORM_AFTER_POOL = norm("norm", "norm"), norm("fc_norm", "norm")
+
+TIMM = Layout(
+    name="timm",
+    marks=("patch_embed.proj.weight", "blocks.0.attn.qkv.weight", "blocks.0.norm1.weight"),
+    renaming=Renaming([*_NAMES, *_LAST_NORM, *_NORM_AFTER_POOL]),
+    norm_eps=1e-6,
+    gelu="exact",
+    pictures=augreg_pictures,
+)
+
+
+def timm_renaming(config: ViTConfig) -> Renaming:
+    """The names to write: where the mean of the patches is normalised, timm calls the last norm another name."""
+    return Renaming([*_NAMES, *(_NORM_AFTER_POOL if config.pool == "mean_norm" else _LAST_NORM)])

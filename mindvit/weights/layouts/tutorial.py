@@ -1,0 +1,58 @@
+"""Our own layout, which is that of MindSpore's ViT tutorial; MindCV's before 0.3 is the same under a prefix."""
+
+import re
+
+from mindvit.weights.layouts.layout import Arrays, Layout, tutorial_pictures
+from mindvit.weights.layouts.renaming import Renaming
+
+_OURS = (
+    "cls|distillation|registers|pos_embedding|pos_rows|pos_columns|patch_embedding\\.conv\\.(weight|bias)"
+    "|transformer\\.layers\\..+|(norm|pool|pre_logits|dense|dense_distillation|stem)\\..+"
+)
+
+
+class _OwnNames(Renaming):
+    """Our names stand for themselves."""
+
+    def __init__(self) -> None:
+        super().__init__([])
+
+    def knows(self, theirs: str) -> bool:
+        return re.fullmatch(_OURS, theirs) is not None
+
+    def to_ours(self, arrays: Arrays) -> Arrays:
+        return {name: values for name, values in arrays.items() if self.knows(name)}
+
+
+TUTORIAL = Layout(
+    name="tutorial",
+    marks=("patch_embedding.conv.weight", "transformer.layers.0.0.cell.0.gamma"),
+    renaming=_OwnNames(),
+    norm_eps=1e-7,
+    gelu="tanh",
+    pictures=tutorial_pictures,
+)
+
+_PREFIX = "backbone."
+_RENAMED = {"cls_token": "cls", "head.dense": "dense", "head.classifier": "dense"}
+
+
+def _without_prefix(arrays: Arrays) -> Arrays:
+    regular = {}
+    for name, values in arrays.items():
+        name = name.removeprefix(_PREFIX)
+        for theirs, ours in _RENAMED.items():
+            name = re.sub(rf"^{re.escape(theirs)}(?=\.|$)", ours, name)
+        regular[name] = values
+    return regular
+
+
+OLD_MINDCV = Layout(
+    name="mindcv (before 0.3)",
+    marks=(f"{_PREFIX}pos_embedding", f"{_PREFIX}patch_embedding.conv.weight"),
+    renaming=_OwnNames(),
+    norm_eps=1e-7,
+    gelu="tanh",
+    pictures=tutorial_pictures,
+    prepare=_without_prefix,
+)

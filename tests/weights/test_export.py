@@ -1,0 +1,226 @@
+import json
+import re
+
+import numpy as np
+import pytest
+
+from mindvit import create_model
+from mindvit.data.split import Classes
+from mindvit.errors import UserError
+from mindvit.models.variants import list_models, model_config
+from mindvit.weights.export import to_huggingface, to_timm
+from mindvit.weights.passport import Passport
+from tests.weights.published import FOLDER, SIZES, Published, write_npz
+
+BASE = {"img_size": 32, "patch_size": 8, "embed_dim": 24, "depth": 2, "num_heads": 3, "mlp_ratio": 2.0}
+TINY = {"image_size": 8, "embed_dim": 12, "depth": 1, "num_heads": 2, "mlp_dim": 16, "num_classes": 3}
+
+
+def loaded(tmp_path, library, model, name, **settings):
+    path = write_npz(tmp_path / "x.npz", Published(library).weights(model))
+    network = create_model(name, checkpoint=str(path), **{**SIZES, **settings})
+    return network, Passport(name, network.config)
+
+
+def same_tensors(found, expected):
+    assert found.keys() == expected.keys()
+    for name, values in expected.items():
+        assert (found[name].dtype, found[name].shape) == (values.dtype, values.shape), name
+        assert found[name].tobytes() == values.tobytes(), name
+
+
+def advised(advice):
+    """The name and the arguments that timm's create_model is to be called with."""
+    name, arguments = re.fullmatch(r'timm\.create_model\("(\w+)"(.*), checkpoint_path="\{file\}"\)', advice).groups()
+    found = re.findall(r", (\w+)=((?:functools.*?\))|[^,]+)", arguments)
+    return name, dict(found)
+
+
+def as_text(arguments):
+    return {key: str(value) for key, value in arguments.items()}
+
+
+@pytest.mark.parametrize(
+    ("model", "name", "settings", "theirs", "arguments"),
+    [
+        ("vit", "vit_b_16_224", {}, "vit_base_patch16_224", {}),
+        ("reg4_gap", "vit_b_reg4_gap_16_256", {}, "vit_base_patch16_reg4_gap_256", {}),
+        (
+            "gap",
+            "vit_b_16_224",
+            {"pool": "mean"},
+            "vit_base_patch16_224",
+            {"class_token": False, "global_pool": '"avg"', "fc_norm": False},
+        ),
+        ("deit3", "deit3_b_16_224", {}, "deit3_base_patch16_224", {}),
+        (
+            "deit3",
+            "vit_b_16_224",
+            {"layer_scale": 0.25, "prefix_positions": False},
+            "vit_base_patch16_224",
+            {"init_values": 0.25, "no_embed_class": True},
+        ),
+        ("distilled", "deit_b_distilled_16_224", {}, "deit_base_distilled_patch16_224", {}),
+        ("distilled", "vit_b_16_224", {"distilled": True}, "deit_base_distilled_patch16_224", {}),
+        ("siglip", "vit_b_siglip_16_224", {}, "vit_base_patch16_siglip_224", {}),
+        ("qk_norm", "vit_b_16_224", {"qk_norm": True}, "vit_base_patch16_224", {"qk_norm": True}),
+        ("vit", "vit_mini_4_32", {}, "vit_base_patch16_224", {}),
+    ],
+)
+def test_timms_own_tensors_come_back_bit_by_bit(tmp_path, model, name, settings, theirs, arguments):
+    export = to_timm(*loaded(tmp_path, "timm", model, name, **settings))
+    same_tensors(export.arrays, Published("timm").weights(model))
+    assert export.companions == {}
+    assert advised(export.advice) == (theirs, as_text(BASE | arguments | {"num_classes": 7}))
+
+
+@pytest.mark.parametrize(("model", "name"), [("vit", "vit_b_16_224"), ("deit", "deit_b_distilled_16_224")])
+def test_the_tensors_of_transformers_files_come_back_bit_by_bit(tmp_path, model, name):
+    source = FOLDER / f"huggingface_{model}"
+    network = create_model(name, checkpoint=str(source / "model.safetensors"), **SIZES)
+    export = to_huggingface(network, Passport(name, network.config))
+    header = json.loads((source / "model.safetensors").read_bytes()[8:].split(b"}}")[0] + b"}}")
+    header.pop("__metadata__")
+    assert {key: list(values.shape) for key, values in export.arrays.items()} == {
+        key: entry["shape"] for key, entry in header.items()
+    }
+    data = (source / "model.safetensors").read_bytes()
+    start = 8 + int.from_bytes(data[:8], "little")
+    for key, entry in header.items():
+        begin, end = entry["data_offsets"]
+        assert export.arrays[key].tobytes() == data[start + begin : start + end], key
+    theirs = json.loads((source / "config.json").read_text())
+    ours = export.companions["config.json"]
+    names = {"id2label", "label2id"} if model == "vit" else set()
+    shared = (ours.keys() & theirs.keys()) - names
+    assert {key: ours[key] for key in shared} == {key: theirs[key] for key in shared}
+    assert theirs.keys() - ours.keys() <= {
+        "dtype",
+        "encoder_stride",
+        "initializer_range",
+        "pooler_act",
+        "pooler_output_size",
+        "transformers_version",
+    }
+
+
+def test_googles_arithmetic_is_advised(tmp_path):
+    network, passport = loaded(tmp_path, "google", "original", "vit_b_16_224", norm_eps=1e-5)
+    _, arguments = advised(to_timm(network, passport).advice)
+    assert arguments["act_layer"] == '"gelu_tanh"'
+    assert arguments["norm_layer"] == "functools.partial(torch.nn.LayerNorm, eps=1e-05)"
+    config = to_huggingface(network, passport).companions["config.json"]
+    assert (config["hidden_act"], config["layer_norm_eps"]) == ("gelu_pytorch_tanh", 1e-5)
+
+
+def exported(to, name="vit_mini_4_32", **settings):
+    network = create_model(name, **{**TINY, **settings})
+    return to(network, Passport(name, network.config)), network
+
+
+@pytest.mark.parametrize(
+    ("settings", "arguments"),
+    [
+        ({"image_size": (8, 12)}, {"img_size": "(8, 12)"}),
+        ({"in_channels": 1}, {"in_chans": "1"}),
+        ({"register_tokens": 2}, {"reg_tokens": "2", "no_embed_class": "True"}),
+        ({"register_tokens": 2, "prefix_positions": False}, {"reg_tokens": "2", "no_embed_class": "True"}),
+        ({"pool": "mean_norm"}, {"class_token": "False", "global_pool": '"avg"'}),
+        ({"pool": "mean_norm", "class_token": True}, {"global_pool": '"avg"'}),
+        ({"pool": "map"}, {"class_token": "False", "global_pool": '"map"'}),
+        (
+            {"pool": "map", "class_token": True, "prefix_positions": False},
+            {"global_pool": '"map"', "pool_include_prefix": "True", "no_embed_class": "True"},
+        ),
+        ({"gelu": "exact", "norm_eps": 1e-6}, {}),
+    ],
+)
+def test_what_differs_from_timms_model_is_advised(settings, arguments):
+    base = {"norm_eps": 1e-6, "gelu": "exact"}
+    advice = exported(to_timm, **(base | settings))[0].advice
+    name, found = advised(advice.replace("(8, 12)", "8x12"))
+    assert name == "vit_base_patch16_224"
+    plain = {"img_size": "8", "patch_size": "4", "embed_dim": "12", "depth": "1", "num_heads": "2", "num_classes": "3"}
+    plain["mlp_ratio"] = str(16 / 12)
+    assert found == plain | {key: value.replace("(8, 12)", "8x12") for key, value in arguments.items()}
+
+
+def test_a_placed_class_token_beside_registers_is_written_without_its_place():
+    export, network = exported(to_timm, register_tokens=2)
+    table = network.pos_embedding.asnumpy()
+    assert export.arrays["pos_embed"].tobytes() == table[:, 1:].tobytes()
+    np.testing.assert_array_equal(export.arrays["cls_token"], network.cls.asnumpy() + table[:, :1])
+
+
+@pytest.mark.parametrize(
+    ("settings", "rows"),
+    [({"positions": "learned2d"}, 4), ({"positions": "sincos2d"}, 4), ({"prefix_positions": False}, 4), ({}, 5)],
+)
+def test_one_table_is_written_whatever_makes_the_positions(settings, rows):
+    table = exported(to_timm, **settings)[0].arrays["pos_embed"]
+    assert table.shape == (1, rows, 12)
+    export, network = exported(to_huggingface, **settings)
+    theirs = export.arrays["vit.embeddings.position_embeddings"]
+    assert theirs.shape == (1, 5, 12)
+    np.testing.assert_array_equal(theirs[:, 5 - rows :], network.table_of_positions().asnumpy())
+    if rows == 4:
+        assert not theirs[:, 0].any()
+
+
+def test_timms_distilled_network_always_has_rows_for_both_tokens():
+    export, network = exported(to_timm, distilled=True, prefix_positions=False)
+    table = export.arrays["pos_embed"]
+    assert not table[:, :2].any()
+    np.testing.assert_array_equal(table[:, 2:], network.pos_embedding.asnumpy())
+    assert "no_embed_class" not in export.advice
+
+
+def test_what_transformers_is_told():
+    network = create_model("vit_mini_4_32", **{**TINY, "image_size": (8, 12), "crop_pct": 0.8})
+    classes = Classes(("n1", "n2", "n3"), ("Katze", "狗", "emu"))
+    export = to_huggingface(network, Passport("vit_mini_4_32", network.config, classes))
+    config, prepared = export.companions["config.json"], export.companions["preprocessor_config.json"]
+    assert config["id2label"] == {"0": "Katze", "1": "狗", "2": "emu"}
+    assert config["label2id"] == {"Katze": 0, "狗": 1, "emu": 2}
+    assert config["image_size"] == [8, 12]
+    assert prepared["size"] == {"height": 8, "width": 12}
+    assert (prepared["image_mean"], prepared["resample"]) == ([0.5, 0.5, 0.5], 2)
+    assert export.advice == 'transformers.ViTForImageClassification.from_pretrained("{folder}")'
+    assert json.loads(json.dumps(export.companions)) == export.companions
+
+
+@pytest.mark.parametrize(
+    ("to", "settings", "words"),
+    [
+        (to_timm, {"positions": "relative"}, "timm has no ViT with this model's positions"),
+        (to_timm, {"positions": "none"}, "positions"),
+        (to_timm, {"patch_stride": 2}, "patch_stride"),
+        (to_timm, {"pre_logits_dim": 5}, "pre_logits_dim"),
+        (to_timm, {"register_tokens": 1, "distilled": True}, "register_tokens"),
+        (
+            to_huggingface,
+            {"positions": "none", "qk_norm": True},
+            "no ViT with this model's qk_norm, positions",
+        ),
+        (to_huggingface, {"pool": "map"}, "pool"),
+        (to_huggingface, {"pool": "mean"}, "pool"),
+        (to_huggingface, {"layer_scale": 0.1}, "layer_scale"),
+        (to_huggingface, {"register_tokens": 1}, "register_tokens"),
+        (to_huggingface, {"pre_logits_dim": 5}, "pre_logits_dim"),
+    ],
+)
+def test_what_a_library_lacks_is_refused(to, settings, words):
+    with pytest.raises(UserError, match=words):
+        exported(to, **settings)
+
+
+# A hybrid's stem is not made tiny by these sizes.
+@pytest.mark.parametrize("name", [name for name in list_models() if model_config(name).stem is None])
+def test_every_model_of_the_table_is_advised_by_a_name_that_timm_has(name):
+    if model_config(name).pre_logits_dim is not None:
+        with pytest.raises(UserError, match="timm has no ViT"):
+            exported(to_timm, name, patch_size=4)
+        return
+    theirs, arguments = advised(exported(to_timm, name, patch_size=4)[0].advice)
+    assert theirs in set(Published("timm")["models"])
+    assert arguments.keys() >= {"img_size", "patch_size", "embed_dim", "num_classes"}
