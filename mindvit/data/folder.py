@@ -83,6 +83,30 @@ def read_split(path: Path, known: Classes | None = None, flip: bool = True) -> S
     return Split(str(path), classes, np.array(labels, np.int32), read, describe, flip=flip)
 
 
+def open_pictures(path: Path) -> Split:
+    """All pictures in a folder and its subfolders, in the order of their paths, as a split of one class without a name.
+
+    Hidden files and folders, and files of other kinds, are passed over.
+
+    Raises:
+        UserError: if the folder is missing or has no pictures.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise UserError(f"the folder {path} does not exist")
+    files = sorted(
+        file
+        for file in path.rglob("*")
+        if file.suffix.lower() in EXTENSIONS
+        and not any(part.startswith(".") for part in file.relative_to(path).parts)
+        and file.is_file()
+    )
+    if not files:
+        raise UserError(f"{path} has no pictures; known are {', '.join(sorted(EXTENSIONS))}")
+    labels = np.zeros(len(files), np.int32)
+    return Split(str(path), Classes.named(("",)), labels, lambda i: read_picture(files[i]), lambda i: str(files[i]))
+
+
 def _check_same_classes(train: Split, val: Split) -> None:
     only_train = sorted(set(train.classes.ids) - set(val.classes.ids))
     only_val = sorted(set(val.classes.ids) - set(train.classes.ids))

@@ -1,8 +1,10 @@
 import shutil
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from mindvit.data.folder import open_folder, read_split
+from mindvit.data.folder import open_folder, open_pictures, read_split
 from mindvit.data.split import Classes
 from mindvit.errors import UserError
 
@@ -76,3 +78,32 @@ def test_relabelling_follows_the_names(make_folder):
 def test_relabelling_names_the_classes_that_a_model_does_not_have(make_folder):
     with pytest.raises(UserError, match="was not trained on: dog"):
         read_split(make_folder() / "val").relabel(Classes.named(("cat", "emu")))
+
+
+def test_all_pictures_of_a_folder_are_found_in_the_order_of_their_paths(tmp_path):
+    root = tmp_path / "Bilder.png"
+    colours = {}
+    names = ["b/10.png", "a.PNG", "b/2.jpg", "b/c/1.webp", "ä/狗 1.bmp", "z.png", "b.gif"]
+    hidden = [".x.png", ".cache/y.png", "b/.deep/w.png"]
+    for number, name in enumerate([*names, *hidden]):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        colours[name] = (20 * number, 0, 0)
+        Image.new("RGB", (8, 8), colours[name]).save(root / name, lossless=True, quality=100)
+    (root / "b/notes.txt").write_text("x")
+    (root / "folder.png").mkdir()
+    (root / "gone.png").symlink_to(root / "nowhere.png")
+    split = open_pictures(root)
+    ordered = ["a.PNG", "b/10.png", "b/2.jpg", "b/c/1.webp", "b.gif", "z.png", "ä/狗 1.bmp"]
+    assert [split.describe(index) for index in range(len(split))] == [str(root / name) for name in ordered]
+    for index, name in enumerate(ordered):
+        assert abs(split.read(index).getpixel((3, 3))[0] - colours[name][0]) <= 3, name
+    assert split.labels.tolist() == [0] * 7
+    assert split.labels.dtype == np.int32
+
+
+def test_a_folder_without_pictures_is_named(tmp_path):
+    (tmp_path / "notes.txt").write_text("x")
+    with pytest.raises(UserError, match=rf"{tmp_path} has no pictures; known are \.bmp, "):
+        open_pictures(tmp_path)
+    with pytest.raises(UserError, match=r"the folder .*notes\.txt does not exist"):
+        open_pictures(tmp_path / "notes.txt")

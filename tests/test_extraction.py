@@ -1,0 +1,201 @@
+"""Embeddings of a folder: the values of the network's own parts, each beside the name of its picture."""
+
+import shutil
+
+import numpy as np
+import pytest
+from mindspore import Tensor, nn
+from mindspore.dataset import transforms
+from PIL import Image
+from tqdm import tqdm
+
+from mindvit import extraction
+from mindvit.data.pictures import read_picture
+from mindvit.data.settings import CORES
+from mindvit.data.transforms import eval_transforms
+from mindvit.errors import UserError
+from mindvit.extraction import ExtractSettings, Features, extract
+from mindvit.factory import load_trained
+from mindvit.models.intermediates import Intermediates
+from mindvit.runtime import RuntimeSettings
+
+# Seven pictures, so that the last batch of three holds one.
+NAMES = ("b/2.png", "b/10.png", "a b.png", "b/c/x.jpg", "ä/狗.png", "z.PNG", "b.gif")
+ORDERED = ["a b.png", "b/10.png", "b/2.png", "b/c/x.jpg", "b.gif", "z.PNG", "ä/狗.png"]
+
+# MindSpore compiles a cell again where another one was freed in the meantime.
+alive = []
+
+
+def fill(folder):
+    rng = np.random.default_rng(3)
+    for name in NAMES:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (12, 16, 3), np.uint8)).save(folder / name)
+    return folder
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    return fill(tmp_path / "pictures")
+
+
+@pytest.fixture
+def run(tmp_path, pictures):
+    """Extracts; returns what the file holds, read without anything that could be executed."""
+
+    def extracted(ckpt, folder=pictures, **settings):
+        settings = {"batch_size": 3, "num_workers": 1, **settings}
+        settings.setdefault("runtime", RuntimeSettings("CPU", "O0"))
+        extract(ExtractSettings(str(ckpt), str(folder), str(tmp_path / "out.npz"), **settings))
+        with np.load(tmp_path / "out.npz", allow_pickle=False) as stored:
+            assert sorted(stored) == ["features", "files"]
+            assert stored["features"].dtype == np.float32
+            return stored["features"], stored["files"].tolist()
+
+    return extracted
+
+
+def of_the_parts(ckpt, folder, names=ORDERED):
+    """Every result of the network by name, of pictures that were prepared one by one."""
+    trained = load_trained(str(ckpt))
+    config = trained.network.config
+    prepare = transforms.Compose(eval_transforms(config.image_shape, config.preprocessing))
+    inputs = np.stack([prepare(np.asarray(read_picture(folder / name))) for name in names])
+    cell = Intermediates(trained.network).set_train(False)
+    alive.append(cell)
+    return {name: values.asnumpy() for name, values in cell(Tensor(inputs)).items()}
+
+
+def test_features_are_what_the_head_classifies_in_the_order_of_the_paths(run, tiny_checkpoint, pictures, capfd):
+    ckpt = tiny_checkpoint(register_tokens=2, pre_logits_dim=12, dropout=0.5)
+    features, files = run(ckpt)
+    assert files == ORDERED
+    expected = of_the_parts(ckpt, pictures)["features"]
+    assert expected.shape == (7, 12)
+    np.testing.assert_allclose(features, expected, atol=1e-5)
+    assert np.abs(features[:, None] - features[None]).max(-1)[~np.eye(7, dtype=bool)].min() > 0.01
+    out, err = capfd.readouterr()
+    assert out.splitlines()[-1].endswith("out.npz: features 7x12 of 7 pictures")
+    assert "left out" not in err
+
+
+def test_progress_counts_pictures_and_leaves_no_bar_behind(run, tiny_checkpoint, monkeypatch, pictures):
+    bars = []
+    monkeypatch.setattr(extraction, "tqdm", lambda **settings: bars.append(tqdm(**settings)) or bars[-1])
+    run(tiny_checkpoint())
+    damage(pictures, "b/2.png")
+    with pytest.raises(UserError):
+        run(tiny_checkpoint())
+    assert (bars[0].n, bars[0].total) == (7, 7), "blanks that fill up a batch are no pictures"
+    assert [(bar.leave, bar in tqdm._instances) for bar in bars] == [(False, False)] * 2
+
+
+@pytest.mark.parametrize("how", [{"batch_size": 1}, {"batch_size": 16, "num_workers": CORES}], ids=str)
+def test_the_batch_has_no_bearing_on_the_values(run, tiny_checkpoint, how):
+    ckpt = tiny_checkpoint()
+    (features, files), (others, same_files) = run(ckpt), run(ckpt, **how)
+    np.testing.assert_allclose(others, features, atol=1e-5)
+    assert same_files == files == ORDERED
+
+
+def test_a_single_picture_has_a_row(run, tiny_checkpoint, pictures, tmp_path):
+    ckpt = tiny_checkpoint()
+    (tmp_path / "one").mkdir()
+    shutil.copy(pictures / "b/10.png", tmp_path / "one")
+    features, files = run(ckpt, tmp_path / "one")
+    assert files == ["10.png"]
+    np.testing.assert_allclose(features, of_the_parts(ckpt, pictures, ["b/10.png"])["features"], atol=1e-5)
+
+
+BLOCKS = {
+    "first, class token": (0, "cls", {"register_tokens": 1}, "block0", lambda x: x[:, 0]),
+    "by default": (1, None, {}, "block1", lambda x: x[:, 0]),
+    "last, mean": (-1, "mean", {"register_tokens": 2}, "block1", lambda x: x[:, 3:].mean(1)),
+    "last but one, all": (-2, "all", {"distilled": True}, "block0", lambda x: x),
+    "no class token": (0, None, {"pool": "mean"}, "block0", lambda x: x.mean(1)),
+}
+
+
+@pytest.mark.parametrize(("block", "tokens", "network", "name", "choose"), BLOCKS.values(), ids=BLOCKS)
+def test_a_blocks_output_is_taken_by_its_number(run, tiny_checkpoint, pictures, block, tokens, network, name, choose):
+    ckpt = tiny_checkpoint(**network)
+    features, files = run(ckpt, block=block, tokens=tokens)
+    expected = of_the_parts(ckpt, pictures)
+    assert files == ORDERED
+    np.testing.assert_allclose(features, choose(expected[name]), atol=1e-5)
+    other = {"block0": "block1", "block1": "block0"}[name]
+    assert np.abs(features - choose(expected[other])).max() > 0.01
+
+
+def test_float16_keeps_to_float32(run, tiny_checkpoint):
+    ckpt = tiny_checkpoint()
+    for settings in ({}, {"block": 1, "tokens": "all"}):
+        exact, _ = run(ckpt, **settings)
+        rounded, _ = run(ckpt, runtime=RuntimeSettings("CPU", "O2"), **settings)
+        assert 1e-6 < np.abs(rounded - exact).max() < 0.02
+
+
+def damage(folder, *names):
+    for name in names:
+        (folder / name).write_bytes((folder / name).read_bytes()[:80])
+
+
+def test_a_damaged_picture_ends_an_extraction_by_its_name(run, tiny_checkpoint, pictures, tmp_path):
+    damage(pictures, "b/2.png")
+    (tmp_path / "out.npz").write_bytes(b"before")
+    with pytest.raises(UserError, match=r"b/2\.png is damaged"):
+        run(tiny_checkpoint())
+    assert (tmp_path / "out.npz").read_bytes() == b"before"
+
+
+def test_damaged_pictures_are_left_out_and_the_names_stay_beside_their_features(
+    run, tiny_checkpoint, pictures, tmp_path, capfd
+):
+    damage(pictures, "a b.png", "b/c/x.jpg", "ä/狗.png")
+    ckpt = tiny_checkpoint()
+    features, files = run(ckpt, damaged="skip", num_workers=CORES)
+    assert files == ["b/10.png", "b/2.png", "b.gif", "z.PNG"]
+    np.testing.assert_allclose(features, of_the_parts(ckpt, pictures, files)["features"], atol=1e-5)
+    told = [line for line in capfd.readouterr().err.splitlines() if "left out, damaged: " in line]
+    assert [line.split("pictures/")[1] for line in told] == ["a b.png", "b/c/x.jpg", "ä/狗.png"]
+
+
+def test_a_folder_of_damaged_pictures_alone_is_named(run, tiny_checkpoint, pictures):
+    damage(pictures, *NAMES)
+    with pytest.raises(UserError, match="pictures has no picture that can be decoded"):
+        run(tiny_checkpoint(), damaged="skip")
+
+
+def test_features_that_are_no_numbers_are_refused(run, tiny_checkpoint, monkeypatch):
+    def broken(*arguments):
+        trained = load_trained(*arguments)
+        trained.network.norm.gamma.set_data(trained.network.norm.gamma * float("nan"))
+        return trained
+
+    monkeypatch.setattr(extraction, "load_trained", broken)
+    with pytest.raises(UserError, match="the features are not finite numbers"):
+        run(tiny_checkpoint())
+
+
+def test_asking_for_features_renames_no_weights(tiny_checkpoint):
+    network = load_trained(str(tiny_checkpoint())).network
+    names = [parameter.name for parameter in network.get_parameters()]
+    cell = Features(network)
+    assert isinstance(cell, nn.Cell)
+    assert [parameter.name for parameter in network.get_parameters()] == names
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"batch_size": 0}, r"^batch_size must be at least 1, not 0"),
+        ({"num_workers": 0}, r"^num_workers must lie between 1 and this machine's \d+ cores, not 0"),
+        ({"num_workers": CORES + 1}, rf"^num_workers must lie between 1 and this machine's {CORES} cores"),
+        ({"tokens": "mean"}, r"tokens is for the output of a block; choose one with --block"),
+        ({"output": "out.npy"}, r"output must end in \.npz, and not be out\.npy"),
+    ],
+)
+def test_settings_that_cannot_be_are_named(settings, words):
+    with pytest.raises(ValueError, match=words):
+        ExtractSettings(**{"ckpt": "a.ckpt", "folder": "b", "output": "c.npz", **settings})
