@@ -8,9 +8,11 @@ from mindspore.train import Model
 from mindvit.data.visits import Course
 from mindvit.evaluation.metrics import EvaluationCell, metrics
 from mindvit.losses import make_loss
+from mindvit.models.config import ViTConfig
 from mindvit.models.vit import ViT
 from mindvit.runtime import Runtime, loss_scaling, with_precision
 from mindvit.training.averaging import ExponentialAverage, StochasticAverage
+from mindvit.training.distillation import DistillationLoss, LossOfMean, make_teacher
 from mindvit.training.mixing import MixBatch
 from mindvit.training.optimizers import make_optimizer
 from mindvit.training.parameter_groups import apply_freezing, describe, make_rules, settle
@@ -30,6 +32,8 @@ class Engine:
     """What is trained (under the empty name) and evaluated, by the kind of weights."""
     groups: str
     """The table of parameter groups."""
+    teacher: ViTConfig | None = None
+    """The settings of the network that is distilled from."""
 
     @property
     def averages(self) -> list[nn.Cell]:
@@ -37,8 +41,10 @@ class Engine:
         return [average for average in (self.ema, self.swa) if average is not None]
 
 
-def assemble(recipe: Recipe, runtime: Runtime, network: ViT, course: Course, total_steps: int) -> Engine:
-    """Makes the step, the averages and the models of a run.
+def assemble(
+    recipe: Recipe, runtime: Runtime, network: ViT, course: Course, total_steps: int, teacher: ViT | None = None
+) -> Engine:
+    """Makes the step, the averages and the models of a run; ``teacher`` is the network to distill from.
 
     Raises:
         UserError: if a rule of the optimizer fits no parameter, or none is left to train.
@@ -54,7 +60,7 @@ def assemble(recipe: Recipe, runtime: Runtime, network: ViT, course: Course, tot
     computed = with_precision(network, runtime)
     step = TrainStep(
         computed,
-        make_loss(recipe.loss, network.config.num_classes),
+        _loss(recipe, network, teacher),
         make_optimizer(recipe.optimizer, network.trainable_params(), settings),
         learning_rates(recipe.schedule, peak, total_steps, course.steps_per_epoch),
         accumulate_steps=recipe.train.accumulate_steps,
@@ -63,10 +69,18 @@ def assemble(recipe: Recipe, runtime: Runtime, network: ViT, course: Course, tot
         world_size=runtime.world_size,
         mixing=MixBatch(network.config.num_classes) if augment.mixup or augment.cutmix else None,
         ema=ema,
+        teacher=teacher and make_teacher(with_precision(teacher, runtime), teacher.config, network.config),
     )
     models = {"": Model(step, metrics=metrics(), eval_network=EvaluationCell(computed))}
     for name, cell in (("ema", ema), ("swa", swa)):
         if cell is not None:
             evaluated = EvaluationCell(with_precision(cell.network, runtime))
             models[name] = Model(evaluated, metrics=metrics(), eval_network=evaluated)
-    return Engine(step, ema, swa, models, groups)
+    return Engine(step, ema, swa, models, groups, teacher and teacher.config)
+
+
+def _loss(recipe: Recipe, network: ViT, teacher: ViT | None) -> nn.Cell:
+    loss = make_loss(recipe.loss, network.config.num_classes)
+    if teacher is not None:
+        return DistillationLoss(loss, recipe.distill.kind, recipe.distill.alpha, recipe.distill.temperature)
+    return LossOfMean(loss) if network.config.distilled else loss

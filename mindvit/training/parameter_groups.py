@@ -55,28 +55,28 @@ class ParameterSetting:
 def make_rules(settings: "OptimizerSettings", depth: int) -> list[ParameterRule]:
     """The rules of a run: the project's own, by the settings, then the user's.
 
-    - Weights decay; biases, norms, LayerScale, the class token and the positions do not.
-    - Layer-wise decay of the learning rate (Clark et al., 2020; counted as in BEiT and MAE): the embeddings are layer
-      0, block ``i`` is layer ``i + 1``, the last norm and the head are layer ``depth + 1``, and layer ``l`` learns at
-      ``layer_decay ^ (depth + 1 - l)`` times the rate.
-    - Linear probing freezes everything but the head, ``dense``.
+    - Weights decay; biases, norms, LayerScale, the tokens that are learned and the positions do not.
+    - Layer-wise decay of the learning rate (Clark et al., 2020; counted as in BEiT and MAE): the stem and the
+      embeddings are layer 0, block ``i`` is layer ``i + 1``, what comes after the blocks is layer ``depth + 1``, and
+      layer ``l`` learns at ``layer_decay ^ (depth + 1 - l)`` times the rate.
+    - Linear probing freezes everything but the head, ``dense`` (and ``dense_distillation``).
 
     Args:
         settings: of the optimizer.
         depth: blocks of the network.
     """
     rules = [_BuiltInRule("*", weight_decay=settings.decay)]
-    embeddings = ("cls", "pos_embedding")
-    vectors = ("*.bias", "*.gamma", "*.beta", "*.layer_scale")
-    rules += [_BuiltInRule(name, weight_decay=0.0) for name in (*vectors, *embeddings)]
+    tokens = ("cls", "distillation", "registers", "pos_embedding", "pos_rows", "pos_columns")
+    vectors = ("*.bias", "*.gamma", "*.beta", "*.layer_scale", "*.relative_bias.table", "pool.probe")
+    rules += [_BuiltInRule(name, weight_decay=0.0) for name in (*vectors, *tokens)]
     if settings.layer_decay < 1:
-        patterns = dict.fromkeys(("patch_embedding.*", *embeddings), 0)
+        patterns = dict.fromkeys(("stem.*", "patch_embedding.*", *tokens), 0)
         patterns |= {f"transformer.layers.{index}.*": index + 1 for index in range(depth)}
         rules += [
             _BuiltInRule(name, lr_scale=settings.layer_decay ** (depth + 1 - layer)) for name, layer in patterns.items()
         ]
     if settings.linear_probing:
-        rules += [_BuiltInRule("*", frozen=True), _BuiltInRule("dense.*", frozen=False)]
+        rules += [_BuiltInRule("*", frozen=True), _BuiltInRule("dense*", frozen=False)]
     return rules + settings.rules
 
 

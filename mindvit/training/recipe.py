@@ -7,6 +7,7 @@ from mindvit.factory import ModelSettings
 from mindvit.losses import LossSettings
 from mindvit.runtime import RuntimeSettings
 from mindvit.training.averaging import AverageSettings
+from mindvit.training.distillation import DistillationSettings
 from mindvit.training.optimizers import OptimizerSettings
 from mindvit.training.ranking import CheckpointSettings
 from mindvit.training.schedules import ScheduleSettings
@@ -49,6 +50,7 @@ class Recipe:
     data: DataSettings = field(default_factory=DataSettings)
     augment: AugmentSettings = field(default_factory=AugmentSettings)
     loss: LossSettings = field(default_factory=LossSettings)
+    distill: DistillationSettings = field(default_factory=DistillationSettings)
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
     schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
     average: AverageSettings = field(default_factory=AverageSettings)

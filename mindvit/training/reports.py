@@ -35,9 +35,11 @@ def plan(run: Run) -> str:
     names = data.train.classes.names
     rates = run.engine.step.learning_rates.asnumpy()
     repeats = "" if course.repeats == 1 else f", to 1/{course.repeats} of the pictures, {course.repeats} times each"
+    pixels = "x".join(map(str, config.image_shape))
     rows = {
-        "model": f"{recipe.model.name}, {config.image_size} px in patches of {config.patch_size}, {size:,} parameters",
+        "model": f"{recipe.model.name}, {pixels} px in patches of {config.patch_size}, {size:,} parameters",
         "weights": recipe.model.checkpoint or "fresh",
+        "teacher": recipe.distill.teacher or "none",
         "data": f"{recipe.data.source}, {recipe.data.path}: {len(data.train):,} pictures to train on, {held_out}",
         "classes": f"{len(names)}: {', '.join(names[:6])}{', …' if len(names) > 6 else ''}",
         "device": f"{run.runtime.device}, precision {run.runtime.precision}, {run.runtime.world_size} worker(s)",

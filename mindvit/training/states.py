@@ -19,7 +19,7 @@ _FORMAT = 1
 _RECIPE_KEY = "mindvit.recipe"
 # Lists of one number a step travel as tensors: a long epoch has many steps.
 _LISTS = ("losses", "norms")
-_PASSING = "accumulated."
+_PASSING = ("accumulated.", "teacher.")
 
 # Settings that say where and how a run is watched, not what it computes.
 _FREE = (

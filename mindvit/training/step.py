@@ -5,6 +5,7 @@ import numpy as np
 from mindspore import Parameter, Tensor, amp, nn, ops
 
 from mindvit.training.averaging import ExponentialAverage
+from mindvit.training.distillation import Teacher
 from mindvit.training.mixing import MixBatch
 from mindvit.training.optimizers import Optimizer
 
@@ -23,8 +24,8 @@ class TrainStep(nn.Cell):
     loss scale: neither weights nor averages nor the count of steps, which the learning rate depends on.
 
     Args:
-        network: from images and keys to logits.
-        loss: from logits and labels to a scalar, the mean over the batch.
+        network: from images and keys to logits, or to a pair of them.
+        loss: from these, the labels and, where there is a teacher, its logits to a scalar, the mean over the batch.
         optimizer: updates the weights; its ``step`` counts the updates.
         learning_rates: of each update, float32 (steps,).
         accumulate_steps: parts of a batch; must divide its size.
@@ -34,6 +35,7 @@ class TrainStep(nn.Cell):
         world_size: workers to average over.
         mixing: mixes the batch; None does not.
         ema: average to bring up to date after each update.
+        teacher: from images to logits, which the loss takes beside the labels; None has none.
 
     Inputs: images, float32 (batch, channels, height, width); labels, int32 (batch,); keys, int32 (batch,); mix,
     float32 (6,). Outputs, all scalars: the batch's mean loss, the norm of the gradient before clipping, the learning
@@ -52,10 +54,12 @@ class TrainStep(nn.Cell):
         world_size: int = 1,
         mixing: MixBatch | None = None,
         ema: ExponentialAverage | None = None,
+        teacher: Teacher | None = None,
     ) -> None:
         super().__init__(auto_prefix=False)
         self.network = network
         self.loss = loss
+        self.teacher = teacher
         self.optimizer = optimizer
         self.learning_rates = Tensor(learning_rates, ms.float32)
         self.parts = accumulate_steps
@@ -106,7 +110,9 @@ class TrainStep(nn.Cell):
         return loss, norm, rate, finite
 
     def _scaled_loss(self, images, labels, keys):
-        loss = self.loss(self.network(images, keys), labels)
+        outputs = self.network(images, keys)
+        taught = () if self.teacher is None else (self.teacher(images),)
+        loss = self.loss(outputs, labels, *taught)
         return loss if self.scaler is None else self.scaler.scale(loss)
 
     def _accumulated(self, images, labels, keys):

@@ -16,6 +16,7 @@ from mindvit.models import ViT, ViTConfig
 from mindvit.runtime import Runtime
 from mindvit.training.assembly import assemble
 from mindvit.training.averaging import AverageSettings
+from mindvit.training.distillation import DistillationLoss, DistillationSettings, LossOfMean
 from mindvit.training.optimizers import SGD, AdamW, OptimizerSettings
 from mindvit.training.parameter_groups import ParameterRule
 from mindvit.training.recipe import Recipe, TrainSettings
@@ -31,8 +32,8 @@ STEPS = 20
 alive = []
 
 
-def vit():
-    rng, network = np.random.default_rng(5), ViT(CONFIG)
+def vit(config=CONFIG):
+    rng, network = np.random.default_rng(5), ViT(config)
     for parameter in network.get_parameters():
         values = 0.1 * rng.standard_normal(parameter.shape) + parameter.name.endswith("gamma")
         parameter.set_data(Tensor(values.astype(np.float32)))
@@ -59,7 +60,7 @@ def batches(rng):
             Tensor(rng.standard_normal((8, 3, 8, 8)).astype(np.float32)),
             Tensor(rng.integers(0, 3, 8).astype(np.int32)),
             Tensor(rng.integers(-(2**31), 2**31, 8).astype(np.int32)),
-            Tensor(draw_mix(AugmentSettings(mixup=0.8), 8, rng)),
+            Tensor(draw_mix(AugmentSettings(mixup=0.8), (8, 8), rng)),
         )
         for _ in range(3)
     ]
@@ -88,6 +89,31 @@ def test_nothing_is_on_that_was_not_asked_for():
     assert isinstance(step.optimizer, AdamW)
     assert isinstance(step.loss, CrossEntropySmooth)
     assert step.network is network
+    assert (step.teacher, engine.teacher) == (None, None)
+
+
+@pytest.mark.parametrize("distilled", [False, True], ids=["one head", "two heads"])
+def test_a_teacher_and_the_settings_of_learning_from_it_reach_the_step(distilled):
+    student, teacher = vit(replace(CONFIG, distilled=distilled)), vit(replace(CONFIG, depth=2))
+    recipe = Recipe(distill=DistillationSettings("t.ckpt", "soft", 0.3, 2.0), loss=LossSettings("bce", 0.2))
+    engine = assemble(recipe, CPU, student, COURSE, STEPS, teacher)
+    alive.append(engine)
+    loss = engine.step.loss
+    assert isinstance(loss, DistillationLoss)
+    assert (loss.is_hard, loss.alpha, loss.temperature) == (False, 0.3, 2.0)
+    assert isinstance(loss.loss, BinaryCrossEntropySmooth)
+    assert engine.step.teacher.network is teacher
+    assert engine.teacher == teacher.config
+    assert engine.models.keys() == {""}
+    assert {parameter.name for parameter in engine.step.weights} == {item.name for item in student.get_parameters()}
+
+
+def test_two_heads_without_a_teacher_have_the_loss_of_their_mean():
+    student = vit(replace(CONFIG, distilled=True))
+    engine = assemble(Recipe(loss=LossSettings("bce", 0.2)), CPU, student, COURSE, STEPS)
+    alive.append(engine)
+    assert isinstance(engine.step.loss, LossOfMean)
+    assert isinstance(engine.step.loss.loss, BinaryCrossEntropySmooth)
 
 
 def test_every_setting_reaches_its_part():

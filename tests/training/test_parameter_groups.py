@@ -1,6 +1,8 @@
 from fnmatch import fnmatchcase
 
 import pytest
+from mindspore import Parameter
+from mindspore.common.initializer import initializer
 
 from mindvit import create_model
 from mindvit.errors import UserError
@@ -54,6 +56,34 @@ def test_no_vector_decays_whatever_the_network(overrides):
         assert settings[parameter.name].weight_decay == (0.3 if decays else 0.0), parameter.name
 
 
+KINDS = {
+    "learned2d": ({"positions": "learned2d"}, {"pos_rows", "pos_columns"}),
+    "relative": ({"positions": "relative"}, {f"{BLOCK.format(i)}.0.cell.1.relative_bias.table" for i in (0, 1)}),
+    "distilled": ({"distilled": True, "register_tokens": 2}, {"distillation", "registers"}),
+    "map": ({"pool": "map", "qk_norm": True}, {"pool.probe"}),
+}
+
+
+@pytest.mark.parametrize(("overrides", "learned"), KINDS.values(), ids=KINDS)
+def test_learned_tokens_and_positions_of_any_kind_do_not_decay(overrides, learned):
+    """They are tables and vectors, not matrices that tokens go through."""
+    network = make_network(depth=2, **overrides)
+    settings = settled(network, weight_decay=0.3)
+    assert learned < settings.keys()
+    for parameter in network.trainable_params():
+        decays = parameter.ndim > 1 and parameter.name not in learned | {"cls", "pos_embedding"}
+        assert settings[parameter.name].weight_decay == (0.3 if decays else 0.0), parameter.name
+
+
+def test_the_second_head_and_the_pooling_decay_as_layers():
+    second = settled(make_network(depth=1, distilled=True), weight_decay=0.3)
+    assert [second[f"dense_distillation.{part}"].weight_decay for part in ("weight", "bias")] == [0.3, 0]
+    pool = settled(make_network(depth=1, pool="map"), weight_decay=0.3)
+    matrices = {name for name in pool if name.startswith("pool.") and pool[name].weight_decay == 0.3}
+    layers = ("query", "keys_and_values", "out", "feed_forward.dense1", "feed_forward.dense2")
+    assert matrices == {f"pool.{layer}.weight" for layer in layers}
+
+
 def test_adam_has_no_decay(network):
     assert all(item.weight_decay == 0 for item in settled(network, name="adam", weight_decay=0.3).values())
     rule = ParameterRule("dense.*", weight_decay=0.1)
@@ -73,6 +103,43 @@ def test_rates_fall_by_layers_from_the_head_to_the_embeddings(network):
     assert settings[f"{BLOCK.format(1)}.1.cell.1.dense2.bias"].lr_scale == 0.5**11
 
 
+LAYERS = {
+    "learned2d": ({"positions": "learned2d"}, {"pos_rows": 0, "pos_columns": 0}),
+    "relative": ({"positions": "relative"}, {f"{BLOCK.format(i)}.0.cell.1.relative_bias.table": i + 1 for i in (0, 1)}),
+    "distilled": (
+        {"distilled": True, "register_tokens": 2},
+        {"distillation": 0, "registers": 0, "dense_distillation.weight": 3, "dense_distillation.bias": 3},
+    ),
+    "map": ({"pool": "map"}, {"pool.probe": 3, "pool.query.weight": 3}),
+}
+
+
+@pytest.mark.parametrize(("overrides", "layers"), LAYERS.values(), ids=LAYERS)
+def test_what_makes_the_tokens_is_layer_0_and_what_follows_the_blocks_the_last(overrides, layers):
+    settings = settled(make_network(depth=2, **overrides), layer_decay=0.5)
+    assert {name: settings[name].lr_scale for name in layers} == {n: 0.5 ** (3 - layer) for n, layer in layers.items()}
+    assert settings["patch_embedding.conv.weight"].lr_scale == 0.5**3
+
+
+def test_a_stem_learns_at_the_rate_of_the_embeddings_and_its_kernels_decay():
+    """Judged by names alone: a block's that hold the word are its own."""
+    shapes = {
+        "stem.stages.0.conv.weight": (8, 3, 3, 3),
+        "stem.norm.gamma": (8,),
+        "transformer.layers.1.stem.weight": (8, 8),
+    }
+    parameters = [Parameter(initializer("zeros", shape), name=name) for name, shape in shapes.items()]
+    settings = settle(parameters, make_rules(OptimizerSettings(layer_decay=0.5, weight_decay=0.3), depth=2))
+    assert [item.lr_scale for item in settings] == [0.5**3, 0.5**3, 0.5]
+    assert [item.weight_decay for item in settings] == [0.3, 0.0, 0.3]
+    frozen = settle([*parameters, Parameter(initializer("zeros", (2,)), name="dense.bias")], probing(depth=2))
+    assert [item.frozen for item in frozen] == [True, True, True, False]
+
+
+def probing(depth):
+    return make_rules(OptimizerSettings(linear_probing=True), depth)
+
+
 def test_without_layer_decay_all_have_one_rate(network):
     assert {item.lr_scale for item in settled(network).values()} == {1.0}
 
@@ -83,6 +150,12 @@ def test_linear_probing_leaves_the_head_alone_to_train():
     assert {name for name, item in settings.items() if not item.frozen} == {"dense.weight", "dense.bias"}
     apply_freezing(network.get_parameters(), list(settings.values()))
     assert [parameter.name for parameter in network.trainable_params()] == ["dense.weight", "dense.bias"]
+
+
+def test_linear_probing_of_a_distilled_network_leaves_both_heads_to_train():
+    settings = settled(make_network(depth=1, distilled=True), linear_probing=True)
+    heads = {f"{head}.{part}" for head in ("dense", "dense_distillation") for part in ("weight", "bias")}
+    assert {name for name, item in settings.items() if not item.frozen} == heads
 
 
 def test_freezing_does_not_set_others_free():

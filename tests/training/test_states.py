@@ -40,8 +40,8 @@ RECIPE = {"optimizer": {"lr": 0.1, "betas": [0.9, 0.999]}, "data": {"path": "Bil
 alive = []
 
 
-def engine_of(seed=0, parts=2, **sizes):
-    """An engine with everything that has a state, of random weights."""
+def engine_of(seed=0, parts=2, taught=False, **sizes):
+    """An engine with everything that has a state, of random weights; the teacher has always the same ones."""
     ms.set_seed(seed)
     network = ViT(ViTConfig(**{**SIZES, "drop_path": 0.3, **sizes}))
     fill(network.get_parameters(), np.random.default_rng(seed), 0.3)
@@ -51,7 +51,11 @@ def engine_of(seed=0, parts=2, **sizes):
         augment=AugmentSettings(mixup=0.8),
         train=TrainSettings(accumulate_steps=parts),
     )
-    engine = assemble(recipe, Runtime("CPU", "O2"), network, Course(80, 8, seed=0), STEPS)
+    teacher = None
+    if taught:
+        teacher = ViT(ViTConfig(**{**SIZES, **sizes}))
+        fill(teacher.get_parameters(), np.random.default_rng(9), 0.3)
+    engine = assemble(recipe, Runtime("CPU", "O2"), network, Course(80, 8, seed=0), STEPS, teacher)
     alive.append(engine)
     return engine
 
@@ -69,7 +73,8 @@ def parameters_of(engine):
 
 
 def values_of(engine):
-    return {name: item.asnumpy().copy() for name, item in parameters_of(engine).items() if "accumulated" not in name}
+    passing = ("accumulated.", "teacher.")
+    return {n: item.asnumpy().copy() for n, item in parameters_of(engine).items() if not n.startswith(passing)}
 
 
 def assert_bitwise(found, expected):
@@ -114,9 +119,14 @@ def test_every_tensor_comes_back_bit_by_bit(tmp_path, engine):
 
 
 def test_what_only_passes_through_a_step_is_not_stored(tmp_path, engine):
-    assert "accumulated.cls" in parameters_of(engine)
-    tensors, _ = read_tensors(write(tmp_path, engine, state_of()))
-    assert not [name for name in tensors if name.startswith("accumulated")]
+    taught = engine_of(taught=True)
+    passing = {name for name in parameters_of(taught) if "accumulated" in name or "teacher" in name}
+    assert "accumulated.cls" in passing
+    assert len([name for name in passing if "teacher" in name and "dense.weight" in name]) == 1
+    tensors, _ = read_tensors(write(tmp_path, taught, state_of()))
+    assert tensors.keys() == values_of(engine).keys() | {"run.losses", "run.norms"}
+    load_state(read_state(write(tmp_path, engine, state_of())), taught.step, taught.averages)
+    assert_bitwise(values_of(taught), values_of(engine))
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
@@ -259,7 +269,7 @@ def run(engine, numbers):
 
 
 def test_a_run_goes_on_from_its_state_bit_by_bit(tmp_path):
-    whole, other = engine_of(seed=3, parts=1), engine_of(seed=4, parts=1)
+    whole, other = engine_of(seed=3, parts=1, taught=True), engine_of(seed=4, parts=1, taught=True)
     run(whole, range(3))
     path = write(tmp_path, whole, state_of(step=3))
     expected = run(whole, range(3, 6))

@@ -8,6 +8,7 @@ from mindspore import Parameter, Tensor, amp, nn, ops
 from mindvit.losses import CrossEntropySmooth
 from mindvit.models import ViT, ViTConfig
 from mindvit.training.averaging import ExponentialAverage
+from mindvit.training.distillation import DistillationLoss, Teacher
 from mindvit.training.mixing import MixBatch
 from mindvit.training.optimizers import OptimizerSettings, make_optimizer
 from mindvit.training.parameter_groups import make_rules, settle
@@ -28,6 +29,11 @@ class Linear(nn.Cell):
         self.weight = Parameter(Tensor(weight), name="weight")
 
     def construct(self, images, keys):
+        return ops.matmul(images.reshape(images.shape[0], -1), self.weight)
+
+
+class Unkeyed(Linear):
+    def construct(self, images):
         return ops.matmul(images.reshape(images.shape[0], -1), self.weight)
 
 
@@ -243,6 +249,33 @@ def test_the_steps_parameters_are_the_weights_and_one_state_of_each_kind():
     single = ["optimizer.step", "loss_scale.value", "loss_scale.steps", "accumulated.loss"]
     assert sorted(names) == sorted([*weights, *single, *(f"{kind}.{name}" for kind in kinds for name in weights)])
     assert [parameter.name for parameter in step.trainable_params() if parameter.name in weights] == weights
+
+
+def test_a_teachers_logits_reach_the_loss_and_its_weights_stay_out_of_the_updates(rng):
+    """A linear student of a linear teacher, by NumPy: of the mixed pictures, at half the pixels' scale."""
+    start, taught = (rng.standard_normal((FEATURES, CLASSES)).astype(np.float32) for _ in range(2))
+    network = Linear(start)
+    parameters = network.trainable_params()
+    settings = OptimizerSettings("sgd", momentum=0.0, weight_decay=0.0)
+    optimizer = make_optimizer(settings, parameters, settle(parameters, make_rules(settings, depth=1)))
+    teacher = Teacher(Unkeyed(taught), np.full(3, 0.5), np.zeros(3))
+    loss = DistillationLoss(CrossEntropySmooth(CLASSES), "soft", 0.25, 2.0)
+    options = {"teacher": teacher, "mixing": MixBatch(CLASSES), "accumulate_steps": 2}
+    step = TrainStep(network, loss, optimizer, RATES, **options).set_train()
+    alive.append(step)
+    ((images, labels),) = batches(rng, 1)
+    found, norm, _, updated = run(step, images, labels, mix=np.float32([0.7, 0.7, 0, 0, 0, 0]))
+    targets, pixels = (0.7 * item + 0.3 * item[::-1] for item in (np.eye(CLASSES)[labels], images))
+    own, gradient = by_hand(start, pixels, targets)
+    rows = pixels.reshape(BATCH, -1).astype(np.float64)
+    wanted, given = softmax(rows @ taught / 4), softmax(rows @ start / 2)
+    part = 4 * (wanted * np.log(wanted / given)).sum(1).mean()
+    gradient = 0.75 * gradient + 0.25 * 2 * rows.T @ (given - wanted) / BATCH
+    assert updated is True
+    assert found == pytest.approx(0.75 * own + 0.25 * part, rel=1e-5)
+    assert norm == pytest.approx(np.linalg.norm(gradient), rel=1e-5)
+    np.testing.assert_allclose(network.weight.asnumpy(), start - RATES[0] * gradient, atol=1e-5)
+    np.testing.assert_array_equal(teacher.network.weight.asnumpy(), taught)
 
 
 def test_a_plain_step_carries_nothing_it_does_not_need():

@@ -1,0 +1,576 @@
+"""Learning from a teacher: the loss beside NumPy's arithmetic, the teacher itself, and what a student learns."""
+
+import json
+
+import mindspore as ms
+import numpy as np
+import pytest
+from mindspore import Tensor, nn
+
+from mindvit.data.settings import AugmentSettings
+from mindvit.data.split import Classes
+from mindvit.data.visits import Course
+from mindvit.errors import UserError
+from mindvit.factory import load_trained
+from mindvit.losses import LossSettings, make_loss
+from mindvit.models import Preprocessing, ViT, ViTConfig
+from mindvit.models.counting import forward_flops, training_flops
+from mindvit.models.variants import model_config
+from mindvit.runtime import Runtime
+from mindvit.training.assembly import assemble
+from mindvit.training.averaging import AverageSettings
+from mindvit.training.distillation import (
+    DistillationLoss,
+    DistillationSettings,
+    LossOfMean,
+    Teacher,
+    load_teacher,
+    make_teacher,
+)
+from mindvit.training.optimizers import OptimizerSettings
+from mindvit.training.recipe import Recipe, TrainSettings
+from mindvit.weights.checkpoint import read_tensors, write_checkpoint, write_tensors
+from mindvit.weights.formats.safetensors import write_safetensors
+from mindvit.weights.layouts.timm import timm_renaming
+from mindvit.weights.passport import Passport
+from mindvit.weights.resizing import resize_positions
+from tests import numpy_vit
+from tests.numpy_vit import softmax
+
+CLASSES = 4
+SIZES = {
+    "image_size": 8,
+    "patch_size": 4,
+    "num_classes": CLASSES,
+    "embed_dim": 16,
+    "depth": 1,
+    "num_heads": 2,
+    "mlp_dim": 32,
+}
+UNMIXED = np.float32([1, 1, 0, 0, 0, 0])
+PICTURES = {"mean": (0.5, 0.4, 0.3), "std": (0.5, 0.25, 0.2)}
+
+# MindSpore compiles a cell again where another one was freed in the meantime.
+alive = []
+
+
+def vit(seed=5, scale=0.3, **settings):
+    rng, network = np.random.default_rng(seed), ViT(ViTConfig(**{**SIZES, **settings}))
+    for parameter in network.get_parameters():
+        values = scale * rng.standard_normal(parameter.shape) + parameter.name.endswith("gamma")
+        parameter.set_data(Tensor(values.astype(np.float32)))
+    alive.append(network)
+    return network
+
+
+def values_of(cell):
+    return {parameter.name: parameter.asnumpy().copy() for parameter in cell.get_parameters()}
+
+
+def assert_same(found, expected):
+    assert found.keys() == expected.keys()
+    for name, values in expected.items():
+        np.testing.assert_array_equal(found[name], values, err_msg=name)
+
+
+# The loss
+
+
+def log_softmax(x):
+    x = x - x.max(-1, keepdims=True)
+    return x - np.log(np.exp(x).sum(-1, keepdims=True))
+
+
+def smoothed(labels, smoothing):
+    targets = np.eye(CLASSES)[labels] if labels.ndim == 1 else labels
+    return targets * (1 - smoothing) + (1 - targets) * smoothing / (CLASSES - 1)
+
+
+def by_hand(first, second, labels, teacher, kind, alpha, temperature, base="cross_entropy", smoothing=0.0):
+    """The loss in float64."""
+    targets = smoothed(labels, smoothing)
+    if base == "bce":
+        odds = 1 / (1 + np.exp(-first))
+        own = -(targets * np.log(odds) + (1 - targets) * np.log(1 - odds)).mean()
+    else:
+        own = -(targets * log_softmax(first)).sum(1).mean()
+    if kind == "hard":
+        part = -log_softmax(second)[np.arange(len(second)), teacher.argmax(1)].mean()
+    else:
+        wanted, given = log_softmax(teacher / temperature), log_softmax(second / temperature)
+        part = temperature**2 * (np.exp(wanted) * (wanted - given)).sum(1).mean()
+    return (1 - alpha) * own + alpha * part
+
+
+@pytest.fixture
+def outputs(rng):
+    """Both heads' logits and the teacher's, which choose other classes than each other."""
+    first, second, teacher = (2 * rng.standard_normal((6, CLASSES)).astype(np.float32) for _ in range(3))
+    for one, other in ((first, second), (first, teacher), (second, teacher)):
+        assert (one.argmax(1) != other.argmax(1)).any()
+    return first, second, teacher
+
+
+@pytest.fixture
+def labels(rng):
+    return rng.integers(0, CLASSES, 6).astype(np.int32)
+
+
+SOFT, HARD = ("soft", 0.3, 2.5), ("hard", 0.4, 3.0)
+BASES = {
+    "plain": (LossSettings(label_smoothing=0.0), {}),
+    "smoothed": (LossSettings(label_smoothing=0.2), {"smoothing": 0.2}),
+    "bce": (LossSettings("bce", 0.1), {"base": "bce", "smoothing": 0.1}),
+}
+
+
+@pytest.mark.parametrize("base", BASES)
+@pytest.mark.parametrize("dense", [False, True], ids=["labels", "mixed"])
+@pytest.mark.parametrize("chosen", [SOFT, HARD], ids=lambda chosen: chosen[0])
+def test_the_loss_is_the_papers(outputs, labels, chosen, dense, base):
+    """Of one head, and of two, of which the second learns from the teacher."""
+    first, second, teacher = outputs
+    settings, arithmetic = BASES[base]
+    if dense:
+        labels = (0.7 * np.eye(CLASSES)[labels] + 0.3 * np.eye(CLASSES)[labels[::-1]]).astype(np.float32)
+    loss = DistillationLoss(make_loss(settings, CLASSES), *chosen)
+    alive.append(loss)
+    of_one = loss(Tensor(first), Tensor(labels), Tensor(teacher)).asnumpy()
+    of_two = loss((Tensor(first), Tensor(second)), Tensor(labels), Tensor(teacher)).asnumpy()
+    assert of_one.shape == of_two.shape == ()
+    assert of_one == pytest.approx(by_hand(first, first, labels, teacher, *chosen, **arithmetic), rel=1e-5)
+    assert of_two == pytest.approx(by_hand(first, second, labels, teacher, *chosen, **arithmetic), rel=1e-5)
+
+
+@pytest.mark.parametrize("chosen", [SOFT, HARD], ids=lambda chosen: chosen[0])
+def test_each_heads_gradient_is_its_own_parts(outputs, labels, chosen):
+    first, second, teacher = outputs
+    kind, alpha, temperature = chosen
+    loss = DistillationLoss(make_loss(LossSettings(label_smoothing=0.1), CLASSES), *chosen)
+    alive.append(loss)
+
+    def of_heads(one, other):
+        return loss((one, other), Tensor(labels), Tensor(teacher))
+
+    slopes = [slope.asnumpy() for slope in ms.grad(of_heads, (0, 1))(Tensor(first), Tensor(second))]
+    np.testing.assert_allclose(slopes[0], (1 - alpha) * (softmax(first) - smoothed(labels, 0.1)) / 6, atol=1e-6)
+    if kind == "hard":
+        expected = softmax(second) - np.eye(CLASSES)[teacher.argmax(1)]
+    else:
+        # T^2 makes up for the two divisions by T.
+        expected = temperature * (softmax(second / temperature) - softmax(teacher / temperature))
+    np.testing.assert_allclose(slopes[1], alpha * expected / 6, atol=1e-6)
+
+
+def test_a_loss_of_float16_logits_is_taken_in_float32(outputs, labels):
+    first, second, teacher = outputs
+    halves = [(50 * values).astype(np.float16) for values in (first, second)]
+    loss = DistillationLoss(make_loss(LossSettings(label_smoothing=0.0), CLASSES), *SOFT)
+    alive.append(loss)
+    found = loss(tuple(map(Tensor, halves)), Tensor(labels), Tensor(50 * teacher))
+    assert found.dtype == ms.float32
+    expected = by_hand(*(values.astype(np.float64) for values in halves), labels, 50.0 * teacher, *SOFT)
+    assert found.asnumpy() == pytest.approx(expected, rel=1e-4)
+
+
+def test_two_heads_without_a_teacher_learn_as_their_mean(outputs, labels):
+    first, second, _ = outputs
+    loss = LossOfMean(make_loss(LossSettings(label_smoothing=0.1), CLASSES))
+    alive.append(loss)
+    found = loss((Tensor(first), Tensor(second)), Tensor(labels)).asnumpy()
+    expected = -(smoothed(labels, 0.1) * log_softmax((first + second) / 2.0)).sum(1).mean()
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"alpha": 0.0}, r"distill\.alpha must lie in \(0, 1\], not 0\.0"),
+        ({"alpha": 1.5}, r"distill\.alpha must lie in \(0, 1\], not 1\.5"),
+        ({"temperature": 0.0}, r"distill\.temperature must be above 0, not 0\.0"),
+    ],
+)
+def test_settings_that_cannot_be_are_named(settings, words):
+    with pytest.raises(ValueError, match=words):
+        DistillationSettings(**settings)
+
+
+# The teacher
+
+
+def teacher_of(network, student=None):
+    teacher = make_teacher(network, network.config, student or network.config)
+    alive.append(teacher)
+    return teacher
+
+
+@pytest.fixture
+def images(rng):
+    return rng.standard_normal((6, 3, 8, 8)).astype(np.float32)
+
+
+def test_a_teacher_stays_in_evaluation_whatever_holds_it(images):
+    dropping = {"dropout": 0.5, "drop_path": 0.5, "attention_dropout": 0.5, "drop_path_mode": "constant"}
+    network = vit(**dropping)
+    expected = numpy_vit.vit(images.astype(np.float64), values_of(network), num_heads=2)
+    teacher = teacher_of(network)
+
+    class Holder(nn.Cell):
+        def __init__(self):
+            super().__init__(auto_prefix=False)
+            self.teacher = teacher
+
+        def construct(self, pictures):
+            return self.teacher(pictures)
+
+    holder = Holder().set_train()
+    alive.append(holder)
+    assert holder.training
+    assert not [name for name, cell in teacher.cells_and_names() if cell.training]
+    for _ in range(2):
+        np.testing.assert_allclose(holder(Tensor(images)).asnumpy(), expected, atol=1e-4)
+    teacher.set_train()
+    assert not network.training
+    np.testing.assert_allclose(teacher(Tensor(images)).asnumpy(), expected, atol=1e-4)
+
+
+def test_a_distilled_teacher_gives_the_mean_of_its_heads(images):
+    network = vit(distilled=True)
+    first, second = (values.asnumpy() for values in network.set_train()(Tensor(images)))
+    assert np.abs(first - second).max() > 0.1
+    teacher = teacher_of(network).set_train()
+    np.testing.assert_allclose(teacher(Tensor(images)).asnumpy(), (first + second) / 2, atol=1e-5)
+
+
+def test_no_gradient_goes_through_a_teacher(images):
+    teacher = teacher_of(vit())
+    assert not [parameter.name for parameter in teacher.get_parameters() if parameter.requires_grad]
+    assert all(parameter.name.startswith("teacher.") for parameter in teacher.get_parameters())
+    for parameter in teacher.get_parameters():
+        parameter.requires_grad = True
+
+    def total(pictures):
+        return teacher(pictures).sum()
+
+    weights = ms.ParameterTuple(teacher.trainable_params())
+    of_pictures, of_weights = ms.grad(total, 0, weights)(Tensor(images))
+    assert len(of_weights) > 10
+    assert not any(slope.asnumpy().any() for slope in (of_pictures, *of_weights))
+
+
+def test_a_teacher_sees_pictures_as_it_was_trained_on_them(rng):
+    """The same pixels, normalised for the student, and for the teacher."""
+    pixels = rng.random((6, 3, 8, 8))
+    own, other = Preprocessing((0.1, 0.5, 0.9), (0.2, 0.4, 0.8)), Preprocessing(**PICTURES)
+
+    def prepared(how):
+        return (pixels - np.reshape(how.mean, (3, 1, 1))) / np.reshape(how.std, (3, 1, 1))
+
+    network = vit(preprocessing=own)
+    weights = values_of(network)
+    expected = numpy_vit.vit(prepared(own), weights, num_heads=2)
+    teacher = teacher_of(network, ViTConfig(**SIZES, preprocessing=other))
+    found = teacher(Tensor(prepared(other).astype(np.float32))).asnumpy()
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    assert np.abs(numpy_vit.vit(prepared(other), weights, num_heads=2) - expected).max() > 0.1
+    same = teacher_of(vit(preprocessing=own))
+    np.testing.assert_array_equal(same.factor.asnumpy(), np.ones((1, 3, 1, 1)))
+    np.testing.assert_array_equal(same.shift.asnumpy(), np.zeros((1, 3, 1, 1)))
+
+
+CLASS_NAMES = Classes.named(("ant", "bee", "cow", "dog"))
+
+
+def write_teacher(folder, network, classes=CLASS_NAMES, name="teacher.ckpt"):
+    write_checkpoint(folder / name, network, Passport("vit_mini_4_32", network.config, classes))
+    return str(folder / name)
+
+
+def test_a_teachers_positions_are_resized_to_the_students_pictures(tmp_path):
+    network = vit()
+    path = write_teacher(tmp_path, network)
+    student = ViTConfig(**{**SIZES, "image_size": 16, "depth": 2})
+    with pytest.warns(UserWarning, match="positions are resized from 2x2 patches to 4x4"):
+        loaded = load_teacher(DistillationSettings(path), student, CLASS_NAMES, download=False)
+    assert (loaded.config.image_size, loaded.config.depth) == (16, 1)
+    table = network.pos_embedding.asnumpy()
+    expected = resize_positions(table, (2, 2), (4, 4), "bicubic")
+    np.testing.assert_allclose(loaded.pos_embedding.asnumpy(), expected, atol=1e-6)
+    np.testing.assert_array_equal(loaded.dense.weight.asnumpy(), network.dense.weight.asnumpy())
+
+
+def test_there_need_be_no_teacher():
+    assert load_teacher(DistillationSettings(), ViTConfig(**SIZES), CLASS_NAMES, download=False) is None
+
+
+def test_a_teacher_of_other_classes_is_refused(tmp_path):
+    student = ViTConfig(**SIZES)
+    for classes, outputs in ((Classes.named(("bee", "ant", "cow", "dog")), 4), (Classes.named(("ant", "bee")), 2)):
+        path = write_teacher(tmp_path, vit(num_classes=outputs), classes)
+        with pytest.raises(UserError, match=rf"distill\.teacher .*teacher\.ckpt tells {outputs} classes apart"):
+            load_teacher(DistillationSettings(path), student, CLASS_NAMES, download=False)
+    unnamed = write_teacher(tmp_path, vit(num_classes=2), None)
+    with pytest.raises(UserError, match=r"tells 2 classes apart, which are not the data's 4"):
+        load_teacher(DistillationSettings(unnamed), student, CLASS_NAMES, download=False)
+
+
+def test_a_teacher_that_does_not_name_its_classes_is_taken_at_their_number(tmp_path):
+    path = write_teacher(tmp_path, vit(), None)
+    assert load_teacher(DistillationSettings(path), ViTConfig(**SIZES), CLASS_NAMES, download=False) is not None
+
+
+def test_a_teacher_without_a_trained_head_is_refused(tmp_path):
+    network = vit()
+    network.dense.weight.set_data(Tensor(np.zeros(network.dense.weight.shape, np.float32)))
+    path = write_teacher(tmp_path, network)
+    with pytest.raises(UserError, match=r"teacher\.ckpt has no head that was trained"):
+        load_teacher(DistillationSettings(path), ViTConfig(**SIZES), CLASS_NAMES, download=False)
+
+
+# Steps
+
+
+COURSE, CPU = Course(num_pictures=80, batch_size=8, seed=0), Runtime("CPU", "O0")
+
+
+def engine_of(student, teacher, runtime=CPU, steps=20, **groups):
+    groups = {"optimizer": OptimizerSettings(lr=0.01), "loss": LossSettings(label_smoothing=0.0), **groups}
+    engine = assemble(Recipe(**groups), runtime, student, COURSE, steps, teacher)
+    alive.append(engine)
+    engine.step.set_train()
+    return engine
+
+
+def run(engine, images, labels, keys=None, mix=UNMIXED):
+    keys = np.arange(len(labels)) if keys is None else keys
+    outputs = engine.step(Tensor(images), Tensor(labels, ms.int32), Tensor(keys, ms.int32), Tensor(mix))
+    return [output.asnumpy().item() for output in outputs]
+
+
+def heads_of(network, images):
+    """Both heads' logits, in float32."""
+    tokens = network.set_train(False).forward_features(Tensor(images)).asnumpy()
+    w = values_of(network)
+    return [
+        tokens[:, i] @ w[f"{head}.weight"].T + w[f"{head}.bias"]
+        for i, head in enumerate(("dense", "dense_distillation"))
+    ]
+
+
+@pytest.mark.parametrize("precision", ["O0", "O2"])
+def test_a_step_takes_the_teachers_logits_of_the_pictures_that_the_student_sees(images, labels, precision):
+    """Mixed ones, that is, in two parts, prepared as the teacher wants them; at O2 to the precision of float16."""
+    student = vit(distilled=True, preprocessing=Preprocessing())
+    teacher = vit(seed=7, dropout=0.5, preprocessing=Preprocessing(**PICTURES))
+    kept = values_of(teacher)
+    mixed = 0.6 * images + 0.4 * images[::-1]
+    own, other = (np.reshape(values, (3, 1, 1)) for values in (Preprocessing().mean, Preprocessing().std))
+    pixels = mixed * other + own
+    wanted, deviation = (np.reshape(PICTURES[name], (3, 1, 1)) for name in ("mean", "std"))
+    logits = numpy_vit.vit((pixels - wanted) / deviation, values_of(teacher), num_heads=2)
+    targets = 0.6 * np.eye(CLASSES)[labels] + 0.4 * np.eye(CLASSES)[labels[::-1]]
+    expected = by_hand(*heads_of(student, mixed), targets, logits, "soft", 0.7, 2.0)
+    engine = engine_of(
+        student,
+        teacher,
+        Runtime("CPU", precision),
+        distill=DistillationSettings("teacher.ckpt", "soft", alpha=0.7, temperature=2.0),
+        augment=AugmentSettings(mixup=0.8),
+        average=AverageSettings(ema_decay=0.5),
+        train=TrainSettings(accumulate_steps=2),
+    )
+    before = values_of(student)
+    loss, _, _, updated = run(engine, images, labels, mix=np.float32([0.6, 0.6, 0, 0, 0, 0]))
+    assert updated
+    assert (values_of(student)["dense_distillation.weight"] != before["dense_distillation.weight"]).any()
+    assert loss == pytest.approx(expected, rel=1e-4 if precision == "O0" else 0.01)
+    if precision == "O2":
+        assert loss != pytest.approx(expected, rel=1e-6), "float16 rounds"
+        given = engine.step.teacher(Tensor(mixed)).asnumpy()
+        assert given.dtype == np.float32
+        assert 1e-5 < np.abs(given - logits).max() < 0.05
+    assert {parameter.dtype for parameter in engine.step.teacher.get_parameters()} == {ms.float32}
+    for (name, values), parameter in zip(kept.items(), engine.step.teacher.get_parameters(), strict=True):
+        assert parameter.name.startswith("teacher.")
+        np.testing.assert_array_equal(parameter.asnumpy(), values, err_msg=name)
+    names = [item.name for item in (*engine.step.weights, *engine.ema.weights, *engine.step.optimizer.get_parameters())]
+    assert not [name for name in names if "teacher" in name]
+
+
+def test_two_heads_without_a_teacher_train_on_the_loss_of_what_they_are_evaluated_by(images, labels):
+    student = vit(distilled=True)
+    first, second = heads_of(student, images)
+    engine = engine_of(student, None)
+    before = values_of(student)
+    loss, *_ = run(engine, images, labels)
+    assert loss == pytest.approx(-log_softmax((first + second) / 2)[np.arange(6), labels].mean(), rel=1e-5)
+    for name in ("dense.weight", "dense_distillation.weight", "distillation"):
+        assert (values_of(student)[name] != before[name]).any(), name
+
+
+def test_a_student_of_random_labels_learns_its_teachers_answers():
+    """With alpha 1 the labels have no part in it."""
+    rng = np.random.default_rng(8)
+    images, labels = rng.standard_normal((64, 3, 8, 8)).astype(np.float32), rng.integers(0, CLASSES, 64)
+    teacher, student = vit(seed=7), vit(seed=9, scale=0.1)
+    logits = numpy_vit.vit(images.astype(np.float64), values_of(teacher), num_heads=2)
+    teacher.dense.bias.set_data(teacher.dense.bias - Tensor(logits.mean(0), ms.float32))
+    answers = numpy_vit.vit(images.astype(np.float64), values_of(teacher), num_heads=2).argmax(1)
+    assert np.bincount(answers, minlength=CLASSES).min() > 4, "the teacher uses all classes"
+    before = numpy_vit.vit(images.astype(np.float64), values_of(student), num_heads=2).argmax(1)
+    engine = engine_of(student, teacher, steps=100, distill=DistillationSettings("teacher.ckpt", "hard", alpha=1.0))
+    for _ in range(100):
+        run(engine, images, labels)
+    learned = numpy_vit.vit(images.astype(np.float64), values_of(student), num_heads=2).argmax(1)
+    assert (before == answers).mean() < 0.5
+    assert (learned == answers).mean() > 0.95
+    assert (learned == labels).mean() < 0.45, "chance is 0.25"
+
+
+def test_a_teacher_that_is_made_by_itself_keeps_its_weights_names_apart():
+    """A student and its teacher may be the same network twice."""
+    student, network = vit(), vit()
+    teacher = Teacher(network, np.ones(3), np.zeros(3))
+    alive.append(teacher)
+    names = [parameter.name for cell in (student, teacher) for parameter in cell.get_parameters()]
+    assert len(set(names)) == len(names)
+    assert "cls" in names
+
+
+def in_timms_layout(path, network):
+    write_safetensors(path, timm_renaming(network.config).to_theirs(values_of(network)), {})
+
+
+def in_the_tutorials_layout(path, network):
+    write_tensors(path, network, {})
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "gelu"),
+    [
+        ("timm-vit_mini_4_32.augreg.safetensors", in_timms_layout, numpy_vit.gelu_exact),
+        ("vit_mini_4_32-90_1250.ckpt", in_the_tutorials_layout, numpy_vit.gelu_tanh),
+    ],
+    ids=["timm", "tutorial"],
+)
+def test_another_programs_file_is_a_teacher_by_the_models_name_in_its_own(tmp_path, rng, name, write, gelu):
+    config = model_config("vit_mini_4_32")
+    network = vit(
+        scale=0.1, **{key: getattr(config, key) for key in ("image_size", *SIZES, "norm_eps") if key != "num_classes"}
+    )
+    write(tmp_path / name, network)
+    student = ViTConfig(**{**SIZES, "image_size": 32}, preprocessing=Preprocessing(**PICTURES))
+    found = load_teacher(DistillationSettings(str(tmp_path / name)), student, CLASS_NAMES, download=False)
+    pixels = rng.random((2, 3, 32, 32))
+    own = found.config.preprocessing
+    prepared, given = (
+        (pixels - np.reshape(how[0], (3, 1, 1))) / np.reshape(how[1], (3, 1, 1))
+        for how in ((own.mean, own.std), tuple(PICTURES.values()))
+    )
+    expected = numpy_vit.vit(prepared, values_of(network), num_heads=4, eps=found.config.norm_eps, gelu=gelu)
+    teacher = make_teacher(found, found.config, student)
+    alive.append(teacher)
+    np.testing.assert_allclose(teacher(Tensor(given.astype(np.float32))).asnumpy(), expected, atol=1e-3, rtol=1e-4)
+
+
+# Runs
+
+
+@pytest.fixture
+def teacher(tmp_path):
+    """A teacher of a cat and a dog, of larger pictures than the students', normalised otherwise."""
+    network = vit(image_size=12, num_classes=2, depth=1, dropout=0.2, preprocessing=Preprocessing(**PICTURES))
+    return write_teacher(tmp_path, network, Classes.named(("cat", "dog")))
+
+
+def records(folder, event="epoch"):
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [line for line in lines if line["event"] == event]
+
+
+def tensors(path):
+    return {name: value.asnumpy() for name, value in read_tensors(path)[0].items()}
+
+
+@pytest.mark.filterwarnings("ignore:.*positions are resized")
+def test_a_taught_run_keeps_its_teacher_out_of_its_files_and_goes_on_as_if_undisturbed(
+    run_program, tiny, make_folder, teacher, tmp_path
+):
+    """With both averages, two heads, and mixed pictures, from the state after the first epoch, beside a whole run."""
+    distill = ["--distill.teacher", teacher, "--distill.kind", "soft", "--distill.alpha", 0.8]
+    averages = ["--average.ema_decay", 0.5, "--average.swa_start_epoch", 1]
+    # So slow a peak makes the utilisation a number of many digits.
+    options = [
+        *tiny,
+        "--model.depth",
+        1,
+        "--model.distilled",
+        "true",
+        "--runtime.peak_tflops",
+        1e-6,
+        "--data.path",
+        make_folder(counts=6),
+    ]
+    options += [*distill, *averages, "--augment.mixup", 0.8, "--train.epochs", 2, "--optimizer.lr", 0.01]
+    whole, copy = tmp_path / "whole", tmp_path / "copy"
+    with pytest.warns(UserWarning, match="positions are resized from 3x3 patches to 2x2"):
+        code, out, err = run_program("train.py", *options, "--output_dir", whole)
+    assert code == 0, out + err
+    assert [line for line in out.splitlines() if line.startswith("teacher") and line.endswith("teacher.ckpt")]
+    second = records(whole)[1]
+    assert {"top1", "ema_top1", "swa_top1"} <= second.keys()
+    assert len({second[f"{kind}val_loss"] for kind in ("", "ema_", "swa_")}) == 3
+
+    config = load_trained(str(whole / "last.ckpt")).network.config
+    assert config.distilled
+    taught_by = ViTConfig(**{**SIZES, "num_classes": 2})
+    flops = second["mfu"] * 1e6 / second["images_per_second"]
+    assert flops == pytest.approx(training_flops(config) + forward_flops(taught_by), rel=1e-4)
+
+    states = sorted((whole / "states").iterdir())
+    for path in (*states, *whole.glob("*.ckpt")):
+        assert not [name for name in tensors(path) if "teacher" in name], path.name
+    go_on = ["train.py", *options, "--output_dir", copy, "--resume", states[0]]
+    code, _, err = run_program(*go_on, "--distill.alpha", 0.7)
+    assert code == 2
+    assert "distill.alpha: 0.8 -> 0.7" in err
+    code, out, err = run_program(*go_on)
+    assert code == 0, out + err
+    for name in ("last.ckpt", "last_ema.ckpt", "last_swa.ckpt", f"states/{states[-1].name}"):
+        assert_same(tensors(copy / name), tensors(whole / name))
+    (again,) = records(copy)
+    assert (again["train_loss"], again["val_loss"]) == (second["train_loss"], second["val_loss"])
+
+
+@pytest.mark.parametrize(
+    ("words", "content"),
+    [
+        (["distill.teacher: there is no checkpoint", "teacher.ckpt"], None),
+        (["distill.teacher: ", "teacher.ckpt", "damaged"], b"\x0ahello"),
+        (["distill.teacher: ", "teacher.ckpt"], b"hello"),
+        (["distill.teacher ", "tells 3 classes apart", "the data's 2"], {"num_classes": 3}),
+        (["distill.teacher ", "the same classes"], {"num_classes": 2}),
+        (["distill.teacher: image_size 8 is not divisible by patch_size 6"], {"patch_size": 6, "image_size": 12}),
+    ],
+    ids=["missing", "damaged", "no checkpoint", "more classes", "other classes", "other patches"],
+)
+def test_a_teacher_that_cannot_be_one_ends_a_run_in_a_sentence(fails_with, tiny, make_folder, tmp_path, words, content):
+    path = tmp_path / "teacher.ckpt"
+    if isinstance(content, dict):
+        count = content.get("num_classes", 2)
+        write_teacher(tmp_path, vit(**{"num_classes": count, **content}), Classes.named(("emu", "fox", "gnu")[:count]))
+    elif content:
+        path.write_bytes(content)
+    output = tmp_path / "run"
+    fails_with(
+        words, "train.py", *tiny, "--data.path", make_folder(), "--output_dir", output, "--distill.teacher", path
+    )
+    assert not output.exists() or not list(output.iterdir())
+
+
+def test_settings_of_teaching_that_cannot_be_end_a_run_in_a_sentence(fails_with, tiny, make_folder):
+    for words, arguments in (
+        (["distill.alpha must lie in (0, 1]"], ["--distill.alpha", 0]),
+        (["distill.kind must be one of hard, soft"], ["--distill.kind", "medium"]),
+    ):
+        fails_with(words, "train.py", *tiny, "--data.path", make_folder(root=words[0][:14]), *arguments)
