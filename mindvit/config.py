@@ -105,6 +105,8 @@ def _in_words(hint: Any) -> str:
     members = get_args(hint)
     if get_origin(hint) is Literal:
         return f"one of {', '.join(members)}"
+    if get_origin(hint) is tuple and members[-1] is Ellipsis:
+        return 'a list of texts such as ["0", "1"]'
     if get_origin(hint) is tuple:
         return f"a list of {len(members)} numbers"
     if get_origin(hint) is list and is_dataclass(members[0]):

@@ -9,7 +9,8 @@ SourceName = Literal["folder", "imagenet", "cifar10", "cifar100", "digits"]
 CropName = Literal["random_resized", "padded"]
 PolicyName = Literal["none", "randaugment", "autoaugment", "autoaugment_cifar10", "trivialaugment", "three_augment"]
 
-_CORES = os.cpu_count() or 1
+CORES = os.cpu_count() or 1
+"""Threads that can prepare pictures: MindSpore takes no more than one a core."""
 
 
 @dataclass(frozen=True)
@@ -20,15 +21,22 @@ class DataSettings:
     """Kind of data source."""
     path: str | None = None
     """Folder of the source; digits has dataset/digits by default, imagenet has dataset, the others have none."""
+    classes: tuple[str, ...] | None = None
+    """Train and validate on these classes alone, by their ids (names of folders); null takes all."""
+    per_class: int | None = None
+    """Training pictures of each class, at most, evenly spread over the source's order; null takes all."""
     batch_size: int = 16
     """Pictures per step and worker."""
-    num_workers: int = min(8, _CORES)
+    num_workers: int = min(8, CORES)
     """Threads that prepare pictures, at most one a core."""
     damaged: Literal["error", "skip"] = "error"
     """What a picture that cannot be decoded does: error ends the run, skip leaves it out, counts and lists it."""
 
     def __post_init__(self) -> None:
         check_loading(self.batch_size, self.num_workers)
+        check_classes(self.classes)
+        if self.per_class is not None and self.per_class < 1:
+            raise ValueError(f"data.per_class must be at least 1, not {self.per_class}")
 
 
 @dataclass(frozen=True)
@@ -103,24 +111,43 @@ class EvalDataSettings:
     """Folder of the source; given without a source it is an image folder, unless the checkpoint knows better."""
     split: Literal["train", "val"] = "val"
     """Which split of the source."""
+    classes: tuple[str, ...] | None = None
+    """Evaluate on these classes alone, by their ids; by default on all, or on those that the checkpoint knows if it was
+    trained on a part of its source's. How many pictures that leaves out is said."""
     batch_size: int = 32
     """Pictures per step and worker; it has no bearing on the result."""
-    num_workers: int = min(8, _CORES)
+    num_workers: int = min(8, CORES)
     """Threads that prepare pictures, at most one a core."""
     damaged: Literal["error", "skip"] = "error"
     """What a picture that cannot be decoded does: error ends the run, skip leaves it out, counts and lists it."""
 
     def __post_init__(self) -> None:
         check_loading(self.batch_size, self.num_workers)
+        check_classes(self.classes)
 
 
-def check_loading(batch_size: int, num_workers: int) -> None:
-    """Checks the settings that every reader of data has.
+def check_loading(batch_size: int, num_workers: int, group: str = "data.") -> None:
+    """Checks the settings that every reader of data has; ``group`` is what their names begin with.
 
     Raises:
         ValueError: naming the one that is out of range.
     """
     if batch_size < 1:
-        raise ValueError(f"data.batch_size must be at least 1, not {batch_size}")
-    if not 1 <= num_workers <= _CORES:
-        raise ValueError(f"data.num_workers must lie between 1 and this machine's {_CORES} cores, not {num_workers}")
+        raise ValueError(f"{group}batch_size must be at least 1, not {batch_size}")
+    if not 1 <= num_workers <= CORES:
+        raise ValueError(f"{group}num_workers must lie between 1 and this machine's {CORES} cores, not {num_workers}")
+
+
+def check_classes(classes: tuple[str, ...] | None) -> None:
+    """Checks a choice of classes.
+
+    Raises:
+        ValueError: for fewer than two, or one that is chosen twice.
+    """
+    if classes is None:
+        return
+    if len(classes) < 2:
+        raise ValueError(f"data.classes needs at least two classes to tell apart, not {list(classes)}")
+    twice = sorted({name for name in classes if classes.count(name) > 1})
+    if twice:
+        raise ValueError(f"data.classes names {', '.join(twice)} more than once")

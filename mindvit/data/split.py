@@ -1,5 +1,6 @@
 """One split of a data source: pictures, their labels, and what the classes are called."""
 
+import difflib
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -52,6 +53,40 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def of_classes(self, ids: tuple[str, ...]) -> "Split":
+        """The pictures of some classes alone, which are labelled from 0 in the order that they have here.
+
+        Raises:
+            UserError: for a class that is not there, naming the nearest, or that has no picture.
+        """
+        for name in ids:
+            if name not in self.classes.ids:
+                nearest = difflib.get_close_matches(name, self.classes.ids, n=1, cutoff=0.0)
+                raise UserError(f"{self.origin} has no class {name!r} (data.classes); the nearest is {nearest[0]!r}")
+        kept = [label for label, name in enumerate(self.classes.ids) if name in ids]
+        empty = [self.classes.ids[label] for label in kept if label not in self.labels]
+        if empty:
+            raise UserError(f"{self.origin} has no picture of {', '.join(empty[:5])}, which data.classes asks for")
+        classes = Classes(*(tuple(names[label] for label in kept) for names in (self.classes.ids, self.classes.names)))
+        part = self._part(np.flatnonzero(np.isin(self.labels, kept)))
+        return replace(part, classes=classes, labels=np.searchsorted(kept, part.labels).astype(np.int32))
+
+    def at_most(self, per_class: int) -> "Split":
+        """So many pictures of each class, evenly spread over its pictures; all of a class that has no more."""
+        chosen = []
+        for label in np.unique(self.labels):
+            own = np.flatnonzero(self.labels == label)
+            chosen.append(own[np.arange(per_class) * len(own) // per_class] if len(own) > per_class else own)
+        return self._part(np.sort(np.concatenate(chosen)))
+
+    def _part(self, indices: np.ndarray) -> "Split":
+        return replace(
+            self,
+            labels=self.labels[indices],
+            read=lambda index: self.read(int(indices[index])),
+            describe=lambda index: self.describe(int(indices[index])),
+        )
+
     def relabel(self, classes: Classes) -> "Split":
         """The same pictures with the labels of ``classes``, which must hold every class of this split.
 
@@ -78,3 +113,14 @@ class Source:
 
     train: Split | None
     val: Split | None
+
+    def part(self, classes: tuple[str, ...] | None, per_class: int | None) -> "Source":
+        """Of both splits only some classes, and of the training split only so many pictures of each; None takes all.
+
+        Raises:
+            UserError: as ``Split.of_classes``.
+        """
+        train, val = self.train, self.val
+        if classes is not None:
+            train, val = (split and split.of_classes(classes) for split in (train, val))
+        return Source(train and train.at_most(per_class) if per_class is not None else train, val)

@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from mindspore.train import Callback, Model, RunContext
@@ -18,9 +19,10 @@ from mindvit.evaluation.metrics import Evaluation, EvaluationCell, evaluate, met
 from mindvit.factory import TrainedModel, load_trained
 from mindvit.files import make_folder, write_text
 from mindvit.runtime import RuntimeSettings, start, sum_over_workers, with_precision
+from mindvit.weights.passport import Passport
 
 _SHOWN = 10
-"""Names of skipped pictures on the screen; the JSON holds all."""
+"""Names of skipped pictures, or of classes, on the screen; the JSON holds all."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,8 @@ def evaluate_checkpoint(settings: EvalSettings) -> Evaluation:
     """Evaluates a checkpoint on every picture of a split exactly once; prints a table, and writes JSON if asked to.
 
     The JSON holds ``top1`` and ``top5`` in percent, ``loss`` and ``num_images``, and what was evaluated; where
-    ``data.damaged`` is skip, also ``skipped_images``, the list of the pictures left out.
+    ``data.damaged`` is skip, also ``skipped_images``, the list of the pictures left out; where only a part of the
+    source's classes is evaluated on, also ``other_classes`` and ``images_of_other_classes``, their number.
 
     Raises:
         UserError: for a mistake in the settings, the checkpoint or the data, or if no picture can be decoded.
@@ -62,7 +65,9 @@ def evaluate_checkpoint(settings: EvalSettings) -> Evaluation:
         make_folder(Path(settings.output).parent)
     trained = load_trained(settings.ckpt, settings.download)
     source_name, path = _whereabouts(settings.data, trained)
-    split = _open_split(settings, trained, source_name, path)
+    whole = _open_split(settings, source_name, path)
+    part = _choose_classes(whole, settings.data.classes, trained.passport)
+    split = _labelled(part, settings, trained)
     network = with_precision(trained.network, runtime)
     model = Model(network, metrics=metrics(), eval_network=EvaluationCell(network))
     skipped = Skipped() if settings.data.damaged == "skip" else None
@@ -77,14 +82,15 @@ def evaluate_checkpoint(settings: EvalSettings) -> Evaluation:
     )
     with naming_damaged_pictures(split):
         result = evaluate(model, batches, callbacks=[_ProgressBar()] if runtime.is_main else None)
-    left_out = None if skipped is None else _skipped_by_all_workers(skipped, split)
+    damaged = None if skipped is None else _skipped_by_all_workers(skipped, split)
     if result.num_images == 0:
         raise UserError(f"{split.origin} has no picture that can be decoded")
     if runtime.is_main:
         about = {"ckpt": settings.ckpt, "model": trained.passport.model_name, "data": split.origin}
-        print(_table(about, result, left_out))
+        others = _left_out(whole, part)
+        print(_table(about, result, damaged, others))
         if settings.output:
-            figures = asdict(result) if left_out is None else {**asdict(result), "skipped_images": left_out}
+            figures = asdict(result) | others | ({} if damaged is None else {"skipped_images": damaged})
             write_text(Path(settings.output), json.dumps({**figures, **about}, indent=2) + "\n")
     return result
 
@@ -99,11 +105,23 @@ def _whereabouts(data: EvalDataSettings, trained: TrainedModel) -> tuple[str, st
     return ("folder" if own_pictures else passport.data_source), data.path
 
 
-def _open_split(settings: EvalSettings, trained: TrainedModel, source_name: str, path: str | None) -> Split:
-    source = open_source(source_name, path, settings.download)
-    split = getattr(source, settings.data.split)
+def _open_split(settings: EvalSettings, source_name: str, path: str | None) -> Split:
+    split = getattr(open_source(source_name, path, settings.download), settings.data.split)
     if split is None:
         raise UserError(f"{path} has no {settings.data.split} split; choose the other with --data.split")
+    return split
+
+
+def _choose_classes(split: Split, chosen: tuple[str, ...] | None, passport: Passport) -> Split:
+    """The part of a split that is asked for, or that the checkpoint was trained for where that was a part; else all."""
+    if chosen is None and passport.is_part and passport.classes is not None:
+        present = {split.classes.ids[label] for label in np.unique(split.labels)}
+        chosen = tuple(name for name in passport.classes.ids if name in present)
+    return split.of_classes(chosen) if chosen else split
+
+
+def _labelled(split: Split, settings: EvalSettings, trained: TrainedModel) -> Split:
+    """The split with the labels of the network's outputs."""
     classes, outputs = trained.passport.classes, trained.passport.model.num_classes
     if classes is not None:
         return split.relabel(classes)
@@ -112,13 +130,21 @@ def _open_split(settings: EvalSettings, trained: TrainedModel, source_name: str,
     return split
 
 
+def _left_out(whole: Split, part: Split) -> dict[str, Any]:
+    """How many pictures are of classes that are not evaluated on, and of which, as the JSON has it."""
+    if len(whole) == len(part):
+        return {}
+    others = [name for name in whole.classes.ids if name not in part.classes.ids]
+    return {"images_of_other_classes": len(whole) - len(part), "other_classes": others}
+
+
 def _skipped_by_all_workers(skipped: Skipped, split: Split) -> list[str]:
     names = [split.describe(index) for index in range(len(split))]
     counts = sum_over_workers(np.array([name in skipped.found for name in names], np.float64))
     return [name for name, count in zip(names, counts, strict=True) if count]
 
 
-def _table(about: dict[str, str], result: Evaluation, left_out: list[str] | None) -> str:
+def _table(about: dict[str, str], result: Evaluation, damaged: list[str] | None, others: dict[str, Any]) -> str:
     rows = {
         **about,
         "Top-1": f"{result.top1:.2f} %",
@@ -126,7 +152,12 @@ def _table(about: dict[str, str], result: Evaluation, left_out: list[str] | None
         "loss": f"{result.loss:.4f}",
         "images": f"{result.num_images:,}",
     }
-    if left_out is not None:
-        names = ", ".join(left_out[:_SHOWN]) + (", …" if len(left_out) > _SHOWN else "")
-        rows["skipped"] = f"{len(left_out):,} damaged{': ' if left_out else ''}{names}"
+    if others:
+        rows["left out"] = f"{others['images_of_other_classes']:,} of other classes: {_shown(others['other_classes'])}"
+    if damaged is not None:
+        rows["skipped"] = f"{len(damaged):,} damaged{': ' if damaged else ''}{_shown(damaged)}"
     return "\n".join(f"{key:<8} {value}" for key, value in rows.items())
+
+
+def _shown(names: list[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")

@@ -52,6 +52,7 @@ class Run:
             classes=self.source.train.classes,
             data_source=self.recipe.data.source,
             data_path=self.recipe.data.path,
+            is_part=self.recipe.data.classes is not None,
         )
 
     def go_on_from(self, saved: Saved, allow_changes: bool) -> "Run":

@@ -14,7 +14,7 @@ from mindvit.data.split import Source
 from mindvit.data.visits import Course
 from mindvit.errors import UserError
 from mindvit.factory import create_model
-from mindvit.models.flops import training_flops
+from mindvit.models.counting import forward_flops, training_flops
 from mindvit.runtime import measured_flops, start
 from mindvit.training.assembly import assemble
 from mindvit.training.callbacks.average import AverageWeights
@@ -28,6 +28,7 @@ from mindvit.training.callbacks.record import EpochRecord, Pace
 from mindvit.training.callbacks.states import KeepStates
 from mindvit.training.callbacks.stop import StopOnSignal
 from mindvit.training.callbacks.tensorboard import TensorBoard
+from mindvit.training.distillation import load_teacher
 from mindvit.training.recipe import Recipe
 from mindvit.training.reports import plan, summarise
 from mindvit.training.run import Run, plain, resolve
@@ -90,9 +91,9 @@ def _prepare(recipe: Recipe) -> Run:
     source = _training_source(recipe)
     network = create_model(
         recipe.model.name,
-        num_classes=len(source.train.classes),
+        classes=source.train.classes,
         checkpoint=recipe.model.checkpoint,
-        reset_head=recipe.model.reset_head,
+        resize_positions=recipe.model.resize_positions,
         download=recipe.download,
         **recipe.model.overrides(),
     )
@@ -107,7 +108,8 @@ def _prepare(recipe: Recipe) -> Run:
     )
     course.check(source.train.origin)
     total_steps = recipe.train.steps or recipe.train.epochs * course.steps_per_epoch
-    engine = assemble(resolved, runtime, network, course, total_steps)
+    teacher = load_teacher(recipe.distill, network.config, source.train.classes, recipe.download)
+    engine = assemble(resolved, runtime, network, course, total_steps, teacher)
     state = RunState(course.steps_per_epoch, total_steps)
     run = Run(resolved, runtime, source, network, course, engine, state)
     return run if saved is None else run.go_on_from(saved, recipe.allow_changes)
@@ -117,7 +119,8 @@ def _training_source(recipe: Recipe) -> Source:
     source = open_source(recipe.data.source, recipe.data.path, recipe.download)
     if source.train is None:
         raise UserError(f"{source.val.origin} is there, but no train folder beside it to train on")
-    return replace(source, val=None) if source.val is source.train else source
+    source = replace(source, val=None) if source.val is source.train else source
+    return source.part(recipe.data.classes, recipe.data.per_class)
 
 
 def _pictures(run: Run, skipped: Skipped | None) -> Dataset:
@@ -129,7 +132,10 @@ def _pictures(run: Run, skipped: Skipped | None) -> Dataset:
 def _pace(run: Run) -> Pace:
     given, workers = run.recipe.runtime.peak_tflops, run.runtime.world_size
     peak = measured_flops(run.runtime) if given is None else given * 1e12
-    return Pace(run.course.batch_size * workers, training_flops(run.network.config), peak * workers)
+    flops = training_flops(run.network.config)
+    if run.engine.teacher is not None:
+        flops += forward_flops(run.engine.teacher)
+    return Pace(run.course.batch_size * workers, flops, peak * workers)
 
 
 def _callbacks(run: Run, record: EpochRecord, stop: StopOnSignal, skipped: Skipped | None) -> list[Callback]:

@@ -1,5 +1,7 @@
 import io
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import mindspore as ms
@@ -15,6 +17,7 @@ from mindvit.errors import UserError
 from mindvit.evaluation.report import EvalSettings, evaluate_checkpoint
 from mindvit.factory import load_trained
 from mindvit.inference import classify
+from mindvit.weights.checkpoint import write_checkpoint
 
 
 def evaluate(*arguments):
@@ -153,3 +156,50 @@ def test_pictures_that_are_all_damaged_are_refused(tiny_checkpoint, make_folder)
         path.write_bytes(b"hello")
     with pytest.raises(UserError, match="val has no picture that can be decoded"):
         evaluate("--ckpt", tiny_checkpoint(), "--data.path", root, "--data.damaged", "skip")
+
+
+@pytest.fixture
+def part_checkpoint(tiny_checkpoint):
+    """A checkpoint that was trained on the cats and dogs of a source that has more classes."""
+    path = tiny_checkpoint()
+    loaded = load_trained(str(path))
+    write_checkpoint(path, loaded.network, replace(loaded.passport, is_part=True))
+    return path
+
+
+def test_of_a_source_a_part_of_which_was_trained_on_that_part_counts_and_the_rest_is_told(
+    part_checkpoint, make_folder, tmp_path, capsys
+):
+    output = tmp_path / "result.json"
+    alone = evaluate("--ckpt", part_checkpoint, "--data.path", make_folder(), "--output", output)
+    assert "left out" not in capsys.readouterr().out
+    assert "other_classes" not in json.loads(output.read_text())
+
+    more = make_folder("more", classes=("ant", "cat", "cow", "dog"))
+    for name in ("cat", "dog"):
+        shutil.rmtree(more / "val" / name)
+        shutil.copytree(tmp_path / "pictures/val" / name, more / "val" / name)
+    result = evaluate("--ckpt", part_checkpoint, "--data.path", more, "--output", output)
+    assert "left out 6 of other classes: ant, cow\n" in capsys.readouterr().out
+    stored = json.loads(output.read_text())
+    assert (stored["images_of_other_classes"], stored["other_classes"]) == (6, ["ant", "cow"])
+    assert (result.top1, result.num_images) == (alone.top1, 6)
+    assert result.loss == pytest.approx(alone.loss, rel=1e-6)
+
+
+def test_a_part_may_lack_a_class_that_was_trained_on_but_must_share_one(part_checkpoint, make_folder):
+    few = make_folder("few", classes=("ant", "cat"))
+    assert evaluate("--ckpt", part_checkpoint, "--data.path", few).num_images == 3
+    with pytest.raises(UserError, match="was not trained on: ant, bee"):
+        evaluate("--ckpt", part_checkpoint, "--data.path", make_folder("none", classes=("ant", "bee")))
+
+
+def test_classes_to_evaluate_on_can_be_chosen(tiny_checkpoint, make_folder, capsys):
+    root, ckpt = make_folder(classes=("ant", "cat", "cow", "dog")), tiny_checkpoint("a.ckpt", ("ant", "cat", "dog"))
+    result = evaluate("--ckpt", ckpt, "--data.path", root, "--data.classes", "[cat, dog]")
+    assert result.num_images == 6
+    assert "left out 6 of other classes: ant, cow" in capsys.readouterr().out
+    with pytest.raises(UserError, match="was not trained on: cow"):
+        evaluate("--ckpt", ckpt, "--data.path", root, "--data.classes", "[cat, cow]")
+    with pytest.raises(UserError, match="has no class 'cob'"):
+        evaluate("--ckpt", ckpt, "--data.path", root, "--data.classes", "[cat, cob]")

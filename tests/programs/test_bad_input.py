@@ -48,8 +48,8 @@ def test_different_classes_in_train_and_val(train_fails, make_folder):
 
 
 def test_image_size_that_the_patch_does_not_divide(train_fails, make_folder):
-    words = ["image_size 10 is not divisible by patch_size 4", "8"]
-    train_fails(words, "--data.path", make_folder(), "--model.image_size", 10)
+    words = ["image_size 9 is not divisible by patch_size 4", "8"]
+    train_fails(words, "--data.path", make_folder(), "--model.image_size", 9)
 
 
 def test_heads_that_do_not_divide_the_width(train_fails, make_folder):
@@ -118,10 +118,15 @@ def test_device_that_is_not_there(train_fails, make_folder):
     train_fails(["runtime.device Ascend is not available"], "--data.path", make_folder(), "--runtime.device", "Ascend")
 
 
-def test_checkpoint_with_other_classes_to_start_from(train_fails, make_folder, tiny_checkpoint):
-    ckpt = tiny_checkpoint(classes=("a", "b", "c"))
-    words = ["dense.weight is 3x32 and not 2x32", "--model.reset_head true"]
+def test_checkpoint_of_another_network_to_start_from(train_fails, make_folder, tiny_checkpoint):
+    ckpt = tiny_checkpoint(depth=1)
+    words = ["is for another network: it differs in depth (the file's: 1, the model's: 2)"]
     train_fails(words, "--data.path", make_folder(), "--model.checkpoint", ckpt)
+
+
+def test_classes_that_the_source_does_not_have(train_fails, make_folder):
+    words = ["has no class 'cow' (data.classes)", "the nearest is 'dog'"]
+    train_fails(words, "--data.path", make_folder(), "--data.classes", "[cat, cow]")
 
 
 def test_unknown_setting(fails_with):

@@ -37,7 +37,7 @@ def records(folder, event="epoch"):
 
 
 def tensors(path):
-    return {name: value.asnumpy() for name, value in read_checkpoint(path).tensors.items()}
+    return read_checkpoint(path).tensors
 
 
 @pytest.fixture(scope="module")
@@ -143,14 +143,51 @@ def test_training_from_a_checkpoint_begins_with_its_weights(train, make_folder):
         np.testing.assert_allclose(value, other[name], atol=1e-7)
 
 
-def test_training_for_other_classes_starts_a_fresh_head_when_asked_to(train, make_folder, tiny_checkpoint):
-    start = tiny_checkpoint(classes=("ant", "bee", "cow"))
+@pytest.mark.parametrize(
+    ("classes", "words"),
+    [
+        (("ant", "bee", "cow"), "head tells 3 classes apart and the model's 2; dense is fresh"),
+        (("cow", "dog"), "head tells other classes apart than the model's; dense is fresh"),
+        (("dog", "cat"), "head tells other classes apart than the model's; dense is fresh"),
+    ],
+)
+def test_training_for_other_classes_starts_a_fresh_head_and_says_so(
+    train, make_folder, tiny_checkpoint, classes, words
+):
+    start = tiny_checkpoint(classes=classes)
     frozen = ["--optimizer.lr", 1e-12, "--train.epochs", 1, "--data.path", make_folder(counts=6)]
-    folder = train("--model.checkpoint", start, "--model.reset_head", "true", *frozen)
+    with pytest.warns(UserWarning, match=words):
+        folder = train("--model.checkpoint", start, *frozen)
     one, other = tensors(start), tensors(folder / "last.ckpt")
     assert other["dense.weight"].shape == (2, 32)
     np.testing.assert_allclose(other["dense.weight"], 0, atol=1e-7)
     np.testing.assert_allclose(one["pos_embedding"], other["pos_embedding"], atol=1e-7)
+
+
+def test_training_for_the_same_classes_keeps_the_head(train, make_folder, tiny_checkpoint):
+    start = tiny_checkpoint()
+    folder = train(
+        *("--model.checkpoint", start, "--data.path", make_folder(counts=6)),
+        *("--optimizer.lr", 1e-12, "--train.epochs", 1),
+    )
+    one, other = tensors(start), tensors(folder / "last.ckpt")
+    assert one["dense.weight"].any()
+    np.testing.assert_allclose(one["dense.weight"], other["dense.weight"], atol=1e-7)
+
+
+def test_a_part_of_the_classes_and_of_their_pictures_is_trained_on(train, make_folder):
+    root = make_folder(classes=("ant", "cat", "dog"), counts=7)
+    part = ["--data.classes", "[ant, dog]", "--data.per_class", 4, "--train.epochs", 1]
+    folder = train("--data.path", root, *part)
+    resolved = yaml.safe_load((folder / "config.yaml").read_text())
+    assert (resolved["data"]["classes"], resolved["data"]["per_class"]) == (["ant", "dog"], 4)
+    assert len(records(folder, "step")) == 0
+    assert records(folder)[0]["num_images"] == 14, "all pictures of both classes are validated on"
+    passport = read_checkpoint(folder / "best.ckpt").passport
+    assert passport.classes.ids == ("ant", "dog")
+    assert passport.is_part
+    again, _ = parse(Recipe, "", ["--config", str(folder / "config.yaml")])
+    assert again.data.classes == ("ant", "dog")
 
 
 def test_o2_trains_on_cpu(train, make_folder):

@@ -1,0 +1,28 @@
+import pytest
+
+from mindvit.config import parse
+from mindvit.errors import UserError
+from mindvit.evaluation.report import EvalSettings
+from mindvit.training.recipe import Recipe
+
+
+def test_classes_are_read_as_texts():
+    data = parse(Recipe, "", ["--data.classes", '["0", "7"]', "--data.per_class", "3"])[0].data
+    assert (data.classes, data.per_class) == (("0", "7"), 3)
+    assert parse(EvalSettings, "", ["--ckpt", "x", "--data.classes", "[cat, dog]"])[0].data.classes == ("cat", "dog")
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "words"),
+    [
+        (Recipe, ["--data.classes", "[0, 1]"], r'^data.classes must be a list of texts such as \["0", "1"\] or null'),
+        (Recipe, ["--data.classes", "cat"], "^data.classes must be a list of texts .* or null, not cat$"),
+        (Recipe, ["--data.classes", "[cat]"], r"^data.classes needs at least two classes .*, not \['cat'\]$"),
+        (Recipe, ["--data.classes", "[cat, dog, cat]"], "^data.classes names cat more than once$"),
+        (Recipe, ["--data.per_class", "0"], "^data.per_class must be at least 1, not 0$"),
+        (EvalSettings, ["--ckpt", "x", "--data.classes", "[cat]"], "^data.classes needs at least two classes"),
+    ],
+)
+def test_choices_that_cannot_be_are_refused(kind, arguments, words):
+    with pytest.raises(UserError, match=words):
+        parse(kind, "", arguments)
