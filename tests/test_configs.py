@@ -16,10 +16,11 @@ from mindvit.data.sources import open_source
 from mindvit.data.visits import Course
 from mindvit.factory import ModelSettings, create_model
 from mindvit.losses import BinaryCrossEntropySmooth, CrossEntropySmooth
-from mindvit.models.flops import forward_flops
+from mindvit.models.counting import forward_flops
 from mindvit.models.variants import model_config, override
 from mindvit.runtime import Runtime
 from mindvit.training.assembly import Engine, assemble
+from mindvit.training.distillation import DistillationLoss
 from mindvit.training.optimizers import SGD, AdamW, Lamb
 from mindvit.training.recipe import Recipe
 from mindvit.training.schedules import learning_rates
@@ -49,18 +50,24 @@ class Run:
     """Multiply-adds of a picture's forward pass, 10^9; most are published with the networks."""
 
 
-IMAGENET, CIFAR, DIGITS, EXAMPLE = 1_281_167, 50_000, 1_437, 2_000
+IMAGENET, CIFAR, EXAMPLE = 1_281_167, 50_000, 2_000
+DIGITS = {"digits.yaml": 1_437, "pretrain_digits.yaml": 720, "finetune_digits.yaml": 50}
+"""Training pictures of the recipes that were trained here, whose headers have what they came to."""
 DEIT = Run(IMAGENET, 8, 1024, 375_300, 6_255, (1e-6, 1e-3, 1e-5))
 RUNS = {
     "article_cifar10_swa.yaml": Run(CIFAR, 1, 32, 31_240, 0, (1e-3, 1e-3, 0), gmacs=1.25),
     "article_finetune.yaml": Run(EXAMPLE, 1, 16, 10_000, 500, (0, 3e-5, 0), left=0.75),
     "augreg_b_16.yaml": Run(IMAGENET, 8, 4096, 93_600, 10_000, (0, 1e-3, 0)),
     "cifar10_from_scratch.yaml": Run(CIFAR, 1, 128, 78_000, 1_950, (0, 1e-3, 1e-5), gmacs=0.428),
+    "deit3_finetune_b_16.yaml": Run(IMAGENET, 8, 512, 50_040, 12_510, (1e-6, 1e-5, 1e-5)),
     "deit3_b_16.yaml": Run(IMAGENET, 8, 2048, 500_000, 3_125, (1e-6, 3e-3, 1e-5), gmacs=12.8),
     "deit3_s_16.yaml": Run(IMAGENET, 8, 2048, 500_000, 3_125, (1e-6, 4e-3, 1e-5), gmacs=4.6),
     "deit_b_16.yaml": DEIT,
+    "deit_b_distilled_16.yaml": replace(DEIT, gmacs=17.7),
     "deit_s_16.yaml": replace(DEIT, gmacs=4.6),
+    "deit_s_distilled_16.yaml": replace(DEIT, gmacs=4.6),
     "deit_ti_16.yaml": replace(DEIT, gmacs=1.25),
+    "deit_ti_distilled_16.yaml": replace(DEIT, gmacs=1.26),
     "own_pictures.yaml": Run(EXAMPLE, 1, 32, 1_240, 62, (0, 6.25e-5, 0)),
     "plain_vit_s_16.yaml": Run(IMAGENET, 8, 1024, 112_590, 10_000, (0, 1e-3, 0), gmacs=4.6),
     "vit_b_16_224_tutorial.yaml": Run(EXAMPLE, 1, 16, 1_250, 0, (5e-5, 5e-5, 0)),
@@ -68,6 +75,8 @@ RUNS = {
     "vit_finetune_cifar100.yaml": Run(CIFAR, 8, 512, 10_000, 500, (0, 0.03, 0), gmacs=55.5),
     "vit_finetune_imagenet.yaml": Run(IMAGENET, 8, 512, 20_000, 500, (0, 0.03, 0), gmacs=55.5),
 }
+OF_WEIGHTS = {"name", "checkpoint", "resize_positions"}
+"""Settings of the group model that say where a network comes from."""
 PICTURES = 12
 SMALL = {"image_size": 16, "patch_size": 8, "embed_dim": 32, "depth": 2, "num_heads": 2, "mlp_dim": 64}
 
@@ -131,10 +140,11 @@ def build(pictures):
     def make(name):
         recipe = read(name)
         parts, repeats = recipe.train.accumulate_steps, recipe.augment.repeats
-        own_pictures, workers = (RUNS[name].pictures, RUNS[name].workers) if name in RUNS else (DIGITS, 1)
+        own_pictures, workers = (RUNS[name].pictures, RUNS[name].workers) if name in RUNS else (DIGITS[name], 1)
         course = Course(own_pictures, recipe.data.batch_size * parts, 0, repeats, 0, workers)
         total_steps = recipe.train.steps or recipe.train.epochs * course.steps_per_epoch
-        engine = assemble(recipe, Runtime("CPU", "O0"), small_network(recipe), course, total_steps)
+        teacher = small_network(read("digits.yaml")) if recipe.distill.teacher else None
+        engine = assemble(recipe, Runtime("CPU", "O0"), small_network(recipe), course, total_steps, teacher)
         few = Course(PICTURES, 2 * parts if parts > 1 else 4, 0, repeats)
         return Built(recipe, engine, course, batches(recipe, recipe.augment, pictures, few))
 
@@ -142,14 +152,20 @@ def build(pictures):
 
 
 def small_network(recipe):
-    sizes = SMALL if recipe.model.pre_logits_dim is None else {**SMALL, "pre_logits_dim": SMALL["embed_dim"]}
+    """The network without the weights to start from, at a small size."""
+    has_pre_logits = settings_of(recipe).pre_logits_dim is not None
+    sizes = {**SMALL, "pre_logits_dim": SMALL["embed_dim"]} if has_pre_logits else SMALL
     return create_model(recipe.model.name, num_classes=2, **{**recipe.model.overrides(), **sizes})
+
+
+def settings_of(recipe):
+    return override(model_config(recipe.model.name), **recipe.model.overrides())
 
 
 def batches(recipe, augment, pictures, course):
     split = open_source("folder", str(pictures)).train
     augment = replace(augment, flip=split.flip if augment.flip is None else augment.flip)
-    config = override(model_config(recipe.model.name), **{**recipe.model.overrides(), **SMALL})
+    config = override(settings_of(recipe), **SMALL)
     pipeline = train_pipeline(split, config, augment, course, 1)
     return list(pipeline.create_tuple_iterator(num_epochs=1))
 
@@ -177,7 +193,7 @@ def test_the_commands_are_of_this_recipe_and_can_be_given(name):
 def test_the_table_of_recipes_is_whole():
     listed = re.findall(r"`([\w.]+\.yaml)`", (FOLDER / "README.md").read_text())
     assert sorted(listed) == NAMES
-    assert sorted([*RUNS, "digits.yaml"]) == NAMES
+    assert sorted([*RUNS, *DIGITS]) == NAMES
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -210,11 +226,11 @@ def test_the_articles_other_schedule_drops_after_each_epoch():
 @every_recipe
 def test_the_network_at_its_own_size_is_what_the_recipe_says(name):
     recipe = read(name)
-    config = override(model_config(recipe.model.name), **recipe.model.overrides())
+    config = settings_of(recipe)
     settled = {**asdict(config), **asdict(config.preprocessing)}
     for key, value in written(name).items():
         group, _, field = key.partition(".")
-        if group == "model" and field not in ("name", "checkpoint", "reset_head"):
+        if group == "model" and field not in OF_WEIGHTS:
             assert settled[field] == (tuple(value) if isinstance(value, list) else as_number(value)), key
     if name in RUNS:
         assert forward_flops(config) / 2e9 == pytest.approx(RUNS[name].gmacs, rel=0.015)
@@ -228,6 +244,12 @@ def as_number(value):
 LOSSES = {CrossEntropySmooth: "cross_entropy", BinaryCrossEntropySmooth: "bce"}
 
 
+def loss_of(built):
+    """The loss of the labels."""
+    loss = built.engine.step.loss
+    return loss.loss if isinstance(loss, DistillationLoss) else loss
+
+
 def optimizer_name(built):
     optimizer = built.engine.step.optimizer
     decays = any(optimizer.weight_decays)
@@ -236,9 +258,9 @@ def optimizer_name(built):
 
 # Where a setting is found in what was built. What stands in no table must be looked for by another test.
 FOUND = {
-    "loss.name": lambda built: LOSSES[type(built.engine.step.loss)],
-    "loss.label_smoothing": lambda built: 1 - built.engine.step.loss.on_value,
-    "loss.target_threshold": lambda built: built.engine.step.loss.target_threshold,
+    "loss.name": lambda built: LOSSES[type(loss_of(built))],
+    "loss.label_smoothing": lambda built: 1 - loss_of(built).on_value,
+    "loss.target_threshold": lambda built: loss_of(built).target_threshold,
     "optimizer.name": optimizer_name,
     "optimizer.lr": lambda built: (
         built.rates.max() * (built.recipe.optimizer.lr_batch_size or batch_of(built)) / batch_of(built)
@@ -251,17 +273,22 @@ FOUND = {
     "optimizer.clip_norm": lambda built: built.engine.step.clip_norm,
     "average.ema_decay": lambda built: built.engine.ema.decay.asnumpy().item(),
     "average.swa_start_epoch": lambda built: built.engine.swa and built.recipe.average.swa_start_epoch,
+    "distill.kind": lambda built: "hard" if built.engine.step.loss.is_hard else "soft",
+    "distill.alpha": lambda built: built.engine.step.loss.alpha,
     "train.accumulate_steps": lambda built: built.engine.step.parts,
     "train.steps": lambda built: len(built.rates),
     "train.epochs": lambda built: len(built.rates) / built.course.steps_per_epoch,
     "data.batch_size": lambda built: built.course.batch_size / built.engine.step.parts,
     "schedule.warmup_epochs": lambda built: built.rates.argmax() / built.course.steps_per_epoch,
     "schedule.warmup_steps": lambda built: built.rates.argmax(),
-    # These are the trainer's: they name files and the better of two epochs.
+    # These are the trainer's: they name files, pictures and the better of two epochs.
     "model.name": lambda built: built.recipe.model.name,
     "model.checkpoint": lambda built: built.recipe.model.checkpoint,
-    "model.reset_head": lambda built: built.recipe.model.reset_head,
+    "model.resize_positions": lambda built: built.recipe.model.resize_positions,
     "data.source": lambda built: built.recipe.data.source,
+    "data.classes": lambda built: list(built.recipe.data.classes),
+    "data.per_class": lambda built: built.recipe.data.per_class,
+    "distill.teacher": lambda built: built.engine.teacher and built.recipe.distill.teacher,
     "data.path": lambda built: built.recipe.data.path,
     "checkpoint.metric": lambda built: built.recipe.checkpoint.metric,
 }
@@ -288,7 +315,7 @@ def test_every_setting_reaches_what_is_built(name, build):
     small = {**asdict(config), **asdict(config.preprocessing)}
     for key, value in recipe.model.overrides().items():
         assert key in {*SMALL, "pre_logits_dim"} or small[key] == value, key
-    assert (config.pre_logits_dim is None) == ("model.pre_logits_dim" not in settings)
+    assert config.distilled == isinstance(step.loss, DistillationLoss) == ("distill.teacher" in settings)
     assert (step.mixing is not None) == bool({"augment.mixup", "augment.cutmix"} & settings.keys())
     assert (step.clip_norm is not None) == ("optimizer.clip_norm" in settings)
     assert (min(step.optimizer.lr_scales) < 1) == ("optimizer.layer_decay" in settings)
