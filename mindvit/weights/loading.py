@@ -1,6 +1,7 @@
 """Putting a file's tensors into a network: what fits as it is, what is made to fit, and what is refused."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from math import isqrt
 
 import mindspore as ms
@@ -11,7 +12,7 @@ from mindvit.errors import UserError
 from mindvit.models.config import ViTConfig
 from mindvit.models.vit import ViT
 from mindvit.weights.checkpoint import Checkpoint
-from mindvit.weights.facts import differences, fitting_models
+from mindvit.weights.facts import differences, facts_of, fitting_models
 from mindvit.weights.resizing import Method, resize_grid, resize_positions
 
 _HEADS = ("dense", "dense_distillation")
@@ -49,7 +50,7 @@ def load_tensors(
     if misshapen:
         raise UserError(_mismatch(checkpoint, [], [], misshapen, wanted, found))
     if _PATCHES in tensors:
-        _check_construction(checkpoint, config)
+        _check_construction(checkpoint, config if strict else _without_pre_logits(checkpoint, config))
         notes += _fit_channels(tensors, config)
         notes += _fit_positions(tensors, checkpoint, config, method)
     notes += _fit_heads(tensors, network, fresh_head)
@@ -68,6 +69,12 @@ def load_tensors(
     # Names and shapes fit by now. strict_load would only refuse weights of another precision, such as float16.
     ms.load_param_into_net(network, loaded, strict_load=False)
     return notes
+
+
+def _without_pre_logits(checkpoint: Checkpoint, config: ViTConfig) -> ViTConfig:
+    """The settings as the file's in its tanh layer, which is left out where the model has none, as Google does when it
+    fine-tunes; a missing one stays fresh."""
+    return replace(config, pre_logits_dim=facts_of(checkpoint.tensors)["pre_logits_dim"])
 
 
 def _check_construction(checkpoint: Checkpoint, config: ViTConfig) -> None:

@@ -124,6 +124,15 @@ def test_without_strictness_what_is_missing_stays_fresh_and_what_is_left_over_st
     same(network.cls.asnumpy(), checkpoint.tensors["cls"])
 
 
+def test_without_strictness_the_tanh_layer_of_a_pretrained_file_stays_out():
+    checkpoint, network = checkpoint_of(tiny(pre_logits_dim=12, num_classes=5)), tiny()
+    with pytest.raises(UserError, match=r"pre_logits_dim \(the file's: 12, the model's: none\)"):
+        load_tensors(network, checkpoint)
+    notes = load_tensors(network, checkpoint, strict=False)
+    assert "left out: pre_logits.bias, pre_logits.weight" in notes
+    same(network.norm.gamma.asnumpy(), checkpoint.tensors["norm.gamma"])
+
+
 def test_strictness_or_not_shapes_must_fit():
     with pytest.raises(UserError, match=r"norm\.gamma is 5 and not 12"):
         load_tensors(tiny(), checkpoint_of(tiny(), norm__gamma=(5,)), strict=False)
