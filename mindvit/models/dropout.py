@@ -129,8 +129,12 @@ def patches_kept(num_patches: int, patch_dropout: float) -> int:
 
 
 def place_dropouts(network: nn.Cell) -> None:
-    """Numbers all keyed cells of a network in their order."""
-    for number, cell in enumerate(cell for _, cell in network.cells_and_names() if isinstance(cell, KeyedCell)):
+    """Numbers all keyed cells of a network in their order, those that drop patches last.
+
+    So every other cell draws the masks that it drew before there was such a one.
+    """
+    cells = [cell for _, cell in network.cells_and_names() if isinstance(cell, KeyedCell)]
+    for number, cell in enumerate(sorted(cells, key=lambda cell: isinstance(cell, PatchDropout))):
         cell.place(number)
 
 

@@ -226,3 +226,12 @@ def test_patches_are_dropped_with_their_positions_and_only_in_training(rng):
     for sample in range(2):
         distances = np.abs(fewer[sample, 4:, None] - whole[sample, None, 4:]).max(2)
         assert distances.min(1).max() < 1e-5 and len(set(distances.argmin(1))) == 5
+
+
+def test_a_cell_that_drops_patches_has_the_last_place_and_the_others_those_that_they_would_have_without():
+    network = nn.CellList([Dropout(0.1), PatchDropout(0.5, 4), Dropout(0.1)])
+    place_dropouts(network)
+    without = nn.CellList([Dropout(0.1), Dropout(0.1)])
+    place_dropouts(without)
+    assert [network[0].site, network[2].site] == [cell.site for cell in without]
+    assert network[1].site == at(Dropout(0.1), 2).site
