@@ -1,6 +1,12 @@
 """Prints the table of models: python scripts/list_models.py ["deit*"]"""
 
 import argparse
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault("GLOG_v", "3")
+sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from mindvit.models.counting import forward_flops, parameter_count
 from mindvit.models.variants import list_models, model_config
