@@ -116,13 +116,8 @@ def run(net, module, tensors, gradients=True):
 
 
 def main():
-    import torch
-
-    # Operators that timm's import asks torchvision for, and that nothing here uses.
-    library = torch.library.Library("torchvision", "DEF")
-    library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     import timm
+    import torch
     from timm.layers import StdConv2dSame
     from timm.models.resnetv2 import ResNetV2
     from timm.models.vision_transformer_hybrid import _resnetv2
