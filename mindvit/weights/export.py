@@ -105,7 +105,7 @@ def _refuse(config: ViTConfig, library: str, **lacking: bool) -> None:
     lacking |= {
         "window": config.window is not None,
         "patch_stride": config.patch_stride not in (None, config.patch_size),
-        "positions": config.positions in ("relative", "none") or lacking.get("positions", False),
+        "positions": config.positions in ("relative", "none"),
     }
     names = [name for name, lacks in lacking.items() if lacks]
     if names:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from mindvit.errors import UserError
-from mindvit.weights.checkpoint import read_checkpoint
+from mindvit.weights.checkpoint import is_checkpoint, read_checkpoint
 from mindvit.weights.formats.damage import telling
 from mindvit.weights.formats.npz import holds_arrays, read_npz
 from mindvit.weights.formats.safetensors import read_safetensors, starts_safetensors
@@ -20,7 +20,6 @@ _START = 16
 _ZIP = b"PK\x03\x04"
 _PICKLES = tuple(bytes((0x80, protocol)) for protocol in range(2, 6))
 _INDEX = b"{"
-_CKPT = b"\x0a"  # the first field of a protobuf message
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
@@ -71,7 +70,7 @@ def _read(path: Path, start: bytes) -> dict[str, np.ndarray]:
         return read_torch_legacy(path)
     if start.startswith(_INDEX):
         return read_index(path)
-    if start.startswith(_CKPT):
+    if is_checkpoint(path):
         return read_checkpoint(path).tensors
     raise UserError(f"{path} is in no format that is known here; give {_KNOWN}")
 
