@@ -1,4 +1,5 @@
 from dataclasses import fields
+from typing import Literal, get_args, get_origin, get_type_hints
 
 import mindspore as ms
 import numpy as np
@@ -6,8 +7,9 @@ import pytest
 
 from mindvit import create_model
 from mindvit.errors import UserError
-from mindvit.factory import ModelSettings, load_trained, load_weights
+from mindvit.factory import ModelSettings, NetworkSettings, load_trained, load_weights
 from mindvit.models import Preprocessing, ViTConfig
+from mindvit.models.config import _CHOICES
 from mindvit.weights.checkpoint import write_checkpoint
 from mindvit.weights.passport import Passport
 from tests.weights.published import FOLDER, SIZES, Published, pictures, tutorial_weights, write_json, write_npz
@@ -290,3 +292,9 @@ def test_a_part_that_the_name_stands_for_can_be_taken_away():
     network = create_model("plain_vit_s_16_224", pre_logits_dim=None, image_size=32, depth=1)
     assert network.config.pre_logits_dim is None
     assert network.dense.weight.shape == (1000, 384)
+
+
+@pytest.mark.parametrize("name", _CHOICES)
+def test_the_choices_of_a_recipe_are_those_of_the_network(name):
+    literal = next(hint for hint in get_args(get_type_hints(NetworkSettings)[name]) if get_origin(hint) is Literal)
+    assert get_args(literal) == tuple(_CHOICES[name])
