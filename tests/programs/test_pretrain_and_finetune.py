@@ -39,7 +39,9 @@ def test_pretraining_and_fine_tuning_go_through_end_to_end(run_program, tmp_path
     assert "24x24 px in patches of 4" in out
     assert "20 pictures to train on, 179 for validation" in out
     assert "classes    5: 5, 6, 7, 8, 9\n" in out
-    one, other = (read_checkpoint(f"output/{name}_digits/last.ckpt") for name in ("pretrain", "finetune"))
+    # After one epoch it hangs on the machine's rounding whether the raw weights or their average are the best.
+    one = read_checkpoint("output/pretrain_digits/best.ckpt")
+    other = read_checkpoint("output/finetune_digits/last.ckpt")
     assert one.passport.classes.ids == ("0", "1", "2", "3", "4")
     assert other.passport.classes.ids == ("5", "6", "7", "8", "9")
     for name, value in one.tensors.items():
