@@ -1,6 +1,5 @@
-"""The device, its precision, and the other workers: the one place that asks what hardware there is."""
+"""The device and its precision: the one place that asks what hardware there is."""
 
-import os
 import time
 from dataclasses import dataclass
 from typing import Literal
@@ -8,8 +7,8 @@ from typing import Literal
 import mindspore as ms
 import numpy as np
 from mindspore import amp, nn
-from mindspore.communication import get_group_size, get_rank, init
 
+from mindvit import workers
 from mindvit.errors import UserError
 
 _DEVICES = ("Ascend", "GPU", "CPU")
@@ -63,10 +62,7 @@ def start(settings: RuntimeSettings, seed: int | None = None) -> Runtime:
     device = choose_device(settings.device, {name: _is_available(name) for name in _DEVICES})
     ms.set_context(mode=ms.GRAPH_MODE)
     ms.set_device(device)
-    rank, world_size = 0, 1
-    if "MS_ROLE" in os.environ:
-        init()  # The scheduler, which msrun starts as one more process, does its work in here and ends.
-        rank, world_size = get_rank(), get_group_size()
+    rank, world_size = workers.join()
     if seed is not None:
         ms.set_seed(seed)
         ms.dataset.config.set_seed(seed)
@@ -128,19 +124,6 @@ def measured_flops(runtime: Runtime) -> float:
         multiply(values, values)[0, 0].asnumpy()
         seconds.append(time.perf_counter() - started)
     return 2.0 * size**3 / min(seconds)
-
-
-def sum_over_workers(values: np.ndarray) -> np.ndarray:
-    """Adds up a float64 array, elementwise, over all workers of the job; a single worker's sum is its own.
-
-    Collectives carry no float64. Each number travels as two float32 parts, which keeps counts up to 2^47 exact.
-    """
-    if "MS_ROLE" not in os.environ:
-        return values
-    coarse = values.astype(np.float32)
-    fine = (values - coarse).astype(np.float32)
-    parts = ms.ops.AllGather()(ms.Tensor(np.stack([coarse, fine])))
-    return parts.asnumpy().astype(np.float64).sum(axis=0)
 
 
 def _is_available(device: str) -> bool:

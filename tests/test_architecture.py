@@ -10,7 +10,7 @@ from tests.conftest import ROOT
 # From the bottom up; a package or module may import those below it, and itself.
 LAYERS = [
     ["errors", "nested"],
-    ["files"],
+    ["files", "workers"],
     ["models"],
     ["losses", "runtime", "data"],
     ["weights"],

@@ -13,7 +13,6 @@ from mindvit.runtime import (
     loss_scaling,
     measured_flops,
     start,
-    sum_over_workers,
     with_precision,
 )
 
@@ -110,10 +109,6 @@ def test_o2_computes_in_float16_and_keeps_float32_weights(rng):
 def test_o0_leaves_the_network_alone():
     network = create_model("vit_mini_4_32")
     assert with_precision(network, Runtime("CPU", "O0")) is network
-
-
-def test_one_workers_sum_is_its_own():
-    np.testing.assert_array_equal(sum_over_workers(np.array([1.0, 2.0])), [1.0, 2.0])
 
 
 def test_starting_sets_graph_mode_and_every_seed():

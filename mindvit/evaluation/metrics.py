@@ -9,7 +9,7 @@ from mindspore.dataset import Dataset
 from mindspore.train import Metric, Model
 
 from mindvit.data.split import PADDING_LABEL
-from mindvit.runtime import sum_over_workers
+from mindvit.workers import sum_over_workers
 
 
 @dataclass(frozen=True)

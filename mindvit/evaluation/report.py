@@ -18,8 +18,9 @@ from mindvit.errors import UserError
 from mindvit.evaluation.metrics import Evaluation, EvaluationCell, evaluate, metrics
 from mindvit.factory import TrainedModel, load_trained
 from mindvit.files import make_folder, write_text
-from mindvit.runtime import RuntimeSettings, start, sum_over_workers, with_precision
+from mindvit.runtime import RuntimeSettings, start, with_precision
 from mindvit.weights.passport import Passport
+from mindvit.workers import sum_over_workers
 
 _SHOWN = 10
 """Names of skipped pictures, or of classes, on the screen; the JSON holds all."""
