@@ -12,7 +12,8 @@ os.environ.setdefault("GLOG_v", "3")
 
 from mindvit.errors import UserError
 
-_STOPPED_BY_USER = 130
+STOPPED_BY_USER = 130
+"""The exit code of what Ctrl-C or SIGTERM stopped."""
 
 
 def run(main: Callable[[], None]) -> NoReturn:
@@ -30,5 +31,5 @@ def run(main: Callable[[], None]) -> NoReturn:
         sys.exit(2)
     except KeyboardInterrupt as stop:
         print(str(stop) or "stopped", file=sys.stderr)
-        sys.exit(_STOPPED_BY_USER)
+        sys.exit(STOPPED_BY_USER)
     sys.exit(0)

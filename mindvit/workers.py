@@ -1,10 +1,29 @@
-"""The other workers of a job: joining them, and what all of them say together."""
+"""The other workers of a job: joining them, and what all of them say together.
 
+Every function here that speaks with the others is a collective: all workers call it, the same number of times and in
+the same order. A single worker's answer is its own.
+"""
+
+import ctypes
+import json
 import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import mindspore as ms
 import numpy as np
+from mindspore import Parameter, Tensor, ops
 from mindspore.communication import get_group_size, get_rank, init
+
+from mindvit.errors import UserError
+
+T = TypeVar("T")
+
+_PR_SET_PDEATHSIG = 1
 
 
 def join() -> tuple[int, int]:
@@ -15,6 +34,7 @@ def join() -> tuple[int, int]:
     """
     if not _in_job():
         return 0, 1
+    end_with_parent(signal.SIGTERM)
     init()  # The scheduler, which msrun starts as one more process, does its work in here and ends.
     return get_rank(), get_group_size()
 
@@ -22,14 +42,130 @@ def join() -> tuple[int, int]:
 def sum_over_workers(values: np.ndarray) -> np.ndarray:
     """Adds up a float64 array, elementwise, over all workers of the job; a single worker's sum is its own.
 
-    Collectives carry no float64. Each number travels as two float32 parts, which keeps counts up to 2^47 exact.
+    Not every backend's collectives carry float64. Each number travels as two float32 parts, which keeps counts up to
+    2^47 exact.
     """
     if not _in_job():
         return values
     coarse = values.astype(np.float32)
     fine = (values - coarse).astype(np.float32)
-    parts = ms.ops.AllGather()(ms.Tensor(np.stack([coarse, fine])))
-    return parts.asnumpy().astype(np.float64).sum(axis=0)
+    parts = ops.AllGather()(Tensor(np.stack([coarse, fine])))
+    return parts.asnumpy().astype(np.float64).reshape(-1, *values.shape).sum(axis=0)
+
+
+def gather(value: Any) -> list:
+    """What every worker gives, in their order; anything that JSON can hold.
+
+    In place of ``mint.distributed.all_gather_object``, which is made for PyNative mode and unpickles what it is sent.
+    """
+    if not _in_job():
+        return [value]
+    text = np.frombuffer(json.dumps(value).encode(), np.uint8).astype(np.int32)
+    lengths = ops.AllGather()(Tensor([len(text)], ms.int32)).asnumpy()
+    padded = np.pad(text, (0, lengths.max() - len(text)))
+    rows = ops.AllGather()(Tensor(padded)).asnumpy().reshape(len(lengths), -1).astype(np.uint8)
+    return [json.loads(row[:length].tobytes()) for row, length in zip(rows, lengths, strict=True)]
+
+
+def share(value: Any) -> Any:
+    """What worker 0 gives; anything that JSON can hold. The others' values are not looked at."""
+    return gather(value if not _in_job() or get_rank() == 0 else None)[0]
+
+
+def share_arrays(arrays: dict[str, np.ndarray] | None) -> dict[str, np.ndarray]:
+    """Worker 0's arrays by name, of numbers that the device knows; the others give None."""
+    if not _in_job():
+        return arrays
+    kinds = share(arrays and {name: (array.shape, str(array.dtype)) for name, array in arrays.items()})
+    own = arrays or {name: np.zeros(shape, kind) for name, (shape, kind) in kinds.items()}
+    return {name: _broadcast(Tensor(np.atleast_1d(own[name]))).reshape(kinds[name][0]) for name in kinds}
+
+
+def share_parameters(parameters: Sequence[Parameter]) -> None:
+    """Gives every worker worker 0's values of some parameters."""
+    if not _in_job():
+        return
+    for parameter in parameters:
+        shape = parameter.shape
+        parameter.set_data(Tensor(_broadcast(Tensor(np.atleast_1d(parameter.asnumpy()))).reshape(shape)))
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """Does something on all workers, and ends all of them where one of them fails.
+
+    Without it the others would wait for the one that failed at the next collective. Within it there must be none.
+
+    Raises:
+        UserError: with the sentence of the first worker that failed by one; and with its number and server, unless all
+            say the same.
+        Exception: what failed otherwise here.
+    """
+    failed: Exception | None = None
+    try:
+        yield
+    except Exception as error:
+        if not _in_job():
+            raise
+        failed = error
+    sentence = failed and (str(failed) if isinstance(failed, UserError) else f"{type(failed).__name__}: {failed}")
+    reports = gather([sentence, socket.gethostname()])
+    if failed is not None and not isinstance(failed, UserError):
+        raise failed
+    for rank, (sentence, host) in enumerate(reports):
+        if sentence:
+            alike = all(other == sentence for other, _ in reports)
+            raise UserError(sentence if alike else f"worker {rank} on {host}: {sentence}") from failed
+
+
+def one_first(action: Callable[[], T]) -> T:
+    """Does something on the first worker of each server, then on the others, who find what it fetched or wrote.
+
+    Raises:
+        UserError: as ``together``.
+    """
+    leads = int(os.environ.get("DEVICE_ID", "0")) == 0 or not _in_job()
+    result = None
+    for turn in (True, False):
+        with together():
+            if leads is turn:
+                result = action()
+    return result
+
+
+def check_same(facts: dict[str, Any]) -> None:
+    """Checks that all workers have the same settings.
+
+    Args:
+        facts: by their dotted names.
+
+    Raises:
+        UserError: on all workers, naming what differs and on which worker.
+    """
+    everyone = gather([facts, socket.gethostname()])
+    first, _ = everyone[0]
+    for rank, (others, host) in enumerate(everyone):
+        differing = [name for name in sorted(first.keys() | others.keys()) if first.get(name) != others.get(name)]
+        if differing:
+            shown = "; ".join(
+                f"{name} is {json.dumps(others.get(name))} but {json.dumps(first.get(name))} on worker 0"
+                for name in differing[:5]
+            )
+            more = f"; and {len(differing) - 5} more differ" if len(differing) > 5 else ""
+            raise UserError(
+                f"worker {rank} on {host} has other settings than worker 0: {shown}{more}. "
+                "Start all servers with the same recipe, options, data and version"
+            )
+
+
+def end_with_parent(number: signal.Signals) -> None:
+    """Has this process receive a signal when the one that started it is gone, however that ended; Linux alone can."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
+
+
+def _broadcast(value: Tensor) -> np.ndarray:
+    return ops.Broadcast(0)((value,))[0].asnumpy()
 
 
 def _in_job() -> bool:

@@ -53,3 +53,13 @@ take_config() {
     fi
     overrides=("$@")
 }
+
+# take_checkpoint SCRIPT CKPT [options…]: sets ckpt and the array options; ends with a sentence where CKPT is missing.
+take_checkpoint() {
+    if [[ $# -lt 2 || "$2" == --* ]]; then
+        echo "error: name a checkpoint: bash scripts/$1 CKPT [options of eval.py…]" >&2
+        exit 2
+    fi
+    ckpt=$2
+    options=("${@:3}")
+}

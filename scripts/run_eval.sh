@@ -3,10 +3,5 @@
 set -euo pipefail
 source "$(dirname "$0")/common.sh"
 
-if [[ $# -eq 0 || "$1" == --* ]]; then
-    echo "error: name a checkpoint: bash scripts/run_eval.sh CKPT [options of eval.py…]" >&2
-    exit 2
-fi
-ckpt=$1
-shift
-exec "${PYTHON}" eval.py --ckpt "${ckpt}" "$@"
+take_checkpoint run_eval.sh "$@"
+exec "${PYTHON}" eval.py --ckpt "${ckpt}" "${options[@]}"

@@ -18,6 +18,7 @@ LAYERS = [
     ["evaluation"],
     ["inference", "training", "conversion", "extraction"],
     ["config", "program"],
+    ["launch"],
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 FILES = [path for path in sorted((ROOT / "mindvit").rglob("*.py")) if path != ROOT / "mindvit/__init__.py"]

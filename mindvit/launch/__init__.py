@@ -1,0 +1,1 @@
+"""Starting a program as a job of many workers, on MindSpore's ``msrun``, and ending it in order."""

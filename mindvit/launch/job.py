@@ -1,0 +1,135 @@
+"""What the environment says of a job: how many workers, on which servers, and where they meet."""
+
+import ipaddress
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mindvit.errors import UserError
+from mindvit.runtime import choose_device, device_counts
+
+_DEFAULT_PORT = 8118
+_WORKERS_ON_CPU = 2
+_TRUE_OR_FALSE = {"true": True, "false": False}
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job of workers, as seen from one of its servers."""
+
+    local_workers: int
+    """Workers on this server, and on each of the others."""
+    nodes: int
+    """Servers."""
+    node_rank: int
+    """This server's number."""
+    master_addr: str
+    """Address of server 0, where the workers meet."""
+    master_port: int
+    join_timeout: int
+    """Seconds to wait for all workers."""
+    bind_cores: bool
+    """Whether each worker keeps to its share of the processor's cores."""
+
+    @property
+    def workers(self) -> int:
+        """Workers of all servers."""
+        return self.nodes * self.local_workers
+
+    @property
+    def first_worker(self) -> int:
+        """The number of this server's first worker."""
+        return self.node_rank * self.local_workers
+
+    def describe(self) -> str:
+        """One line for a person."""
+        where = f" on each of {self.nodes} servers, of which this is number {self.node_rank}" if self.nodes > 1 else ""
+        workers = f"{self.local_workers} worker{'' if self.local_workers == 1 else 's'}"
+        return f"{workers}{where}, meeting at {self.master_addr}:{self.master_port}"
+
+
+def read_job(device: str = "auto", environment: Mapping[str, str] = os.environ) -> Job:
+    """Reads NPROC, NNODES, NODE_RANK, MASTER_ADDR, MASTER_PORT, JOIN_TIMEOUT and BIND_CORES, and checks them.
+
+    Args:
+        device: ``runtime.device`` of the program.
+        environment: where they stand.
+
+    Raises:
+        UserError: for a device that is not there, a value that cannot be, or a port or address that cannot be used.
+    """
+    counts = device_counts()
+    device = choose_device(device, {name: count > 0 for name, count in counts.items()})
+    nodes = _number(environment, "NNODES", 1, 1)
+    node_rank = _number(environment, "NODE_RANK", 0, 0)
+    if node_rank >= nodes:
+        raise UserError(f"NODE_RANK is {node_rank}, but with NNODES={nodes} it must be from 0 to {nodes - 1}")
+    local_workers = _number(environment, "NPROC", _WORKERS_ON_CPU if device == "CPU" else counts[device], 1)
+    if device != "CPU" and local_workers > counts[device]:
+        raise UserError(f"NPROC is {local_workers}, but this server has {counts[device]} {device} devices")
+    master_addr = environment.get("MASTER_ADDR", "127.0.0.1")
+    if nodes > 1:
+        _check_reachable(master_addr, nodes)
+    job = Job(
+        local_workers,
+        nodes,
+        node_rank,
+        master_addr,
+        _number(environment, "MASTER_PORT", _DEFAULT_PORT if nodes > 1 else _free_port(), 1024, 65535),
+        _number(environment, "JOIN_TIMEOUT", 300, 1),
+        _switch(environment, "BIND_CORES", device == "Ascend"),
+    )
+    if node_rank == 0:
+        _check_port(job)
+    return job
+
+
+def _number(environment: Mapping[str, str], name: str, default: int, least: int, greatest: int | None = None) -> int:
+    text = environment.get(name, "")
+    if not text:
+        return default
+    number = int(text) if text.removeprefix("-").isdecimal() else None
+    if number is None or number < least or (greatest is not None and number > greatest):
+        span = f"from {least} to {greatest}" if greatest is not None else f"of at least {least}"
+        raise UserError(f"{name} must be a whole number {span}, not {text!r}")
+    return number
+
+
+def _switch(environment: Mapping[str, str], name: str, default: bool) -> bool:
+    text = environment.get(name, "")
+    if text and text not in _TRUE_OR_FALSE:
+        raise UserError(f"{name} must be true or false, not {text!r}")
+    return _TRUE_OR_FALSE[text] if text else default
+
+
+def _check_reachable(master_addr: str, nodes: int) -> None:
+    try:
+        address = ipaddress.ip_address(socket.getaddrinfo(master_addr, None)[0][4][0])
+    except OSError as error:
+        raise UserError(f"MASTER_ADDR {master_addr} is no address that this server knows: {error.strerror}") from error
+    if address.is_loopback:
+        raise UserError(
+            f"with NNODES={nodes} MASTER_ADDR must be an address of server 0 that the others can reach, "
+            f"not {master_addr}"
+        )
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _check_port(job: Job) -> None:
+    family, _, _, _, address = socket.getaddrinfo(job.master_addr, job.master_port, type=socket.SOCK_STREAM)[0]
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # As the scheduler does: no waiting after a job.
+        try:
+            probe.bind(address)
+            probe.listen()
+        except OSError as error:
+            raise UserError(
+                f"the workers cannot meet at {job.master_addr}:{job.master_port}: {error.strerror}. "
+                "Choose another MASTER_PORT; MASTER_ADDR must be an address of the server with NODE_RANK=0"
+            ) from error

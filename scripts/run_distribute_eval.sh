@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# Evaluates a checkpoint with many workers: bash scripts/run_distribute_eval.sh CKPT [options of eval.py…]
+# The environment counts as for run_distribute_train.sh.
+set -euo pipefail
+source "$(dirname "$0")/common.sh"
+
+take_checkpoint run_distribute_eval.sh "$@"
+exec "${PYTHON}" -m mindvit.launch eval.py --ckpt "${ckpt}" "${options[@]}"
