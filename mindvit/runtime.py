@@ -1,17 +1,20 @@
 """The device and its precision: the one place that asks what hardware there is."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import mindspore as ms
 import numpy as np
-from mindspore import amp, nn
+from mindspore import amp, nn, ops
 
 from mindvit import workers
 from mindvit.errors import UserError
+from mindvit.models.attention import DotProductAttention
 
 _DEVICES = ("Ascend", "GPU", "CPU")
+_HALVES = {"float16": ms.float16, "bfloat16": ms.bfloat16}
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,14 @@ class RuntimeSettings:
     device: Literal["auto", "Ascend", "GPU", "CPU"] = "auto"
     """auto takes an Ascend, else a GPU, else the CPU."""
     precision: Literal["auto", "O0", "O2", "O3"] = "auto"
-    """MindSpore's level: O0 float32, O2 float16 with norms in float32, O3 float16; auto is O2 on Ascend, else O0."""
+    """MindSpore's level: O0 float32, O2 16 bits with norms and softmax in float32, O3 16 bits for the norms too; auto
+    is O2 on Ascend, else O0."""
+    half: Literal["float16", "bfloat16"] = "float16"
+    """The 16-bit type of O2 and O3. bfloat16 has the range of float32 and needs no loss scaling, but is coarser."""
+    fused_attention: bool | None = None
+    """Compute attention by one operator of the device, in 16 bits; null does so where the device has it."""
+    data_sink: bool | None = None
+    """Send batches to a queue on the device while it computes; null does so on Ascend. The CPU has no such queue."""
     peak_tflops: float | None = None
     """What one device could reach, in 10^12 operations a second, for the utilisation shown; null measures it."""
 
@@ -40,6 +50,12 @@ class Runtime:
     """This worker's number."""
     world_size: int = 1
     """How many workers share the job."""
+    half: str = "float16"
+    """The 16-bit type of O2 and O3."""
+    fused_attention: bool = False
+    """Whether attention may be computed by the device's fused operator."""
+    data_sink: bool = False
+    """Whether batches go through a queue on the device."""
 
     @property
     def is_main(self) -> bool:
@@ -57,16 +73,21 @@ def start(settings: RuntimeSettings, seed: int | None = None) -> Runtime:
         seed: seed of all random numbers; None leaves them unseeded.
 
     Raises:
-        UserError: if the device asked for is not there.
+        UserError: if the device asked for is not there, or cannot do what is asked of it.
     """
-    device = choose_device(settings.device, {name: _is_available(name) for name in _DEVICES})
+    device = choose_device(settings.device, {name: _device(name).is_available() for name in _DEVICES})
     ms.set_context(mode=ms.GRAPH_MODE)
     ms.set_device(device)
     rank, world_size = workers.join()
     if seed is not None:
         ms.set_seed(seed)
         ms.dataset.config.set_seed(seed)
-    return Runtime(device, choose_precision(settings.precision, device), rank, world_size)
+    precision = choose_precision(settings.precision, device)
+    with workers.together():
+        data_sink = choose_data_sink(settings.data_sink, device)
+        half = choose_half(settings.half, precision, bfloat16_works)
+        fused = choose_fused_attention(settings.fused_attention, device, precision, lambda: fused_attention_works(half))
+    return Runtime(device, precision, rank, world_size, half, fused, data_sink)
 
 
 def choose_device(asked: str, available: dict[str, bool]) -> str:
@@ -83,9 +104,10 @@ def choose_device(asked: str, available: dict[str, bool]) -> str:
     return asked
 
 
-def default_world_size() -> int:
-    """How many workers a distributed job has by default on this machine: one per NPU, else two on the CPU."""
-    return ms.device_context.ascend.device_count() if _is_available("Ascend") else 2
+def device_counts() -> dict[str, int]:
+    """How many devices of each kind this machine has that MindSpore can use."""
+    present = {name: _device(name).is_available() for name in _DEVICES}
+    return {name: 1 if name == "CPU" else _device(name).device_count() if present[name] else 0 for name in _DEVICES}
 
 
 def choose_precision(asked: str, device: str) -> str:
@@ -95,27 +117,119 @@ def choose_precision(asked: str, device: str) -> str:
     return "O2" if device == "Ascend" else "O0"
 
 
+def choose_data_sink(asked: bool | None, device: str) -> bool:
+    """Whether to send batches through a queue on the device: as asked for, else on Ascend.
+
+    Raises:
+        UserError: if it is asked for on a CPU, which has none.
+    """
+    if asked and device == "CPU":
+        raise UserError("runtime.data_sink is true, but a CPU has no queue of its own for batches; leave it empty")
+    return device == "Ascend" if asked is None else asked
+
+
+def choose_half(asked: str, precision: str, bfloat16_works: Callable[[], bool]) -> str:
+    """The 16-bit type asked for; bfloat16 is tried where it would be computed in.
+
+    Raises:
+        UserError: if the device does not compute in it.
+    """
+    if asked == "bfloat16" and precision != "O0" and not bfloat16_works():
+        raise UserError(
+            "runtime.half bfloat16: this device multiplies no matrices of that type; "
+            "choose runtime.half float16, or runtime.precision O0 for float32"
+        )
+    return asked
+
+
+def choose_fused_attention(asked: bool | None, device: str, precision: str, works: Callable[[], bool]) -> bool:
+    """Whether attention may be fused: in 16 bits on an Ascend on which it ``works``, unless told not to.
+
+    Raises:
+        UserError: if it is asked for where it cannot be had.
+    """
+    if asked is False:
+        return False
+    obstacle = None
+    if precision == "O0":
+        obstacle = "it computes in 16 bits, and runtime.precision is O0"
+    elif device != "Ascend":
+        obstacle = f"only an Ascend has it, and this is a {device}"
+    elif not works():
+        obstacle = "this Ascend does not have it, or it differs from the plain arithmetic"
+    if asked and obstacle:
+        raise UserError(f"runtime.fused_attention true: {obstacle}; leave it out, or choose false")
+    return obstacle is None
+
+
+def bfloat16_works() -> bool:
+    """Whether the device multiplies matrices of bfloat16, found out by trying. Untested on hardware that does."""
+    ones = ms.Tensor(np.ones((16, 16)), ms.bfloat16)
+    try:
+        product = ops.MatMul()(ones, ones).astype(ms.float32).asnumpy()
+    except Exception:  # which one, each device decides for itself
+        return False
+    return bool((product == 16).all())
+
+
+def fused_attention_works(half: str) -> bool:
+    """Whether fused attention and its gradients are those of the plain arithmetic, found out by trying.
+
+    Untested on hardware that has it; a CPU has not.
+    """
+    rng = np.random.default_rng(0)
+    inputs = [ms.Tensor(rng.standard_normal((1, 2, 32, 64)) / 4, _HALVES[half]) for _ in range(3)]
+    try:
+        plain, fused = (_outputs(cell, inputs) for cell in (DotProductAttention(), DotProductAttention().fuse()))
+    except Exception:  # which one, each device decides for itself
+        return False
+    # Of the order of the rounding of bfloat16; a wrong scale or layout is off by far more.
+    return all(np.abs(one - other).max() < 0.02 * np.abs(one).max() for one, other in zip(plain, fused, strict=True))
+
+
+class _AttentionAndGradients(nn.Cell):
+    def __init__(self, attend: nn.Cell) -> None:
+        super().__init__(auto_prefix=False)
+        self.attend = attend
+        self.gradients = ops.GradOperation(get_all=True)
+
+    def construct(self, query, keys, value):
+        return (self.attend(query, keys, value), *self.gradients(self.attend)(query, keys, value))
+
+
+def _outputs(cell: nn.Cell, inputs: list[ms.Tensor]) -> list[np.ndarray]:
+    return [output.astype(ms.float32).asnumpy() for output in _AttentionAndGradients(cell)(*inputs)]
+
+
 def with_precision(network: nn.Cell, runtime: Runtime) -> nn.Cell:
     """The network at the runtime's precision; its weights stay the given network's own, in float32.
 
-    The float16 levels are untested on Ascend and GPU hardware; O2 is tested on CPU.
+    Where the runtime allows it, its attention is fused. The 16-bit levels are untested on Ascend and GPU hardware; O2
+    in float16 is tested on CPU.
     """
-    return network if runtime.precision == "O0" else amp.auto_mixed_precision(network, runtime.precision)
+    if runtime.precision == "O0":
+        return network
+    for _, cell in network.cells_and_names():
+        if isinstance(cell, DotProductAttention):
+            cell.fuse(runtime.fused_attention)
+    return amp.auto_mixed_precision(network, runtime.precision, _HALVES[runtime.half])
 
 
 def loss_scaling(runtime: Runtime) -> amp.LossScaler | None:
     """Dynamic loss scaling where float16 gradients could underflow: it starts at 2^16 and doubles after 2,000 steps."""
-    return None if runtime.precision == "O0" else amp.DynamicLossScaler(2.0**16, 2, 2000)
+    if runtime.precision == "O0" or runtime.half == "bfloat16":
+        return None
+    return amp.DynamicLossScaler(2.0**16, 2, 2000)
 
 
 def measured_flops(runtime: Runtime) -> float:
     """Floating point operations a second that one worker's device reaches in a large matrix product, the best of five.
 
     It is what the utilisation of a run is measured against: of shape 2048 x 2048 x 2048 on CPU, 8192 elsewhere, in
-    float16 where the precision is mixed.
+    the 16-bit type where the precision is mixed.
     """
     size = 2048 if runtime.device == "CPU" else 8192
-    values = ms.Tensor(np.ones((size, size)), ms.float32 if runtime.precision == "O0" else ms.float16)
+    values = ms.Tensor(np.ones((size, size)), ms.float32 if runtime.precision == "O0" else _HALVES[runtime.half])
     multiply = ms.ops.MatMul()
     multiply(values, values).asnumpy()
     seconds = []
@@ -126,5 +240,5 @@ def measured_flops(runtime: Runtime) -> float:
     return 2.0 * size**3 / min(seconds)
 
 
-def _is_available(device: str) -> bool:
-    return getattr(ms.device_context, device.lower()).is_available()
+def _device(name: str) -> Any:
+    return getattr(ms.device_context, name.lower())

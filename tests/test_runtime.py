@@ -1,20 +1,32 @@
+from dataclasses import replace
+
 import mindspore as ms
 import numpy as np
 import pytest
-from mindspore import amp
+from mindspore import amp, nn, ops
 
-from mindvit import create_model
+from mindvit import create_model, runtime
 from mindvit.errors import UserError
+from mindvit.models.attention import DotProductAttention
 from mindvit.runtime import (
     Runtime,
     RuntimeSettings,
+    bfloat16_works,
+    choose_data_sink,
     choose_device,
+    choose_fused_attention,
+    choose_half,
     choose_precision,
+    device_counts,
+    fused_attention_works,
     loss_scaling,
     measured_flops,
     start,
     with_precision,
 )
+from tests.fused_attention import flash_attention_score
+
+CPU = RuntimeSettings("CPU")
 
 
 @pytest.mark.parametrize(
@@ -51,6 +63,140 @@ def test_loss_is_not_scaled_in_float32(device):
     assert loss_scaling(Runtime(device, "O0")) is None
 
 
+@pytest.mark.parametrize("device", ["Ascend", "CPU"])
+@pytest.mark.parametrize("precision", ["O2", "O3"])
+def test_loss_is_not_scaled_in_bfloat16(device, precision):
+    assert loss_scaling(Runtime(device, precision, half="bfloat16")) is None
+
+
+@pytest.mark.parametrize("counts", [{"Ascend": 8}, {"GPU": 4}, {"Ascend": 8, "GPU": 4}, {}])
+def test_devices_of_each_kind_are_counted(monkeypatch, counts):
+    for device in ("Ascend", "GPU"):
+        part = getattr(ms.device_context, device.lower())
+        monkeypatch.setattr(part, "is_available", lambda device=device: device in counts)
+        monkeypatch.setattr(part, "device_count", lambda device=device: counts[device])
+    assert device_counts() == {"Ascend": 0, "GPU": 0, **counts, "CPU": 1}
+
+
+@pytest.mark.parametrize(("device", "default"), [("Ascend", True), ("GPU", False), ("CPU", False)])
+def test_batches_are_sunk_on_ascend_unless_told(device, default):
+    assert choose_data_sink(None, device) is default
+    assert choose_data_sink(False, device) is False
+    if device != "CPU":
+        assert choose_data_sink(True, device) is True
+
+
+def test_a_cpu_cannot_sink_batches():
+    with pytest.raises(UserError, match=r"runtime.data_sink is true, but a CPU has no queue"):
+        choose_data_sink(True, "CPU")
+
+
+def tried(answer, tries):
+    return lambda: tries.append(answer) or answer
+
+
+@pytest.mark.parametrize(
+    ("asked", "precision", "works", "tries"),
+    [
+        ("float16", "O2", False, 0),
+        ("bfloat16", "O0", False, 0),
+        ("bfloat16", "O2", True, 1),
+        ("bfloat16", "O3", True, 1),
+    ],
+)
+def test_bfloat16_is_tried_where_it_would_be_computed_in(asked, precision, works, tries):
+    found = []
+    assert choose_half(asked, precision, tried(works, found)) == asked
+    assert len(found) == tries
+
+
+@pytest.mark.parametrize("precision", ["O2", "O3"])
+def test_bfloat16_is_refused_where_it_does_not_work(precision):
+    with pytest.raises(UserError, match=r"runtime.half bfloat16: .* choose runtime.half float16, or runtime.precision"):
+        choose_half("bfloat16", precision, lambda: False)
+
+
+def test_a_cpu_multiplies_no_bfloat16():
+    assert not bfloat16_works()
+    with pytest.raises(UserError, match=r"choose runtime.half float16"):
+        start(replace(CPU, precision="O2", half="bfloat16"))
+    assert start(replace(CPU, half="bfloat16")).half == "bfloat16", "nothing is computed in it at O0"
+
+
+@pytest.mark.parametrize(("value", "works"), [(16, True), (15, False)])
+def test_bfloat16_works_where_a_product_is_right(monkeypatch, value, works):
+    dtypes = set()
+
+    class Product:
+        def __call__(self, left, right):
+            dtypes.update((left.dtype, right.dtype))
+            return ms.Tensor(np.full((16, 16), value, np.float32))
+
+    monkeypatch.setattr(ops, "MatMul", Product)
+    assert bfloat16_works() is works
+    assert dtypes == {ms.bfloat16}
+
+
+@pytest.mark.parametrize(
+    ("asked", "device", "precision", "works", "fused", "tries"),
+    [
+        (None, "Ascend", "O2", True, True, 1),
+        (None, "Ascend", "O3", True, True, 1),
+        (True, "Ascend", "O2", True, True, 1),
+        (None, "Ascend", "O2", False, False, 1),
+        (None, "Ascend", "O0", True, False, 0),
+        (None, "GPU", "O2", True, False, 0),
+        (None, "CPU", "O2", True, False, 0),
+        (False, "Ascend", "O2", True, False, 0),
+        (False, "CPU", "O0", True, False, 0),
+    ],
+)
+def test_attention_is_fused_on_an_ascend_in_16_bits_where_that_works(asked, device, precision, works, fused, tries):
+    found = []
+    assert choose_fused_attention(asked, device, precision, tried(works, found)) is fused
+    assert len(found) == tries
+
+
+@pytest.mark.parametrize(
+    ("device", "precision", "works", "why"),
+    [
+        ("Ascend", "O0", True, "runtime.precision is O0"),
+        ("CPU", "O2", True, "only an Ascend has it, and this is a CPU"),
+        ("GPU", "O2", True, "only an Ascend has it, and this is a GPU"),
+        ("Ascend", "O2", False, "this Ascend does not have it"),
+    ],
+)
+def test_fused_attention_is_refused_where_it_cannot_be_had(device, precision, works, why):
+    with pytest.raises(UserError, match=f"runtime.fused_attention true: .*{why}"):
+        choose_fused_attention(True, device, precision, lambda: works)
+
+
+@pytest.mark.parametrize("half", ["float16", "bfloat16"])
+def test_a_cpu_has_no_fused_attention(half):
+    assert fused_attention_works(half) is False
+
+
+def without_gradient(*inputs, **options):
+    return ops.stop_gradient(flash_attention_score(*inputs, **options))
+
+
+@pytest.mark.parametrize(("operator", "works"), [(flash_attention_score, True), (without_gradient, False)])
+def test_fused_attention_works_where_it_and_its_gradients_are_right(monkeypatch, operator, works):
+    monkeypatch.setattr(ops, "flash_attention_score", operator)
+    assert fused_attention_works("float16") is works
+
+
+@pytest.mark.parametrize(("asked", "fused"), [(None, True), (False, False)])
+def test_starting_on_an_ascend_decides_all_of_its_choices(monkeypatch, asked, fused):
+    """All but the device itself, which is put in the CPU's place."""
+    monkeypatch.setattr(ms.device_context.ascend, "is_available", lambda: True)
+    monkeypatch.setattr(ms, "set_device", lambda device: None)
+    monkeypatch.setattr(runtime, "bfloat16_works", lambda: True)
+    monkeypatch.setattr(runtime, "fused_attention_works", lambda half: half == "bfloat16")
+    settings = RuntimeSettings(half="bfloat16", fused_attention=asked)
+    assert start(settings) == Runtime("Ascend", "O2", half="bfloat16", fused_attention=fused, data_sink=True)
+
+
 def test_a_device_is_measured_by_its_fastest_matrix_product(monkeypatch):
     ticks = iter(np.cumsum([0, 4, 1, 5, 1, 3, 1, 2, 1, 6]).tolist())
     products = []
@@ -67,7 +213,8 @@ def test_a_device_is_measured_by_its_fastest_matrix_product(monkeypatch):
     assert len(products) == 6, "the first one, which compiles, is not timed"
 
 
-def test_a_device_at_mixed_precision_is_measured_in_float16(monkeypatch):
+@pytest.mark.parametrize("half", ["float16", "bfloat16"])
+def test_a_device_at_mixed_precision_is_measured_in_16_bits(monkeypatch, half):
     dtypes = set()
 
     class Product:
@@ -76,8 +223,8 @@ def test_a_device_at_mixed_precision_is_measured_in_float16(monkeypatch):
             return ms.Tensor(np.zeros((1, 1), np.float32))
 
     monkeypatch.setattr(ms.ops, "MatMul", Product)
-    assert measured_flops(Runtime("CPU", "O2")) > 0
-    assert dtypes == {ms.float16}
+    assert measured_flops(Runtime("CPU", "O2", half=half)) > 0
+    assert dtypes == {getattr(ms, half)}
 
 
 def test_this_machines_measure_is_of_a_machine():
@@ -109,6 +256,49 @@ def test_o2_computes_in_float16_and_keeps_float32_weights(rng):
 def test_o0_leaves_the_network_alone():
     network = create_model("vit_mini_4_32")
     assert with_precision(network, Runtime("CPU", "O0")) is network
+
+
+@pytest.mark.parametrize("precision", ["O2", "O3"])
+@pytest.mark.parametrize("half", ["float16", "bfloat16"])
+def test_the_16_bit_type_is_the_one_that_was_chosen(monkeypatch, precision, half):
+    asked = []
+    monkeypatch.setattr(amp, "auto_mixed_precision", lambda *arguments: asked.append(arguments))
+    network = nn.Dense(2, 2)
+    with_precision(network, Runtime("Ascend", precision, half=half))
+    assert asked == [(network, precision, getattr(ms, half))]
+
+
+@pytest.mark.parametrize(("precision", "fused"), [("O2", True), ("O2", False), ("O0", True)])
+def test_all_attention_is_fused_where_the_runtime_says_so(precision, fused):
+    network = create_model("vit_mini_4_32", depth=2, pool="map", class_token=False)
+    with_precision(network, Runtime("CPU", precision, fused_attention=fused))
+    cells = [cell for _, cell in network.cells_and_names() if isinstance(cell, DotProductAttention)]
+    assert len(cells) == 3, "two blocks and the pool"
+    assert {cell.is_fused for cell in cells} == {fused and precision != "O0"}
+
+
+class Normed(nn.Cell):
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.LayerNorm((500,), epsilon=1e-6)
+
+    def construct(self, x):
+        return self.norm(x)
+
+
+def test_o2_computes_layer_norms_in_float32(rng):
+    """Its outputs are the nearest float16 numbers but for a few ties; O3's are often another."""
+    x = (300 * rng.standard_normal((8, 500)) + 500).astype(np.float16).astype(np.float64)
+    weight, bias = (rng.standard_normal(500).astype(np.float32) for _ in range(2))
+    expected = (x - x.mean(1, keepdims=True)) / x.std(1, keepdims=True) * weight + bias
+    wrong = {}
+    for precision in ("O2", "O3"):
+        cell = Normed()
+        cell.norm.gamma.set_data(ms.Tensor(weight))
+        cell.norm.beta.set_data(ms.Tensor(bias))
+        found = with_precision(cell, Runtime("CPU", precision))(ms.Tensor(x, ms.float32)).asnumpy()
+        wrong[precision] = np.mean(found != expected.astype(np.float16))
+    assert wrong["O2"] < 0.01 and wrong["O3"] > 0.2, wrong
 
 
 def test_starting_sets_graph_mode_and_every_seed():

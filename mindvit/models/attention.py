@@ -2,16 +2,20 @@
 
 import math
 
+import mindspore as ms
 from mindspore import nn, ops
 from mindspore.common.initializer import Uniform, XavierUniform
 
 from mindvit.models.dropout import Dropout
 from mindvit.models.neighbourhood import NeighbourhoodAttention
 from mindvit.models.positions import RelativeBias
+from mindvit.models.softmax import Softmax
 
 
 class DotProductAttention(nn.Cell):
     """Weighted sums of values, ``softmax(query keys^T + bias) value`` (Vaswani et al., 2017, eq. 1).
+
+    After ``fuse`` the device's own operator computes it wherever ``fits_fused_attention`` says so.
 
     Args:
         attention_dropout: probability of dropping an attention weight.
@@ -23,9 +27,15 @@ class DotProductAttention(nn.Cell):
     def __init__(self, attention_dropout: float = 0.0) -> None:
         super().__init__()
         self.scores = ops.BatchMatMul(transpose_b=True)
-        self.softmax = nn.Softmax(axis=-1)
+        self.softmax = Softmax()
         self.attention_dropout = Dropout(attention_dropout)
         self.weigh = ops.BatchMatMul()
+        self.is_fused = False
+
+    def fuse(self, allowed: bool = True) -> "DotProductAttention":
+        """Allows the fused operator, or no longer; to be called before the cell is compiled."""
+        self.is_fused = allowed
+        return self
 
     def weights(self, query, keys, bias=None):
         """The attention weights, (batch, num_heads, tokens, tokens), before any is dropped."""
@@ -35,7 +45,42 @@ class DotProductAttention(nn.Cell):
         return self.softmax(scores)
 
     def construct(self, query, keys, value, bias=None, key=None):
+        drops = self.training and self.attention_dropout.p > 0
+        learns = self.training and bias is not None
+        if self.is_fused and fits_fused_attention(query.dtype, query.shape, drops, learns):
+            return fused_attention(query, keys, value, bias)
         return self.weigh(self.attention_dropout(self.weights(query, keys, bias), key), value)
+
+
+def fits_fused_attention(dtype: ms.Type, shape: tuple[int, ...], drops: bool, learns_bias: bool) -> bool:
+    """Whether ``fused_attention`` can stand for the plain arithmetic.
+
+    The limits of type and shape are those of ``ops.flash_attention_score`` in MindSpore 2.10. Its dropout would not
+    follow the samples' keys, and it gives a bias no gradient.
+
+    Args:
+        dtype: type of the query, keys and values.
+        shape: the query's, (batch, num_heads, tokens, head_dim).
+        drops: whether attention weights are dropped.
+        learns_bias: whether there is a bias that a gradient is wanted of.
+    """
+    if drops or learns_bias:
+        return False
+    if dtype != ms.float16 and dtype != ms.bfloat16:
+        return False
+    batch, num_heads, _, head_dim = shape
+    return batch <= 2048 and num_heads <= 256 and head_dim % 16 == 0 and head_dim <= 512
+
+
+def fused_attention(query, keys, value, bias=None):
+    """``softmax(query keys^T + bias) value`` by one operator, which never holds all the weights at once.
+
+    Untested on hardware: the operator exists on Ascend alone. Inputs and output: those of ``DotProductAttention``.
+    """
+    shift = None if bias is None else bias.astype(query.dtype)
+    return ops.flash_attention_score(
+        query, keys, value, query.shape[1], real_shift=shift, scalar_value=1.0, input_layout="BNSD"
+    )
 
 
 class Attention(nn.Cell):

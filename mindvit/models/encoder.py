@@ -48,6 +48,15 @@ class TransformerEncoder(nn.Cell):
             x = self.dropouts[index](block(x, key), key)
         return x
 
+    def recompute_blocks(self) -> None:
+        """Lets the gradient compute what is inside each block again, in place of keeping it from the forward pass.
+
+        The masks of keyed dropout are then the same ones. To be called before the network is compiled, and after its
+        precision was set, which puts cells of its own into the blocks.
+        """
+        for block in self.layers:
+            block.recompute()
+
 
 def make_attention(config: ViTConfig) -> Attention:
     """The attention of one block, put together as the settings say."""

@@ -4,6 +4,7 @@ import mindspore as ms
 from mindspore import Tensor, nn, ops
 
 from mindvit.models.dropout import Dropout
+from mindvit.models.softmax import Softmax
 
 # Added to the scores that do not count. Finite, so that a row of nothing else has no NaN, and within float16.
 _FAR = -30000.0
@@ -39,7 +40,7 @@ class NeighbourhoodAttention(nn.Cell):
         super().__init__()
         self.grid, self.halo, self.prefix = grid, _halo(grid, window), prefix_tokens
         self.scores = ops.BatchMatMul(transpose_b=True)
-        self.softmax = nn.Softmax(axis=-1)
+        self.softmax = Softmax()
         block = block_size(grid, window, prefix_tokens)
         if block is None:
             self.attend = MaskedNeighbourhood(grid, window, prefix_tokens, num_heads, attention_dropout)
@@ -83,7 +84,7 @@ class MaskedNeighbourhood(nn.Cell):
         self.mask = Tensor(_far(_near(grid, window, prefix_tokens)), ms.float32)
         tokens = [None] * prefix_tokens + _places(grid)
         self.offsets = Tensor([_offset(grid, i, j) for i in tokens for j in tokens], ms.int32)
-        self.softmax = nn.Softmax(axis=-1)
+        self.softmax = Softmax()
         self.attention_dropout = Dropout(attention_dropout)
         self.scores = ops.BatchMatMul(transpose_b=True)
         self.weigh = ops.BatchMatMul()
@@ -143,7 +144,7 @@ class BlockedNeighbourhood(nn.Cell):
         # The same for every block: queries and their surroundings lie alike in all.
         others = [None] * prefix_tokens + around
         self.offsets = Tensor([_offset(grid, i, j) for i in inside for j in others], ms.int32)
-        self.softmax = nn.Softmax(axis=-1)
+        self.softmax = Softmax()
         self.attention_dropout = Dropout(attention_dropout)
         self.prefix_dropout = Dropout(attention_dropout)
         self.scores = ops.BatchMatMul(transpose_b=True)

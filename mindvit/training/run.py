@@ -83,12 +83,13 @@ def resolve(recipe: Recipe, runtime: Runtime, source: Source, network: ViT) -> R
     """The recipe with every setting that was left to the program replaced by what it came to."""
     settled = {**asdict(network.config), **asdict(network.config.preprocessing)}
     names = {item.name for item in fields(ModelSettings)} & settled.keys()
+    chosen = {name: getattr(runtime, name) for name in ("device", "precision", "fused_attention", "data_sink")}
     return replace(
         recipe,
         model=replace(recipe.model, **{name: settled[name] for name in names}),
         data=replace(recipe.data, path=recipe.data.path or str(DEFAULT_PATHS[recipe.data.source])),
         augment=replace(recipe.augment, flip=source.train.flip if recipe.augment.flip is None else recipe.augment.flip),
-        runtime=replace(recipe.runtime, device=runtime.device, precision=runtime.precision),
+        runtime=replace(recipe.runtime, **chosen),
         # Acts, not properties of the run: repeating the config must neither write over this one nor go on with it.
         overwrite=False,
         resume=None,

@@ -1,0 +1,88 @@
+"""Measures a training step with and without train.recompute, each in a process of its own.
+
+Run from the project's folder: python scripts/measure_recompute.py [--model vit_s_16_224] [--batch 16]
+For each it prints the peak of MindSpore's memory pool, which on an accelerator is the device's memory, the peak of the
+whole process, and the median time of a step.
+"""
+
+import argparse
+import os
+import re
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+os.environ.setdefault("GLOG_v", "3")
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+import mindspore as ms
+import numpy as np
+from mindspore import Tensor
+
+from mindvit.data.visits import Course
+from mindvit.factory import create_model
+from mindvit.runtime import Runtime
+from mindvit.training.assembly import assemble
+from mindvit.training.recipe import Recipe, TrainSettings
+
+
+def take_steps(arguments: argparse.Namespace) -> None:
+    """Trains for a few steps and prints the median seconds and the process's peak in MB."""
+    ms.set_context(mode=ms.GRAPH_MODE)
+    network = create_model(arguments.model, num_classes=10, drop_path=0.1, depth=arguments.depth)
+    parts = arguments.parts
+    recipe = Recipe(train=TrainSettings(recompute=arguments.recompute == "true", accumulate_steps=parts))
+    course = Course(num_pictures=100 * arguments.batch, batch_size=arguments.batch * parts, seed=0)
+    step = assemble(recipe, Runtime("CPU", arguments.precision), network, course, 100).step.set_train()
+    generator, pictures = np.random.default_rng(0), arguments.batch * parts
+    images = generator.standard_normal((pictures, 3, *network.config.image_shape)).astype(np.float32)
+    labels, keys = (generator.integers(0, 10, pictures).astype(np.int32) for _ in range(2))
+    batch = [Tensor(values) for values in (images, labels, keys, np.zeros(6, np.float32))]
+    seconds = []
+    for _ in range(arguments.steps):
+        started = time.perf_counter()
+        step(*batch)[0].asnumpy()
+        seconds.append(time.perf_counter() - started)
+    peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    print(f"seconds {statistics.median(seconds[1:])} process {int(peak[1]) // 1000}")
+
+
+def measure(recompute: bool, *options: str) -> dict[str, float]:
+    """Seconds of a step, and the peaks in MB of the process and of MindSpore's memory pool."""
+    command = [sys.executable, __file__, "--recompute", str(recompute).lower(), *options]
+    environment = {**os.environ, "MS_DEV_RUNTIME_CONF": "memory_statistics:True"}
+    text = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=1200).stdout
+    times = re.search(r"seconds (\S+) process (\d+)", text)
+    return {
+        "seconds": float(times[1]),
+        "process": float(times[2]),
+        "pool": float(re.search(r"actual peak used mem:(\d+)M", text)[1]),
+    }
+
+
+def main() -> None:
+    """Measures and prints."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="vit_s_16_224")
+    parser.add_argument("--depth", type=int, default=12)
+    parser.add_argument("--batch", type=int, default=16, help="pictures that go through the network at once")
+    parser.add_argument("--parts", type=int, default=1, help="such batches in a step")
+    parser.add_argument("--precision", default="O0")
+    parser.add_argument("--steps", type=int, default=6)
+    parser.add_argument("--recompute", choices=("true", "false"), help="measure this one alone, in this process")
+    arguments = parser.parse_args()
+    if arguments.recompute:
+        return take_steps(arguments)
+    for recompute in (False, True):
+        found = measure(recompute, *sys.argv[1:])
+        print(
+            f"recompute {recompute!s:<5} pool {found['pool']:,.0f} MB, process {found['process']:,.0f} MB, "
+            f"{found['seconds']:.2f} s a step"
+        )
+    return None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+"""How many graphs a run compiles: seconds each on a CPU, minutes on an NPU."""
+
+from collections import Counter
+
+import pytest
+from mindspore.common.api import _cell_graph_executor as executor
+
+from mindvit.config import parse
+from mindvit.training import trainer
+from mindvit.training.recipe import Recipe
+
+
+@pytest.fixture
+def compiled(monkeypatch):
+    """Counts, by the kind of cell, the graphs that are compiled and not found in a cache."""
+    counts = Counter()
+    compile_cell = type(executor).compile
+
+    def counting(self, cell, *inputs, **options):
+        phase, is_new = compile_cell(self, cell, *inputs, **options)
+        counts[type(cell).__name__] += is_new
+        return phase, is_new
+
+    monkeypatch.setattr(type(executor), "compile", counting)
+    return counts
+
+
+def test_a_run_compiles_one_training_graph_and_one_evaluation_graph_for_each_network(
+    compiled, tmp_path, tiny, make_folder
+):
+    # Batches of 4: the training pictures are two and a half of them, and the last of evaluation's three is half empty.
+    folder = make_folder(counts=5)
+    options = ["--data.path", str(folder), "--output_dir", str(tmp_path / "run"), "--train.epochs", "2"]
+    recipe, _ = parse(Recipe, "", [*tiny, *options, "--model.depth", "1", "--average.ema_decay", "0.9"])
+    trainer.train(recipe)
+    assert compiled == {"TrainStep": 1, "EvaluationCell": 2}
