@@ -72,7 +72,7 @@ def test_every_recipe_of_the_project_is_read(path):
         (["--optimiser.lr=1"], "unknown setting 'optimiser.lr'; the nearest is 'optimizer.lr'"),
         (["--optimizer.lr", "fast"], "^optimizer.lr must be a number, not fast$"),
         (["--data.batch_size", "3.5"], "^data.batch_size must be a whole number, not 3.5$"),
-        (["--data.source", "mnist"], "^data.source must be one of folder, .*, cifar100, digits, not mnist$"),
+        (["--data.source", "mnist"], "^data.source must be one of folder, .*, digits, mindrecord, not mnist$"),
         (["--model.mean", "[0.5]"], r"^model.mean must be a list of 3 numbers or null, not \[0.5\]$"),
         (["--model.gelu", "erf"], "^model.gelu must be one of tanh, exact or null, not erf$"),
         (["--augment.flip", "maybe"], "^augment.flip must be true or false or null, not maybe$"),

@@ -5,7 +5,7 @@ import os
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-SourceName = Literal["folder", "imagenet", "cifar10", "cifar100", "digits"]
+SourceName = Literal["folder", "imagenet", "cifar10", "cifar100", "digits", "mindrecord"]
 CropName = Literal["random_resized", "padded"]
 PolicyName = Literal["none", "randaugment", "autoaugment", "autoaugment_cifar10", "trivialaugment", "three_augment"]
 

@@ -9,6 +9,7 @@ from mindvit.data.digits import open_digits
 from mindvit.data.folder import open_folder
 from mindvit.data.imagenet import DEFAULT_PATH as IMAGENET_PATH
 from mindvit.data.imagenet import open_imagenet
+from mindvit.data.mindrecord.reading import open_mindrecord
 from mindvit.data.settings import SourceName
 from mindvit.data.split import Source
 from mindvit.errors import UserError
@@ -35,5 +36,6 @@ def open_source(name: SourceName, path: str | None, download: bool = False) -> S
         "cifar10": open_cifar10,
         "cifar100": open_cifar100,
         "digits": open_digits,
+        "mindrecord": open_mindrecord,
     }
     return openers[name](Path(path or DEFAULT_PATHS[name]))

@@ -1,0 +1,77 @@
+import json
+from dataclasses import replace
+
+import pytest
+
+from mindvit.data.mindrecord.manifest import FileFacts, Manifest, Shard, read_manifest
+from mindvit.data.split import Classes
+from mindvit.errors import UserError
+
+DONE = Shard("train-0", 3, FileFacts(100, "aa"), FileFacts(20, "bb"))
+MANIFEST = Manifest(
+    Classes(("cat", "d\udcffg"), ("Katze", "狗")), False, "cc", {"train": (DONE, Shard("train-1", 4)), "val": (DONE,)}
+)
+
+
+def test_what_is_written_is_read(tmp_path):
+    MANIFEST.write(tmp_path)
+    assert read_manifest(tmp_path) == MANIFEST
+    assert not MANIFEST.is_done
+    finished = MANIFEST.with_shard("train", 1, replace(DONE, name="train-1", count=4))
+    assert finished.is_done
+    assert finished.plan == MANIFEST.plan != MANIFEST
+
+
+def at(*keys):
+    def change(stored, value):
+        for key in keys[:-1]:
+            stored = stored[key]
+        stored[keys[-1]] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "value"),
+    [
+        (at("splits", "train", 0, "name"), "../../etc/passwd"),
+        (at("splits", "train", 0, "name"), 5),
+        (at("splits", "train", 0, "count"), 0),
+        (at("splits", "train", 0, "count"), -1),
+        (at("splits", "train", 0, "count"), True),
+        (at("splits", "train", 0, "data"), {"num_bytes": "100", "sha256": "aa"}),
+        (at("splits", "train", 0, "data"), [1]),
+        (at("splits", "train"), []),
+        (at("splits", "../val"), []),
+        (at("splits", "all"), [{"name": "x", "count": 1, "data": None, "index": None}]),
+        (at("splits"), {}),
+        (at("splits"), None),
+        (at("classes", "names"), ["Katze"]),
+        (at("classes", "ids"), [1, 2]),
+        (at("format"), "1"),
+        (at("fingerprint"), None),
+    ],
+)
+def test_what_cannot_be_is_refused(tmp_path, change, value):
+    MANIFEST.write(tmp_path)
+    path = tmp_path / "manifest.json"
+    stored = json.loads(path.read_text())
+    change(stored, value)
+    path.write_text(json.dumps(stored))
+    with pytest.raises(
+        UserError, match=r"manifest\.json is damaged \(.*\); convert the pictures anew, with --overwrite$"
+    ):
+        read_manifest(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "5", "[" * 100_000])
+def test_other_json_is_refused(tmp_path, text):
+    (tmp_path / "manifest.json").write_text(text)
+    with pytest.raises(UserError, match=r"manifest\.json is damaged"):
+        read_manifest(tmp_path)
+
+
+def test_bytes_that_are_no_text_are_refused(tmp_path):
+    (tmp_path / "manifest.json").write_bytes(b"\xff\xff")
+    with pytest.raises(UserError, match=r"cannot read .*manifest\.json"):
+        read_manifest(tmp_path)
