@@ -1,8 +1,9 @@
 """Putting a run's parts together from its recipe."""
 
+import warnings
 from dataclasses import dataclass
 
-from mindspore import nn
+from mindspore import Parameter, nn
 from mindspore.train import Model
 
 from mindvit.data.visits import Course
@@ -14,10 +15,11 @@ from mindvit.runtime import Runtime, loss_scaling, with_precision
 from mindvit.training.averaging import ExponentialAverage, StochasticAverage
 from mindvit.training.distillation import DistillationLoss, LossOfMean, make_teacher
 from mindvit.training.mixing import MixBatch
-from mindvit.training.optimizers import make_optimizer
-from mindvit.training.parameter_groups import apply_freezing, describe, make_rules, settle
+from mindvit.training.optimizers import Optimizer, OptimizerSettings, make_optimizer
+from mindvit.training.parameter_groups import ParameterSetting, apply_freezing, describe, make_rules, settle
 from mindvit.training.recipe import Recipe
 from mindvit.training.schedules import learning_rates
+from mindvit.training.sharding import ShardedOptimizer
 from mindvit.training.step import TrainStep
 
 
@@ -58,10 +60,13 @@ def assemble(
     ema = None if average.ema_decay is None else ExponentialAverage(network, average.ema_decay, average.ema_warmup)
     swa = None if average.swa_start_epoch is None else StochasticAverage(network)
     computed = with_precision(network, runtime)
+    if recipe.train.recompute:
+        _warn_of_loop(recipe)
+        network.transformer.recompute_blocks()
     step = TrainStep(
         computed,
         _loss(recipe, network, teacher),
-        make_optimizer(recipe.optimizer, network.trainable_params(), settings),
+        _optimizer(recipe.optimizer, network.trainable_params(), settings, runtime),
         learning_rates(recipe.schedule, peak, total_steps, course.steps_per_epoch),
         accumulate_steps=recipe.train.accumulate_steps,
         clip_norm=recipe.optimizer.clip_norm,
@@ -77,6 +82,23 @@ def assemble(
             evaluated = EvaluationCell(with_precision(cell.network, runtime))
             models[name] = Model(evaluated, metrics=metrics(), eval_network=evaluated)
     return Engine(step, ema, swa, models, groups, teacher and teacher.config)
+
+
+def _warn_of_loop(recipe: Recipe) -> None:
+    if recipe.train.accumulate_steps > 1:
+        warnings.warn(
+            "train.recompute saves nothing beside train.accumulate_steps above 1, for MindSpore recomputes in the "
+            "outermost graph alone; more and smaller parts save as much, without computing anything twice",
+            stacklevel=2,
+        )
+
+
+def _optimizer(
+    chosen: OptimizerSettings, parameters: list[Parameter], settings: list[ParameterSetting], runtime: Runtime
+) -> Optimizer | ShardedOptimizer:
+    if chosen.shard_states and runtime.world_size > 1:
+        return ShardedOptimizer(chosen, parameters, settings, runtime.rank, runtime.world_size)
+    return make_optimizer(chosen, parameters, settings)
 
 
 def _loss(recipe: Recipe, network: ViT, teacher: ViT | None) -> nn.Cell:

@@ -3,13 +3,16 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import mindspore as ms
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 from mindspore.common.initializer import initializer
 
 from mindvit.training.parameter_groups import ParameterRule, ParameterSetting
+
+if TYPE_CHECKING:
+    from mindvit.training.sharding import Piece
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,8 @@ class OptimizerSettings:
     """Factor of the learning rate from each block to the one below it; 1 trains all at one rate."""
     clip_norm: float | None = None
     """Greatest global norm of the gradient; a longer one is scaled down to it."""
+    shard_states: bool = False
+    """Divide the optimizer's state evenly over the workers, for large networks: less memory, more to communicate."""
     linear_probing: bool = False
     """Train the head alone; the rest stays as it is."""
     rules: list[ParameterRule] = field(default_factory=list)
@@ -91,6 +96,17 @@ class Optimizer(nn.Cell):
         self.lr_scales = tuple(lr_scales)
         self.weight_decays = tuple(weight_decays)
         self.step = Parameter(Tensor(0, ms.int32), name="optimizer.step", requires_grad=False)
+
+    @property
+    def divided(self) -> dict[str, "Piece"]:
+        """The parts of its state that are divided over the workers, by name; see ``ShardedOptimizer``."""
+        return {}
+
+    def take_weights(self) -> None:
+        """Has to be called after weights were loaded, for the sake of an optimizer that keeps a part of them."""
+
+    def take_pieces(self) -> None:
+        """Tells it that its weights are this worker's pieces of larger ones."""
 
     def make_slot(self, slot: str) -> ParameterTuple:
         """Zeros in the weights' shapes, a kind of state that updates carry on."""
@@ -224,6 +240,12 @@ class Lamb(_Moments):
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         self.descend = ops.ApplyGradientDescent()
+        self.has_pieces = False
+
+    def take_pieces(self) -> None:
+        """Tells it that its weights are pieces, whose norms are the whole ones' only over all workers."""
+        self.has_pieces = True
+        self.sum = ops.AllReduce()
 
     def update(self, gradients, lr, step):
         correction1, correction2 = self.corrections(step)
@@ -246,12 +268,17 @@ class Lamb(_Moments):
         """The ratio of two tensors' norms, 1 where either is 0; a float32 scalar."""
         # Not ops.L2Loss: on CPU it sums so coarsely that it is off by a tenth for 38 M values.
         length, other = ops.square(weight).sum(), ops.square(change).sum()
+        if self.has_pieces:
+            sums = self.sum(ops.stack((length, other)))
+            length, other = sums[0], sums[1]
         usable = ops.logical_and(length > 0, other > 0)
         return ops.where(usable, ops.sqrt(length / ops.where(usable, other, 1.0)), 1.0)
 
 
 def make_optimizer(
-    settings: OptimizerSettings, parameters: Sequence[Parameter], parameter_settings: Sequence[ParameterSetting]
+    settings: OptimizerSettings,
+    parameters: Sequence[Parameter],
+    parameter_settings: Sequence[ParameterSetting],
 ) -> Optimizer:
     """Makes the optimizer of the settings.
 
