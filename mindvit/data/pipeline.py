@@ -95,7 +95,7 @@ def eval_pipeline(
     """Batches in which each picture of one worker's share stands exactly once, in order.
 
     The last batch is filled up with blank pictures labelled ``PADDING_LABEL``, so that every batch has one shape.
-    The shares of all workers hold each picture of the split exactly once.
+    The shares of all workers hold each picture of the split exactly once; one without a picture has a batch of blanks.
 
     Args:
         split: the pictures.
@@ -117,6 +117,11 @@ def eval_pipeline(
         return np.asarray(picture), label
 
     share = range(rank, len(split), num_shards)
+    missing = -len(share) % batch_size or (0 if share else batch_size)
+    blank = np.zeros((model.in_channels, *model.image_shape), np.float32)
+    padding = [{"image": blank, "label": np.array(PADDING_LABEL, np.int32)}] * missing
+    if not share:
+        return ds.PaddedDataset(padding).batch(batch_size)
     readable = Readable(split, skipped)
     dataset = ds.GeneratorDataset(
         _Numbers(len(split)), ["index"], sampler=ds.SubsetSampler(list(share)), num_parallel_workers=1
@@ -126,10 +131,8 @@ def eval_pipeline(
     dataset = dataset.map(
         eval_transforms(model.image_shape, model.preprocessing), "image", num_parallel_workers=num_workers
     )
-    missing = -len(share) % batch_size
     if missing:
-        blank = np.zeros((model.in_channels, *model.image_shape), np.float32)
-        dataset += ds.PaddedDataset([{"image": blank, "label": np.array(PADDING_LABEL, np.int32)}] * missing)
+        dataset += ds.PaddedDataset(padding)
     return dataset.batch(batch_size)
 
 

@@ -1,6 +1,7 @@
 """One split of a data source: pictures, their labels, and what the classes are called."""
 
 import difflib
+import zlib
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -52,6 +53,11 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def fingerprint(self) -> str:
+        """A short text in which splits differ that have other classes, or other numbers of pictures in them."""
+        checksum = zlib.crc32(self.labels.tobytes(), zlib.crc32("\n".join(self.classes.ids).encode()))
+        return f"{len(self)} pictures of {len(self.classes)} classes ({checksum:08x})"
 
     def of_classes(self, ids: tuple[str, ...]) -> "Split":
         """The pictures of some classes alone, which are labelled from 0 in the order that they have here.

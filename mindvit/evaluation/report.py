@@ -20,7 +20,7 @@ from mindvit.factory import TrainedModel, load_trained
 from mindvit.files import make_folder, write_text
 from mindvit.runtime import RuntimeSettings, start, with_precision
 from mindvit.weights.passport import Passport
-from mindvit.workers import sum_over_workers
+from mindvit.workers import check_same, one_first, sum_over_workers, together
 
 _SHOWN = 10
 """Names of skipped pictures, or of classes, on the screen; the JSON holds all."""
@@ -62,13 +62,11 @@ def evaluate_checkpoint(settings: EvalSettings) -> Evaluation:
         UserError: for a mistake in the settings, the checkpoint or the data, or if no picture can be decoded.
     """
     runtime = start(settings.runtime)
-    if settings.output and runtime.is_main:
-        make_folder(Path(settings.output).parent)
-    trained = load_trained(settings.ckpt, settings.download)
-    source_name, path = _whereabouts(settings.data, trained)
-    whole = _open_split(settings, source_name, path)
-    part = _choose_classes(whole, settings.data.classes, trained.passport)
-    split = _labelled(part, settings, trained)
+    with together():
+        if settings.output and runtime.is_main:
+            make_folder(Path(settings.output).parent)
+    trained, whole, part, split = one_first(lambda: _open(settings))
+    check_same({"ckpt": settings.ckpt, "data": split.fingerprint()})
     network = with_precision(trained.network, runtime)
     model = Model(network, metrics=metrics(), eval_network=EvaluationCell(network))
     skipped = Skipped() if settings.data.damaged == "skip" else None
@@ -94,6 +92,15 @@ def evaluate_checkpoint(settings: EvalSettings) -> Evaluation:
             figures = asdict(result) | others | ({} if damaged is None else {"skipped_images": damaged})
             write_text(Path(settings.output), json.dumps({**figures, **about}, indent=2) + "\n")
     return result
+
+
+def _open(settings: EvalSettings) -> tuple[TrainedModel, Split, Split, Split]:
+    """The model; the whole split, the part of it that is evaluated on, and that with the labels of the outputs."""
+    trained = load_trained(settings.ckpt, settings.download)
+    source_name, path = _whereabouts(settings.data, trained)
+    whole = _open_split(settings, source_name, path)
+    part = _choose_classes(whole, settings.data.classes, trained.passport)
+    return trained, whole, part, _labelled(part, settings, trained)
 
 
 def _whereabouts(data: EvalDataSettings, trained: TrainedModel) -> tuple[str, str | None]:

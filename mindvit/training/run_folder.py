@@ -24,21 +24,28 @@ class RunFolder:
     def find_state(self, resume: str | None) -> Saved | None:
         """The state that ``--resume`` asks for; None where the run is to begin anew.
 
+        A run that was killed in its first epoch, before its first state, begins anew.
+
         Raises:
-            UserError: if it cannot be read, or ``auto`` finds states but no whole one, or weights without a state:
-                to begin anew would then lose something.
+            UserError: if it cannot be read, or ``auto`` finds states but no whole one, or the weights of several epochs
+                without a state: to begin anew would then lose something.
         """
         if resume is None:
             return None
         if resume != "auto":
             return read_state(Path(resume))
         saved = newest_state(self.states)
-        if saved is None and (list_states(self.states) or any(self.path.glob("*.ckpt"))):
+        if saved is None and (list_states(self.states) or (any(self.path.glob("*.ckpt")) and self._is_beyond_start())):
             raise UserError(
                 f"{self.path} holds a run but no whole state to go on from; choose another folder with --output_dir, "
                 "or begin anew, which removes what it holds, with --overwrite true and without --resume"
             )
         return saved
+
+    def _is_beyond_start(self) -> bool:
+        """Whether the record tells of more than a first epoch that was broken off."""
+        record = self.metrics.read_text(encoding="utf-8") if self.metrics.exists() else ""
+        return record.count('"event": "epoch"') != 1 or (self.path / "summary.json").exists()
 
     def check_free(self, resume: str | None, overwrite: bool, saved: Saved | None) -> None:
         """Makes the folder, and checks that the run may be written into it.
@@ -84,10 +91,11 @@ class RunFolder:
         saved = list_states(self.states)
         return f"The last good state is {saved[-1]}." if saved else "No state had been kept yet."
 
-    def how_to_go_on(self) -> str:
-        """What was kept of a run that was stopped, and the command that goes on with it."""
+    def how_to_go_on(self, world_size: int = 1) -> str:
+        """What was kept of a run that was stopped, and the command that goes on with it, on so many workers."""
         saved = list_states(self.states)
         if not saved:
             return "stopped before the first state; nothing was kept"
         config = self.path / "config.yaml"
-        return f"stopped; kept {saved[-1]}. Go on with: python train.py --config {config} --resume auto"
+        start = "python train.py --config" if world_size == 1 else "bash scripts/run_distribute_train.sh"
+        return f"stopped; kept {saved[-1]}. Go on with: {start} {config} --resume auto"

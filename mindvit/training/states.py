@@ -13,18 +13,21 @@ from mindvit.errors import UserError
 from mindvit.nested import dotted
 from mindvit.training.ranking import key_of
 from mindvit.training.run_state import RunState
+from mindvit.training.step import TrainStep
 from mindvit.weights.checkpoint import STATE_KEY, read_tensors, write_tensors
+from mindvit.workers import share, share_arrays
 
 _FORMAT = 1
 _RECIPE_KEY = "mindvit.recipe"
 # Lists of one number a step travel as tensors: a long epoch has many steps.
 _LISTS = ("losses", "norms")
-_PASSING = ("accumulated.", "teacher.")
+_PASSING = ("accumulated.", "teacher.", "stop.", "piece.")
 
 # Settings that say where and how a run is watched, not what it computes.
 _FREE = (
     *("output_dir", "overwrite", "download", "resume", "allow_changes"),
     *("train.log_steps", "train.tensorboard", "data.num_workers", "runtime.peak_tflops"),
+    *("optimizer.shard_states", "train.recompute", "runtime.data_sink"),
     *("checkpoint.keep_last", "checkpoint.keep_best", "checkpoint.every_steps"),
 )
 
@@ -34,7 +37,7 @@ class Saved:
     """A state that was read."""
 
     path: Path
-    tensors: dict[str, Parameter]
+    tensors: dict[str, Tensor]
     state: RunState
     recipe: dict
     """All settings of the run that wrote it."""
@@ -50,21 +53,36 @@ def state_name(state: RunState, record: dict | None) -> str:
     return f"{name}.ckpt"
 
 
-def write_state(path: Path, step: nn.Cell, averages: list[nn.Cell], state: RunState, recipe: dict) -> None:
+def state_tensors(step: TrainStep, averages: list[nn.Cell]) -> dict[str, Parameter | Tensor]:
+    """The tensors that going on needs, by name: weights, the optimizer's state, the loss scale and the averages.
+
+    Where the optimizer's state is divided over the workers, all of them call it together, and it is put together. So a
+    state does not tell how it was divided.
+
+    Args:
+        step: the ``TrainStep``.
+        averages: the averages of the weights.
+    """
+    divided = step.optimizer.divided
+    return {
+        name: divided[name].together() if name in divided else parameter
+        for name, parameter in _parameters(step, averages).items()
+    }
+
+
+def write_state(path: Path, tensors: dict[str, Parameter | Tensor], state: RunState, recipe: dict) -> None:
     """Writes all that going on needs into one file, whole or not at all.
 
     Args:
         path: the file.
-        step: the ``TrainStep``; its parameters are the weights, the optimizer's state and the loss scale.
-        averages: the averages of the weights.
+        tensors: what ``state_tensors`` gave.
         state: where the run stands.
         recipe: all settings of the run.
 
     Raises:
         UserError: if the file cannot be written.
     """
-    tensors = _parameters(step, averages)
-    kept = asdict(state)
+    tensors, kept = dict(tensors), asdict(state)
     for name in _LISTS:
         tensors[f"run.{name}"] = Tensor(np.array([len(kept[name]), *kept.pop(name)], np.float64))
     texts = {STATE_KEY: json.dumps({"format": _FORMAT, **kept}), _RECIPE_KEY: json.dumps(recipe)}
@@ -93,6 +111,16 @@ def read_state(path: Path) -> Saved:
         ) from error
 
 
+def share_state(saved: Saved | None) -> Saved | None:
+    """Gives every worker the state that worker 0 read; None where it read none. What the others give does not count."""
+    about = share(saved and [str(saved.path), asdict(saved.state), saved.recipe])
+    if about is None:
+        return None
+    path, state, recipe = about
+    arrays = share_arrays(saved and {name: tensor.asnumpy() for name, tensor in saved.tensors.items()})
+    return Saved(Path(path), {name: Tensor(array) for name, array in arrays.items()}, RunState(**state), recipe)
+
+
 def newest_state(folder: Path) -> Saved | None:
     """The newest state in a folder that is whole; damaged ones are named and passed over. None where there is none."""
     for path in reversed(list_states(folder)):
@@ -114,14 +142,14 @@ def step_of(path: Path) -> int:
     return int(match[1]) if match else -1
 
 
-def load_state(saved: Saved, step: nn.Cell, averages: list[nn.Cell]) -> None:
-    """Puts a state's tensors in their places.
+def load_state(saved: Saved, step: TrainStep, averages: list[nn.Cell]) -> None:
+    """Puts a state's tensors in their places, of what is divided over the workers this one's part.
 
     Raises:
         UserError: naming tensors that are missing or left over; nothing is loaded then.
     """
-    places = _parameters(step, averages)
-    wanted = {name: tuple(place.shape) for name, place in places.items()}
+    places, divided = _parameters(step, averages), step.optimizer.divided
+    wanted = {name: tuple(divided[name].shape if name in divided else place.shape) for name, place in places.items()}
     found = {name: tuple(tensor.shape) for name, tensor in saved.tensors.items()}
     if wanted != found:
         different = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
@@ -131,7 +159,9 @@ def load_state(saved: Saved, step: nn.Cell, averages: list[nn.Cell]) -> None:
             "a run can go on with other settings only where its tensors stay the same"
         )
     for name, place in places.items():
-        place.set_data(Tensor(saved.tensors[name].asnumpy()))
+        values = saved.tensors[name].asnumpy()
+        place.set_data(Tensor(divided[name].own(values) if name in divided else values))
+    step.optimizer.take_weights()
 
 
 def differences(before: dict, now: dict) -> list[str]:

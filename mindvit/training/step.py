@@ -39,7 +39,7 @@ class TrainStep(nn.Cell):
 
     Inputs: images, float32 (batch, channels, height, width); labels, int32 (batch,); keys, int32 (batch,); mix,
     float32 (6,). Outputs, all scalars: the batch's mean loss, the norm of the gradient before clipping, the learning
-    rate, and whether an update was made.
+    rate, and whether an update was made; of several workers also whether any had asked to stop before this step.
     """
 
     def __init__(
@@ -79,15 +79,18 @@ class TrainStep(nn.Cell):
             self.loss_scale, self.steps_at_scale = scaler.scale_value, scaler.counter
             self.loss_scale.name, self.steps_at_scale.name = "loss_scale.value", "loss_scale.steps"
         if world_size > 1:
-            self.sum_loss = ops.AllReduce()
+            self.stop_asked = Parameter(Tensor(0.0, ms.float32), name="stop.asked", requires_grad=False)
+            self.sum = ops.AllReduce()
             self.reduce = nn.DistributedGradReducer(self.weights, mean=True, degree=world_size)
 
     def construct(self, images, labels, keys, mix):
         if self.mixing is not None:
             images, labels = self.mixing(images, labels, mix)
         loss, gradients = self._accumulated(images, labels, keys)
+        stop = ()
         if self.world_size > 1:
-            loss = self.sum_loss(loss) / self.world_size
+            sums = self.sum(ops.stack((loss, self.stop_asked.value())))
+            loss, stop = sums[0] / self.world_size, (sums[1] > 0,)
             gradients = self.reduce(gradients)
         factor = Tensor(1.0 / self.parts, ms.float32)
         if self.scaler is not None:
@@ -107,7 +110,11 @@ class TrainStep(nn.Cell):
                 self.ema(step)
         if self.scaler is not None:
             self.scaler.adjust(finite)
-        return loss, norm, rate, finite
+        return (loss, norm, rate, finite) + stop  # noqa: RUF005 (graph mode parses no star)
+
+    def ask_to_stop(self) -> None:
+        """Lets every worker know, by the outputs of its next step, that this one was told to stop."""
+        ops.assign(self.stop_asked, Tensor(1.0, ms.float32))
 
     def _scaled_loss(self, images, labels, keys):
         outputs = self.network(images, keys)

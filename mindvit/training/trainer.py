@@ -1,6 +1,5 @@
 """A training run, from its recipe to its folder of results."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import yaml
@@ -9,14 +8,9 @@ from mindspore.train import Callback, RunContext
 
 from mindvit.data.damage import Skipped, naming_damaged_pictures
 from mindvit.data.pipeline import eval_pipeline, train_pipeline
-from mindvit.data.sources import open_source
-from mindvit.data.split import Source
-from mindvit.data.visits import Course
-from mindvit.errors import UserError
-from mindvit.factory import create_model
+from mindvit.files import make_folder
 from mindvit.models.counting import forward_flops, training_flops
-from mindvit.runtime import measured_flops, start
-from mindvit.training.assembly import assemble
+from mindvit.runtime import measured_flops
 from mindvit.training.callbacks.average import AverageWeights
 from mindvit.training.callbacks.checkpoints import Checkpoints
 from mindvit.training.callbacks.curves import Curves
@@ -25,15 +19,16 @@ from mindvit.training.callbacks.evaluate import Evaluate
 from mindvit.training.callbacks.metrics_log import MetricsLog
 from mindvit.training.callbacks.progress import ProgressBar
 from mindvit.training.callbacks.record import EpochRecord, Pace
+from mindvit.training.callbacks.sinking import StepsForEpochs
 from mindvit.training.callbacks.states import KeepStates
 from mindvit.training.callbacks.stop import StopOnSignal
 from mindvit.training.callbacks.tensorboard import TensorBoard
-from mindvit.training.distillation import load_teacher
+from mindvit.training.preparation import prepare
 from mindvit.training.recipe import Recipe
 from mindvit.training.reports import plan, summarise
-from mindvit.training.run import Run, plain, resolve
+from mindvit.training.run import Run, plain
 from mindvit.training.run_folder import RunFolder
-from mindvit.training.run_state import RunState
+from mindvit.workers import gather, share
 
 
 def train(recipe: Recipe) -> None:
@@ -47,10 +42,9 @@ def train(recipe: Recipe) -> None:
             ceases to be a number.
         KeyboardInterrupt: after an orderly stop by Ctrl-C or SIGTERM, saying how to go on.
     """
-    run = _prepare(recipe)
+    run = prepare(recipe)
     folder = RunFolder(Path(recipe.output_dir))
-    stop = StopOnSignal()
-    skipped = Skipped(folder.path / "damaged.txt") if recipe.data.damaged == "skip" else None
+    skipped = Skipped(make_folder(folder.path) / "damaged.txt") if recipe.data.damaged == "skip" else None
     pictures = _pictures(run, skipped)
     record = EpochRecord(
         run.state,
@@ -60,67 +54,26 @@ def train(recipe: Recipe) -> None:
         last_good=folder.last_state,
         skipped_images=skipped,
     )
+    stop = StopOnSignal(record, run.engine.step, run.runtime.world_size)
     callbacks = _callbacks(run, record, stop, skipped)
-    keep_states = None
     if run.runtime.is_main:
         folder.claim(yaml.safe_dump(plain(run.recipe), sort_keys=False, allow_unicode=True), run.state)
         print(plan(run), flush=True)
-        keep_states = _state_keeper(run, record)
-        callbacks += [*_reporters(run, folder, record), _weight_keeper(run, record), keep_states]
+        callbacks += [*_reporters(run, folder, record), _weight_keeper(run, record)]
+    keep_states = _state_keeper(run, record)
 
     try:
         with naming_damaged_pictures(*filter(None, (run.source.train, run.source.val))):
-            _train(run, pictures, [*callbacks, stop], stop)
-        if stop.received and (run.state.step < run.state.total_steps or run.state.is_unrecorded):
-            if keep_states is not None and not folder.has_state_of(run.state):
+            _train(run, pictures, [*callbacks, keep_states, stop], stop)
+        if stop.agreed and (run.state.step < run.state.total_steps or run.state.is_unrecorded):
+            if not share(folder.has_state_of(run.state)):
                 keep_states.save()
+            gather("kept")  # The first worker that leaves has the others ended.
             raise KeyboardInterrupt
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(folder.how_to_go_on() if run.runtime.is_main else "") from None
+        raise KeyboardInterrupt(folder.how_to_go_on(run.runtime.world_size) if run.runtime.is_main else "") from None
     if run.runtime.is_main:
         summarise(run, record.average_speed)
-
-
-def _prepare(recipe: Recipe) -> Run:
-    """Makes all parts of a run, and puts the state in place that it goes on from."""
-    runtime = start(recipe.runtime, recipe.train.seed)
-    folder = RunFolder(Path(recipe.output_dir))
-    saved = folder.find_state(recipe.resume)
-    if runtime.is_main:
-        folder.check_free(recipe.resume, recipe.overwrite, saved)
-    source = _training_source(recipe)
-    network = create_model(
-        recipe.model.name,
-        classes=source.train.classes,
-        checkpoint=recipe.model.checkpoint,
-        resize_positions=recipe.model.resize_positions,
-        download=recipe.download,
-        **recipe.model.overrides(),
-    )
-    resolved = resolve(recipe, runtime, source, network)
-    course = Course(
-        len(source.train),
-        recipe.data.batch_size * recipe.train.accumulate_steps,
-        recipe.train.seed,
-        recipe.augment.repeats,
-        runtime.rank,
-        runtime.world_size,
-    )
-    course.check(source.train.origin)
-    total_steps = recipe.train.steps or recipe.train.epochs * course.steps_per_epoch
-    teacher = load_teacher(recipe.distill, network.config, source.train.classes, recipe.download)
-    engine = assemble(resolved, runtime, network, course, total_steps, teacher)
-    state = RunState(course.steps_per_epoch, total_steps)
-    run = Run(resolved, runtime, source, network, course, engine, state)
-    return run if saved is None else run.go_on_from(saved, recipe.allow_changes)
-
-
-def _training_source(recipe: Recipe) -> Source:
-    source = open_source(recipe.data.source, recipe.data.path, recipe.download)
-    if source.train is None:
-        raise UserError(f"{source.val.origin} is there, but no train folder beside it to train on")
-    source = replace(source, val=None) if source.val is source.train else source
-    return source.part(recipe.data.classes, recipe.data.per_class)
 
 
 def _pictures(run: Run, skipped: Skipped | None) -> Dataset:
@@ -186,7 +139,8 @@ def _weight_keeper(run: Run, record: EpochRecord) -> Checkpoints:
 
 def _state_keeper(run: Run, record: EpochRecord) -> KeepStates:
     folder, step, averages = Path(run.recipe.output_dir), run.engine.step, run.engine.averages
-    return KeepStates(folder, step, averages, record, run.state, run.settings, run.recipe.checkpoint)
+    writes = run.runtime.is_main
+    return KeepStates(folder, step, averages, record, run.state, run.settings, run.recipe.checkpoint, writes)
 
 
 def _train(run: Run, pictures: Dataset, callbacks: list[Callback], stop: StopOnSignal) -> None:
@@ -198,8 +152,12 @@ def _train(run: Run, pictures: Dataset, callbacks: list[Callback], stop: StopOnS
             for callback in callbacks:
                 callback.on_train_epoch_end(context)
     stopped_early = any(isinstance(callback, EarlyStop) and callback.is_due for callback in callbacks)
-    if stop.received or stopped_early or state.step >= state.total_steps:
+    if stop.agreed or stopped_early or state.step >= state.total_steps:
         return
-    begun = state.step // state.steps_per_epoch
     model = run.engine.models[""]
-    model.train(run.epochs, pictures, callbacks=callbacks, dataset_sink_mode=False, initial_epoch=begun)
+    if run.runtime.data_sink:
+        callbacks, epochs, begun = [StepsForEpochs(callbacks, state)], state.total_steps, state.step
+    else:
+        epochs, begun = run.epochs, state.step // state.steps_per_epoch
+    queue = {"dataset_sink_mode": run.runtime.data_sink, "sink_size": 1 if run.runtime.data_sink else -1}
+    model.train(epochs, pictures, callbacks, initial_epoch=begun, **queue)

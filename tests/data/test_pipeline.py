@@ -70,7 +70,7 @@ def united(epochs, name):
 
 
 @pytest.mark.parametrize("num_shards", [1, 2, 3])
-@pytest.mark.parametrize("count", [7, 10, 12])
+@pytest.mark.parametrize("count", [2, 7, 10, 12])
 def test_evaluation_sees_every_picture_exactly_once(count, num_shards):
     seen = []
     for rank in range(num_shards):

@@ -80,3 +80,13 @@ def test_a_source_whose_part_is_not_asked_for_stays_whole(make_folder):
     assert source.part(None, None) == source
     assert Source(None, source.val).part(("cat", "dog"), 1).train is None
     assert Source(source.train, None).part(("cat", "dog"), 1).val is None
+
+
+def test_the_fingerprint_tells_splits_of_other_pictures_or_classes_apart():
+    others = [
+        split_of([0, 1, 2, 0, 1, 2, 2], ("ant", "bee", "cow", "dog")),
+        split_of([0, 1, 2, 0, 1, 2, 3, 2], ("ant", "bee", "cow", "dog")),
+        split_of([0, 1, 2, 0, 1, 2, 2, 3], ("ant", "bee", "cow", "elk")),
+    ]
+    assert len({split.fingerprint() for split in (SPLIT, *others)}) == 4
+    assert SPLIT.fingerprint() == split_of([0, 1, 2, 0, 1, 2, 2, 3], ("ant", "bee", "cow", "dog")).fingerprint()

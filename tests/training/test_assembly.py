@@ -1,6 +1,7 @@
 """What a recipe's settings come to in the parts of a run."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import mindspore as ms
 import numpy as np
@@ -13,13 +14,14 @@ from mindvit.data.visits import Course
 from mindvit.errors import UserError
 from mindvit.losses import BinaryCrossEntropySmooth, CrossEntropySmooth, LossSettings
 from mindvit.models import ViT, ViTConfig
-from mindvit.runtime import Runtime
+from mindvit.runtime import Runtime, RuntimeSettings
 from mindvit.training.assembly import assemble
 from mindvit.training.averaging import AverageSettings
 from mindvit.training.distillation import DistillationLoss, DistillationSettings, LossOfMean
 from mindvit.training.optimizers import SGD, AdamW, OptimizerSettings
 from mindvit.training.parameter_groups import ParameterRule
 from mindvit.training.recipe import Recipe, TrainSettings
+from mindvit.training.run import resolve
 from mindvit.training.schedules import ScheduleSettings, learning_rates
 from tests import numpy_vit
 
@@ -155,6 +157,14 @@ def test_linear_probing_trains_the_head_alone_and_keeps_no_state_of_the_rest(bat
     assert sorted(states) == sorted(["optimizer.step", *slots])
     assert "frozen" in engine.groups
     assert all(finite for *_, finite in outputs)
+
+
+def test_the_recipe_that_is_written_tells_what_the_runtime_came_to():
+    source = SimpleNamespace(train=SimpleNamespace(flip=True))
+    asked = Recipe(runtime=RuntimeSettings(half="bfloat16"))
+    chosen = Runtime("Ascend", "O2", half="bfloat16", fused_attention=True)
+    written = resolve(asked, chosen, source, vit()).runtime
+    assert written == RuntimeSettings("Ascend", "O2", "bfloat16", fused_attention=True)
 
 
 def test_rules_that_fit_nothing_are_refused():

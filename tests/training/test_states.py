@@ -27,6 +27,7 @@ from mindvit.training.states import (
     newest_state,
     read_state,
     state_name,
+    state_tensors,
     step_of,
     write_state,
 )
@@ -97,7 +98,7 @@ def state_of(**values):
 
 def write(folder, engine, state, recipe=RECIPE, record=None):
     path = folder / state_name(state, record)
-    write_state(path, engine.step, engine.averages, state, recipe)
+    write_state(path, state_tensors(engine.step, engine.averages), state, recipe)
     return path
 
 

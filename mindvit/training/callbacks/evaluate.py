@@ -48,8 +48,8 @@ class Evaluate(Callback):
         for weights, model in self.models.items():
             if weights == "swa" and not self.swa.has_begun:
                 continue
-            result = None if self.stop.received else evaluate(model, self.dataset, callbacks=[self.stop])
-            if self.stop.received:
+            result = None if self.stop.agree() else evaluate(model, self.dataset, callbacks=[self.stop])
+            if self.stop.agree():
                 self.record.epoch = None
                 return
             record[key_of(weights, "top1")] = result.top1

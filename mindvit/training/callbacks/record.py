@@ -12,6 +12,7 @@ from mindspore.train import Callback, RunContext
 from mindvit.data.damage import Skipped
 from mindvit.errors import UserError
 from mindvit.training.run_state import RunState
+from mindvit.workers import gather
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,8 @@ class EpochRecord(Callback):
         self.skipped_images = skipped_images
         self.epoch: dict | None = None
         """The record of the epoch that has just ended; None where it was broken off."""
+        self.stop_asked = False
+        """Whether some worker had asked all to stop before the last step that was read."""
         self.total_images = 0
         self.total_seconds = 0.0
         self._unread: tuple[Tensor, ...] | None = None
@@ -99,7 +102,8 @@ class EpochRecord(Callback):
         """
         if self._unread is None:
             return
-        loss, norm, lr, finite = (output.asnumpy().item() for output in self._unread)
+        loss, norm, lr, finite, *stop = (output.asnumpy().item() for output in self._unread)
+        self.stop_asked = any(stop)
         self._unread = None
         state = self.state
         state.lr = lr
@@ -169,6 +173,6 @@ class EpochRecord(Callback):
         return record
 
     def count_skipped_images(self) -> None:
-        """Adds to the epoch's record how many damaged pictures were left out so far."""
+        """Adds to the epoch's record how many damaged pictures all workers have left out so far."""
         if self.skipped_images is not None:
-            self.epoch["skipped_images"] = len(self.skipped_images.found)
+            self.epoch["skipped_images"] = len(set().union(*gather(sorted(self.skipped_images.found))))

@@ -9,7 +9,7 @@ from mindspore.train import Callback, RunContext
 from mindvit.training.callbacks.record import EpochRecord
 from mindvit.training.ranking import CheckpointSettings
 from mindvit.training.run_state import RunState
-from mindvit.training.states import list_states, state_name, write_state
+from mindvit.training.states import list_states, state_name, state_tensors, write_state
 
 
 class KeepStates(Callback):
@@ -23,6 +23,7 @@ class KeepStates(Callback):
         state: where the run stands.
         recipe: all settings of the run.
         settings: how often, and how many to keep.
+        writes: whether this worker does; the others only give it their parts of the optimizer's state.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class KeepStates(Callback):
         state: RunState,
         recipe: dict,
         settings: CheckpointSettings,
+        writes: bool = True,
     ) -> None:
         super().__init__()
         self.folder = folder / "states"
@@ -43,6 +45,7 @@ class KeepStates(Callback):
         self.state = state
         self.recipe = recipe
         self.settings = settings
+        self.writes = writes
         self._since = time.monotonic()
 
     @property
@@ -60,15 +63,17 @@ class KeepStates(Callback):
             self.state.recorded_epochs = self.state.epoch
             self.save()
 
-    def save(self) -> Path:
-        """Writes a state now, and removes the ones that are too many."""
+    def save(self) -> None:
+        """Writes a state now, and removes the ones that are too many; all workers call it together."""
         self.record.read()
+        tensors = state_tensors(self.step, self.averages)
+        if not self.writes:
+            return
         now = time.monotonic()
         self.state.seconds += now - self._since
         self._since = now
         path = self.folder / state_name(self.state, self.record.epoch)
-        write_state(path, self.step, self.averages, self.state, self.recipe)
+        write_state(path, tensors, self.state, self.recipe)
         for old in list_states(self.folder)[: -self.settings.keep_last]:
             if old != path:
                 old.unlink()
-        return path
