@@ -25,8 +25,8 @@ class TrainSettings:
     """Parts that a step's pictures go through the network in; a step takes so many times data.batch_size."""
     recompute: bool = False
     """Compute a block's inner results again for its gradient in place of keeping them: about half the device's memory
-    for a third more arithmetic, and the same weights. It saves nothing beside accumulate_steps above 1, which saves as
-    much by itself."""
+    for up to a third more arithmetic, and the same weights. It saves nothing beside accumulate_steps above 1, which
+    saves as much by itself."""
     seed: int = 0
     """Seed of the weights, the order of the pictures, their augmentation and all dropout."""
     log_steps: int = 50

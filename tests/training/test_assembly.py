@@ -9,7 +9,7 @@ import pytest
 from mindspore import Tensor, amp
 
 from mindvit.data.augment.mixing import draw_mix
-from mindvit.data.settings import AugmentSettings
+from mindvit.data.settings import AugmentSettings, DataSettings
 from mindvit.data.visits import Course
 from mindvit.errors import UserError
 from mindvit.losses import BinaryCrossEntropySmooth, CrossEntropySmooth, LossSettings
@@ -161,10 +161,10 @@ def test_linear_probing_trains_the_head_alone_and_keeps_no_state_of_the_rest(bat
 
 def test_the_recipe_that_is_written_tells_what_the_runtime_came_to():
     source = SimpleNamespace(train=SimpleNamespace(flip=True))
-    asked = Recipe(runtime=RuntimeSettings(half="bfloat16"))
-    chosen = Runtime("Ascend", "O2", half="bfloat16", fused_attention=True)
+    asked = Recipe(data=DataSettings(path="pictures"), runtime=RuntimeSettings(half="bfloat16"))
+    chosen = Runtime("Ascend", "O2", half="bfloat16", fused_attention=True, data_sink=True)
     written = resolve(asked, chosen, source, vit()).runtime
-    assert written == RuntimeSettings("Ascend", "O2", "bfloat16", fused_attention=True)
+    assert written == RuntimeSettings("Ascend", "O2", "bfloat16", fused_attention=True, data_sink=True)
 
 
 def test_rules_that_fit_nothing_are_refused():
