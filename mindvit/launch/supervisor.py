@@ -64,12 +64,13 @@ def supervise(job: Job, command: list[str], logs: Path) -> int:
         msrun.kill()
         msrun.wait()
         screen.follow()
-    codes = exit_codes(logs)
-    if stop.received or STOPPED_BY_USER in codes.values():
-        print("the job was stopped", file=sys.stderr)
-        return STOPPED_BY_USER
     if msrun.returncode == 0:
         return 0
+    codes = exit_codes(logs)
+    by_signal = {-signal.SIGTERM, -signal.SIGKILL} if stop.received else set()
+    if set(codes.values()) <= {STOPPED_BY_USER} | by_signal and (codes or stop.received):
+        print("the job was stopped", file=sys.stderr)
+        return STOPPED_BY_USER
     died = [(watch.workers[worker], codes.get(worker.pid)) for worker in watch.died]
     sentence = f"error: {explain(job, logs, died)}"
     if not screen.has_shown(sentence):

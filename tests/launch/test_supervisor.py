@@ -48,6 +48,7 @@ sys.exit(bool(failed) or scheduler.returncode != 0)
 """
 JOB = Job(2, 1, 0, "127.0.0.1", 8118, 60, False)
 LINGER, LEAVE = "import time; time.sleep(60)", "pass"
+DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
 FAIL = "raise ValueError('broken')"
 WELL = "print('hello from a worker')"
 STOP = """
@@ -132,6 +133,21 @@ def test_a_signal_is_passed_on_and_waited_for(supervise, number):
     assert seconds < 8
 
 
+def test_a_job_that_a_signal_finds_at_its_end_has_ended_well(supervise):
+    soon(0.5, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    finishes = STOP.replace("130", "0")
+    code, _, err, _ = supervise(LEAVE, finishes, finishes)
+    assert (code, err) == (0, "")
+
+
+def test_what_fails_while_a_job_stops_is_told(supervise):
+    soon(0.5, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    fails = STOP.replace('print("kept a state"), sys.exit(130)', 'print("error: the disk is full"), sys.exit(2)')
+    code, out, _, _ = supervise(LEAVE, fails, DEAF)
+    assert code == 2
+    assert "error: the disk is full" in out
+
+
 def test_a_signal_before_there_are_workers_reaches_them(supervise):
     soon(0.3, lambda: os.kill(os.getpid(), signal.SIGTERM))
     code, _, _, seconds = supervise(LEAVE, LINGER, LINGER, delay=1.0)
@@ -140,10 +156,9 @@ def test_a_signal_before_there_are_workers_reaches_them(supervise):
 
 
 def test_a_second_signal_kills(supervise):
-    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
     for seconds in (1.0, 1.5):
         soon(seconds, lambda: os.kill(os.getpid(), signal.SIGTERM))
-    code, _, _, seconds = supervise(LINGER, deaf, deaf)
+    code, _, _, seconds = supervise(LINGER, DEAF, DEAF)
     assert code == 130
     assert seconds < 8
 
