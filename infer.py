@@ -1,15 +1,6 @@
-"""Names what is on a picture: python infer.py --ckpt output/digits/best.ckpt --image PICTURE --output labelled.jpg"""
+"""Classifies an image: python infer.py --ckpt output/digits/best.ckpt --image IMAGE --output annotated.jpg"""
 
-from mindvit.program import run
-
-
-def main() -> None:
-    from mindvit.config import parse
-    from mindvit.inference import InferSettings, infer
-
-    settings, flags = parse(InferSettings, __doc__, flags={"json": "Print the classes as JSON."})
-    infer(settings, as_json="json" in flags)
-
+from mindvit.cli import run_command
 
 if __name__ == "__main__":
-    run(main)
+    run_command("infer")

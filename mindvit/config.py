@@ -1,149 +1,90 @@
-"""Reading a recipe file and the command line into typed, checked settings."""
+"""Declares settings: dataclasses whose fields are the options of a recipe and of the command line.
 
-import difflib
-import re
-import sys
-from collections.abc import Iterable, Iterator
-from dataclasses import is_dataclass
-from types import NoneType
-from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin, get_type_hints
+A setting is declared once, beside the code that uses it. Help texts come from the docstring of the field. What may
+change when a run resumes is metadata of the field, made with ``setting``.
+"""
 
-import yaml
-from jsonargparse import ActionConfigFile, ArgumentParser, set_parsing_settings
+from collections.abc import Iterator
+from dataclasses import Field, asdict, field, fields, is_dataclass, make_dataclass
+from typing import Any, Literal, get_type_hints
 
-from mindvit.errors import UserError
-from mindvit.nested import dotted
+from docstring_parser import parse_from_object
 
-T = TypeVar("T")
-
-set_parsing_settings(docstring_parse_attribute_docstrings=True)
+Mark = Literal["changeable", "per_node"]
 
 
-class _Parser(ArgumentParser):
-    """A parser whose errors are exceptions of one sentence."""
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        message = " ".join(message.split())
-        raise UserError(message.replace("arguments are required: ", "settings are required: --")) from ex
-
-
-def parse(
-    kind: type[T], description: str, arguments: list[str] | None = None, flags: dict[str, str] | None = None
-) -> tuple[T, set[str]]:
-    """Reads the command line into an instance of a dataclass of settings.
-
-    ``--config FILE`` gives settings as YAML; other options override it, wherever they stand.
+def setting(default: Any, *, changeable: bool = False, per_node: bool = False) -> Any:
+    """A dataclass field with metadata.
 
     Args:
-        kind: the dataclass; its fields and those of its nested dataclasses are the options, with dotted names.
-        description: what the program does, for ``--help``.
-        arguments: the command line; by default the process's own.
-        flags: options without a value, with their help.
-
-    Returns:
-        The settings, and which flags were given.
-
-    Raises:
-        UserError: for an unknown setting (naming the nearest), a wrong type, or a value out of range.
-        SystemExit: after ``--help``.
+        default: default value.
+        changeable: whether the value may change when a run resumes, because it has no effect on the trained weights.
+        per_node: whether the value may differ between the nodes of a job.
     """
-    arguments = sys.argv[1:] if arguments is None else arguments
-    parser = _Parser(description=description)
-    parser.add_argument("--config", action=ActionConfigFile, help="recipe file (YAML), such as those in configs/")
-    for name, text in (flags or {}).items():
-        parser.add_argument(f"--{name}", action="store_true", help=text)
-    parser.add_class_arguments(kind)
-
-    known = sorted({option[2:] for action in parser._actions for option in action.option_strings if option[1:2] == "-"})
-    types = dict(_types(kind))
-    recipe, others = _take_config(arguments)
-    _check_names((item[2:].partition("=")[0] for item in others if item.startswith("--")), known, "the command line")
-    if recipe is not None:
-        written = dotted(_read_yaml(recipe))
-        _check_names(written, known, recipe)
-        for name, value in written.items():
-            if value is None and name in types and NoneType not in get_args(types[name]):
-                raise UserError(_wrong_type(name, types[name], "empty"))
-            if any(option.startswith(f"{name}.") for option in types):
-                raise UserError(f"{name} must be a group of settings, not {value!r}")
-        others = ["--config", recipe, *others]
-    try:
-        values = vars(parser.instantiate(parser.parse_args(others)))
-        values.pop("config")
-        given = {name for name in flags or {} if values.pop(name)}
-        return kind(**values), given
-    except UserError as error:
-        entry = re.match(r'Parser key "([\w.]+)": Option \'(.*)\' is not accepted', str(error))
-        if entry and entry[1] in types:
-            _check_names([entry[2]], list(get_type_hints(get_args(types[entry[1]])[0])), f"an entry of {entry[1]}")
-        found = re.match(r'Parser key "([\w.]+)":.*[Vv]alue: (.*?)(?: Subclass types .*)?$', str(error))
-        if found and found[1] in types:
-            raise UserError(_wrong_type(found[1], types[found[1]], found[2])) from error
-        raise
-    except (ValueError, TypeError) as error:
-        raise UserError(" ".join(str(error).split())) from error
+    return field(default=default, metadata={"changeable": changeable, "per_node": per_node})
 
 
-def _types(kind: type, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The dotted name and the type of every setting of a dataclass."""
-    for name, hint in get_type_hints(kind).items():
-        if is_dataclass(hint):
-            yield from _types(hint, f"{prefix}{name}.")
+def marked_settings(kind: type, mark: Mark) -> set[str]:
+    """The dotted names of the settings of a dataclass that have a mark."""
+    return {name for name, item in _leaves(kind) if item.metadata.get(mark)}
+
+
+def flatten(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by dotted name: ``{"optimizer": {"lr": 1}}`` becomes ``{"optimizer.lr": 1}``."""
+    flat: dict[str, Any] = {}
+    for key, value in content.items():
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+def optional_settings(name: str, doc: str, *kinds: type, leave_out: tuple[str, ...] = ()) -> type:
+    """A frozen dataclass with the fields of other dataclasses, each optional and None by default.
+
+    So the command line can override any field of a configuration, without a second declaration. Types and help texts
+    are those of the originals. Its method ``overrides`` returns the fields that are not None.
+
+    Args:
+        name: name of the new class.
+        doc: docstring of the new class.
+        kinds: the dataclasses.
+        leave_out: names of fields to leave out.
+    """
+    members, docs = [], {}
+    for kind in kinds:
+        hints = get_type_hints(kind)
+        docs |= {item.arg_name: item.description for item in parse_from_object(kind).params}
+        members += [
+            (item.name, hints[item.name] | None, field(default=None))
+            for item in fields(kind)
+            if item.name not in leave_out
+        ]
+    names = [member[0] for member in members]
+
+    def overrides(self: Any) -> dict[str, Any]:
+        """The settings that are not None, by name."""
+        return {key: getattr(self, key) for key in names if getattr(self, key) is not None}
+
+    made = make_dataclass(name, members, namespace={"overrides": overrides}, frozen=True)
+    lines = [f"    {key}: {' '.join(docs[key].split())}" for key in names]
+    made.__doc__ = "\n".join([doc, "", "Args:", *lines])
+    return made
+
+
+def plain(settings: Any) -> dict[str, Any]:
+    """The settings of a dataclass instance with tuples as lists, as JSON and YAML represent them."""
+    return _plain(asdict(settings))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _leaves(kind: type, prefix: str = "") -> Iterator[tuple[str, Field]]:
+    hints = get_type_hints(kind)
+    for item in fields(kind):
+        if is_dataclass(hints[item.name]):
+            yield from _leaves(hints[item.name], f"{prefix}{item.name}.")
         else:
-            yield f"{prefix}{name}", hint
-
-
-def _wrong_type(name: str, hint: Any, value: str) -> str:
-    return f"{name} must be {_in_words(hint)}, not {value}"
-
-
-def _in_words(hint: Any) -> str:
-    """What a type admits, as one says it: ``float | None`` is "a number or null"."""
-    plain = {bool: "true or false", int: "a whole number", float: "a number", str: "text", NoneType: "null"}
-    if hint in plain:
-        return plain[hint]
-    members = get_args(hint)
-    if get_origin(hint) is Literal:
-        return f"one of {', '.join(members)}"
-    if get_origin(hint) is tuple and members[-1] is Ellipsis:
-        return 'a list of texts such as ["0", "1"]'
-    if get_origin(hint) is tuple:
-        return f"a list of {len(members)} numbers"
-    if get_origin(hint) is list and is_dataclass(members[0]):
-        return f"a list of {{{', '.join(f'{key}: {_in_words(of)}' for key, of in get_type_hints(members[0]).items())}}}"
-    return " or ".join(_in_words(member) for member in members)
-
-
-def _take_config(arguments: list[str]) -> tuple[str | None, list[str]]:
-    others = list(arguments)
-    for index, item in enumerate(arguments):
-        if item.startswith("--config="):
-            others.pop(index)
-            return item.partition("=")[2], others
-        if item == "--config":
-            if index + 1 == len(arguments):
-                raise UserError("--config needs the path of a recipe file")
-            del others[index : index + 2]
-            return arguments[index + 1], others
-    return None, others
-
-
-def _read_yaml(path: str) -> dict[str, Any]:
-    try:
-        with open(path, encoding="utf-8") as file:
-            content = yaml.safe_load(file)
-    except OSError as error:
-        raise UserError(f"cannot read the recipe {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"the recipe {path} is not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict):
-        raise UserError(f"the recipe {path} holds no settings; it needs groups such as model: and data:")
-    return content
-
-
-def _check_names(names: Iterable[str], known: list[str], where: str) -> None:
-    for name in names:
-        if name not in known:
-            settings = [item for item in known if not item.endswith((".help", "+"))]
-            nearest = difflib.get_close_matches(name, settings, n=1, cutoff=0.0)
-            raise UserError(f"{where} has an unknown setting {name!r}; the nearest is {nearest[0]!r}")
+            yield f"{prefix}{item.name}", item

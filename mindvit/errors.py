@@ -1,8 +1,11 @@
-"""The one kind of error that is meant for the person at the keyboard."""
+"""Errors and exit codes that are meant for the person at the keyboard."""
+
+STOPPED_BY_USER = 130
+"""Exit code after Ctrl-C or SIGTERM."""
 
 
 class UserError(ValueError):
-    """Something in the input is wrong: a setting, a file, a folder.
+    """A mistake in the input: in a setting, a file or a folder.
 
-    Its message says what is wrong, where, and what to do. The programs print it without a traceback.
+    The message says what is wrong, where, and what to do. The command line prints it without a traceback.
     """

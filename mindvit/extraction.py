@@ -1,4 +1,4 @@
-"""Embeddings of a folder of pictures."""
+"""Embeddings of a folder of images."""
 
 import sys
 from dataclasses import dataclass, field
@@ -10,17 +10,17 @@ import numpy as np
 from mindspore import nn
 from tqdm import tqdm
 
-from mindvit.data.damage import Skipped, naming_damaged_pictures
-from mindvit.data.folder import open_pictures
+from mindvit.data.corrupt_images import CorruptImageLog, reraise_decode_errors
+from mindvit.data.folder import open_unlabelled
 from mindvit.data.pipeline import eval_pipeline
 from mindvit.data.settings import CORES, check_loading
 from mindvit.data.split import PADDING_LABEL
 from mindvit.errors import UserError
 from mindvit.factory import load_trained
 from mindvit.files import make_folder, replacing
-from mindvit.models.config import ViTConfig
 from mindvit.models.vit import ViT
-from mindvit.runtime import RuntimeSettings, start, with_precision
+from mindvit.models.vit_config import ViTConfig
+from mindvit.runtime import RuntimeSettings, apply_amp, init_runtime
 
 
 @dataclass(frozen=True)
@@ -30,19 +30,19 @@ class ExtractSettings:
     ckpt: str
     """Checkpoint: a path, or the name of a file in ckpt/."""
     folder: str
-    """Folder of pictures; those of its subfolders count too."""
+    """Folder of images; those of its subfolders count too."""
     output: str
-    """File to write, .npz: features, and files, the pictures' paths within the folder."""
+    """File to write, .npz: features, and files, the images' paths within the folder."""
     block: int | None = None
     """Block whose output is taken, from 0, or from the last with -1; by default what the head classifies."""
     tokens: Literal["cls", "mean", "all"] | None = None
     """With block: the class token (the default where there is one), the mean of the patches, or all tokens."""
     batch_size: int = 16
-    """Pictures that go through the network at once."""
+    """Images that go through the network at once."""
     num_workers: int = min(8, CORES)
-    """Threads that prepare pictures, at most one a core."""
-    damaged: Literal["error", "skip"] = "error"
-    """What a picture that cannot be decoded does: end the extraction, or be left out and named."""
+    """Threads that prepare images, at most one a core."""
+    on_corrupt: Literal["error", "skip"] = "error"
+    """What an image that cannot be decoded does: end the extraction, or be left out and named."""
     runtime: RuntimeSettings = field(default_factory=RuntimeSettings)
     download: bool = False
     """Fetch published weights that are missing."""
@@ -56,7 +56,7 @@ class ExtractSettings:
 
 
 class Features(nn.Cell):
-    """The features that are asked for, of a batch of pictures.
+    """The features that are asked for, of a batch of images.
 
     Args:
         network: in evaluation.
@@ -89,44 +89,44 @@ class Features(nn.Cell):
 
 
 def extract(settings: ExtractSettings) -> None:
-    """Writes the features of all pictures of a folder into one file, and prints what was written.
+    """Writes the features of all images of a folder into one file, and prints what was written.
 
-    The pictures are prepared as for evaluation, and stand in the order of their paths.
+    The images are prepared as for evaluation, and stand in the order of their paths.
 
     Raises:
         UserError: for a mistake in the settings, the checkpoint or the folder.
     """
-    runtime = start(settings.runtime)
+    runtime = init_runtime(settings.runtime)
     make_folder(Path(settings.output).parent)
     trained = load_trained(settings.ckpt, settings.download)
     config = trained.network.config
     block, tokens = _choose(settings, config)
-    pictures = open_pictures(Path(settings.folder))
-    network = with_precision(Features(trained.network, block, tokens), runtime).set_train(False)
-    skipped = Skipped() if settings.damaged == "skip" else None
-    batches = eval_pipeline(pictures, config, settings.batch_size, settings.num_workers, skipped=skipped)
+    images = open_unlabelled(Path(settings.folder))
+    network = apply_amp(Features(trained.network, block, tokens), runtime).set_train(False)
+    corrupt = CorruptImageLog() if settings.on_corrupt == "skip" else None
+    batches = eval_pipeline(images, config, settings.batch_size, settings.num_workers, corrupt=corrupt)
     found, sound = [], []
-    with naming_damaged_pictures(pictures), tqdm(total=len(pictures), unit="picture", leave=False) as bar:
+    with reraise_decode_errors(images), tqdm(total=len(images), unit="image", leave=False) as bar:
         for images, labels in batches.create_tuple_iterator(num_epochs=1):
             counts = labels.asnumpy() != PADDING_LABEL
             found.append(network(images).asnumpy()[counts])
             sound.append(counts)
-            bar.update(min(len(counts), len(pictures) - bar.n))
+            bar.update(min(len(counts), len(images) - bar.n))
     features = np.concatenate(found)
     if not len(features):
-        raise UserError(f"{settings.folder} has no picture that can be decoded")
+        raise UserError(f"{settings.folder} has no image that can be decoded")
     if not np.isfinite(features).all():
         raise UserError("the features are not finite numbers; the checkpoint's weights are broken")
     folder = Path(settings.folder)
-    # The last batch is filled up with blanks, beyond the pictures that there are.
+    # The last batch is filled up with blanks, beyond the images that there are.
     places = np.flatnonzero(np.concatenate(sound))
-    files = np.array([Path(pictures.describe(place)).relative_to(folder).as_posix() for place in places])
+    files = np.array([Path(images.describe(place)).relative_to(folder).as_posix() for place in places])
     with replacing(Path(settings.output)) as temporary:
         np.savez_compressed(temporary, features=features, files=files)
-    left_out = sorted(skipped.found) if skipped else []
+    left_out = sorted(corrupt.found) if corrupt else []
     for name in left_out:
         print(f"left out, damaged: {name}", file=sys.stderr)
-    print(f"wrote {settings.output}: features {'x'.join(map(str, features.shape))} of {len(files):,} pictures")
+    print(f"wrote {settings.output}: features {'x'.join(map(str, features.shape))} of {len(files):,} images")
 
 
 def _choose(settings: ExtractSettings, config: ViTConfig) -> tuple[int | None, str]:

@@ -1,117 +1,54 @@
 """Making networks: fresh ones by name, trained ones from a checkpoint."""
 
 import warnings
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any
 
-from mindvit.data.imagenet import shipped_classes
-from mindvit.data.split import Classes
+from mindvit.classes import Classes
+from mindvit.config import optional_settings
+from mindvit.data.imagenet import imagenet_classes
 from mindvit.errors import UserError
-from mindvit.models.config import ViTConfig
 from mindvit.models.variants import model_config, name_in, override
 from mindvit.models.vit import ViT
+from mindvit.models.vit_config import Preprocessing, ViTConfig
 from mindvit.weights.checkpoint import Checkpoint
-from mindvit.weights.companions import read_companions
-from mindvit.weights.facts import fitting_models
-from mindvit.weights.layouts.recognise import LAYOUTS
-from mindvit.weights.loading import load_tensors
+from mindvit.weights.infer_config import matching_models
+from mindvit.weights.layouts.detect import LAYOUTS
+from mindvit.weights.load import load_tensors
 from mindvit.weights.locate import find_checkpoint
-from mindvit.weights.passport import Passport
-from mindvit.weights.reading import read_weights
-from mindvit.weights.resizing import Method
+from mindvit.weights.metadata import CheckpointMetadata
+from mindvit.weights.read import read_weights
+from mindvit.weights.resize_pos_embed import Method
+from mindvit.weights.sidecar_config import read_sidecar_config
+
+ModelOverrides = optional_settings(
+    "ModelOverrides",
+    "Overrides for the model configuration. null keeps the value from the model name or checkpoint.",
+    ViTConfig,
+    Preprocessing,
+    leave_out=("in_channels", "num_classes", "preprocessing"),
+)
 
 
 @dataclass(frozen=True)
-class NetworkSettings:
-    """What of a network is otherwise than its name, or the checkpoint to start from, says; null leaves it so."""
-
-    image_size: int | tuple[int, int] | None = None
-    """Side of the square input picture, or its height and width, in pixels."""
-    patch_size: int | None = None
-    """Side of a patch, in pixels."""
-    patch_stride: int | None = None
-    """Pixels from one patch to the next; less than patch_size makes patches overlap."""
-    stem: Literal["r26", "r50", "r50_s16", "efficientnet_b0"] | None = None
-    """Convolutional network whose feature map is cut into patches (hybrid)."""
-    embed_dim: int | None = None
-    """Width of a token."""
-    depth: int | None = None
-    """Number of Transformer blocks."""
-    num_heads: int | None = None
-    """Heads of each attention."""
-    mlp_dim: int | None = None
-    """Hidden width of each feed-forward."""
-    dropout: float | None = None
-    """Probability of dropping an element."""
-    attention_dropout: float | None = None
-    """Probability of dropping an attention weight."""
-    patch_dropout: float | None = None
-    """Share of the patches that are left out, in training."""
-    drop_path: float | None = None
-    """Stochastic depth: probability of skipping a block (the last one, where drop_path_mode is linear)."""
-    drop_path_mode: Literal["linear", "constant"] | None = None
-    """linear: drop_path rises from 0 at the first block; constant: it is the same for all."""
-    layer_dropout: float | None = None
-    """Probability of dropping an element after each block."""
-    layer_scale: float | None = None
-    """LayerScale: start of the learned factors of each sub-layer's output."""
-    qk_norm: bool | None = None
-    """Layer norms of each head's queries and keys."""
-    window: int | None = None
-    """Local attention: a patch sees the patches of the window x window square around it."""
-    positions: Literal["learned", "learned2d", "sincos2d", "relative", "none"] | None = None
-    """learned: a table that is trained; learned2d: one of rows and one of columns; sincos2d: fixed sines and cosines
-    of row and column; relative: learned biases of the attention; none."""
-    prefix_positions: bool | None = None
-    """Whether the class and distillation tokens have rows in the learned table."""
-    class_token: bool | None = None
-    """Whether there is a class token; by default where the pool is cls."""
-    register_tokens: int | None = None
-    """Learned tokens that belong to no patch and are not classified."""
-    distilled: bool | None = None
-    """A distillation token with a head of its own (DeiT)."""
-    pool: Literal["cls", "mean", "mean_norm", "map"] | None = None
-    """What is classified. cls: the class token; mean: the mean of the patches' tokens; mean_norm: that mean, normalised
-    after it was taken, not before; map: what an attention layer with a learned query picks (MAP)."""
-    pre_logits_dim: int | None = None
-    """Width of a tanh layer before the head."""
-    norm_eps: float | None = None
-    """Epsilon of the layer norms."""
-    gelu: Literal["tanh", "exact"] | None = None
-    """Form of the GELU."""
-    mean: tuple[float, float, float] | None = None
-    """Mean of the red, green and blue values, on the scale 0 to 1."""
-    std: tuple[float, float, float] | None = None
-    """Standard deviation of the red, green and blue values, on the scale 0 to 1."""
-    interpolation: Literal["nearest", "bilinear", "bicubic"] | None = None
-    """How pictures are resized."""
-    crop_pct: float | None = None
-    """Evaluation: side of the central crop divided by the shorter side of the resized picture."""
-
-    def overrides(self) -> dict[str, Any]:
-        """The settings that are not left empty."""
-        own = {item.name for item in fields(NetworkSettings)}
-        return {key: value for key, value in asdict(self).items() if key in own and value is not None}
-
-
-@dataclass(frozen=True)
-class ModelSettings(NetworkSettings):
-    """The network. A setting left empty (null) is what the name, or the checkpoint to start from, stands for."""
+class ModelSettings(ModelOverrides):
+    """Model name, initial weights, and overrides for the model configuration (null keeps the model's value)."""
 
     name: str = "vit_b_16_224"
-    """A name that mindvit.list_models() lists."""
+    """Model name, one of those that mindvit.list_models() returns."""
     checkpoint: str | None = None
-    """Weights to start from, this project's or another's: a path, or the name of a file in ckpt/."""
-    resize_positions: Literal["bicubic", "bilinear"] = "bicubic"
-    """How the checkpoint's positions are resized to another grid: as timm does, or as Google."""
+    """Weights to start from, of this project or another: a path, or the name of a file in ckpt/. null starts from
+    random weights."""
+    resize_pos_embed: Method = "bicubic"
+    """How the position embeddings of the checkpoint are resized to another grid: bicubic as timm, bilinear as Google."""
 
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A network with the weights and the passport of a checkpoint."""
+    """A network with the weights and the metadata of a checkpoint."""
 
     network: ViT
-    passport: Passport
+    metadata: CheckpointMetadata
 
 
 def create_model(
@@ -121,7 +58,7 @@ def create_model(
     classes: Classes | None = None,
     image_size: int | tuple[int, int] | None = None,
     checkpoint: str | None = None,
-    resize_positions: Method = "bicubic",
+    resize_pos_embed: Method = "bicubic",
     download: bool = False,
     **overrides: Any,
 ) -> ViT:
@@ -135,9 +72,9 @@ def create_model(
         name: one of ``mindvit.list_models()``.
         num_classes: outputs of the head; by default 1000, or as many as the checkpoint has.
         classes: what the head shall tell apart, in place of their number.
-        image_size: side of the square input picture, or its height and width, in pixels; by default the name's.
+        image_size: side of the square input image, or its height and width, in pixels; by default the name's.
         checkpoint: weights to load, a path or the name of a file in ``ckpt/``; by default they are fresh.
-        resize_positions: how positions are resized to another grid: see ``mindvit.weights.resizing.resize_grid``.
+        resize_pos_embed: how positions are resized to another grid: see ``mindvit.weights.resize_pos_embed.resize_grid``.
         download: whether to fetch a published checkpoint that is missing.
         overrides: other fields of ``mindvit.models.ViTConfig`` or ``mindvit.models.Preprocessing``.
 
@@ -153,12 +90,12 @@ def create_model(
     if loaded is not None:
         own = classes_of(loaded)
         others = classes is not None and own is not None and own.ids != classes.ids
-        _say(loaded, load_tensors(network, loaded, resize_positions, fresh_head=others))
+        _say(loaded, load_tensors(network, loaded, resize_pos_embed, fresh_head=others))
     return network
 
 
 def load_trained(checkpoint: str, download: bool = False, **overrides: Any) -> TrainedModel:
-    """Makes the network of a checkpoint and loads it, recognising it by its passport, else by its file name.
+    """Makes the network of a checkpoint and loads it, recognising it by its metadata, else by its file name.
 
     Args:
         checkpoint: a path, or the name of a file in ``ckpt/``.
@@ -169,25 +106,25 @@ def load_trained(checkpoint: str, download: bool = False, **overrides: Any) -> T
         UserError: if the file is missing, damaged, not recognised, or does not fit the network it should hold.
     """
     loaded = read_weights(find_checkpoint(checkpoint, download))
-    passport = loaded.passport or _passport_by_name(loaded)
-    passport = replace(passport, model=_override(passport.model, overrides))
-    network = ViT(passport.model)
+    metadata = loaded.metadata or _metadata_by_name(loaded)
+    metadata = replace(metadata, model=_override(metadata.model, overrides))
+    network = ViT(metadata.model)
     _say(loaded, load_tensors(network, loaded))
-    return TrainedModel(network, passport)
+    return TrainedModel(network, metadata)
 
 
 def load_weights(
-    model: ViT, file: str, *, resize_positions: Method = "bicubic", strict: bool = True, download: bool = False
+    model: ViT, file: str, *, resize_pos_embed: Method = "bicubic", strict: bool = True, download: bool = False
 ) -> ViT:
     """Loads a file of weights, this project's or another's, into a model that is there already.
 
     The model then computes as the network that they were trained in: epsilon of the norms, form of the GELU, and how
-    its pictures are prepared are set accordingly in its ``config``. Warnings tell whatever was not loaded as it is.
+    its images are prepared are set accordingly in its ``config``. Warnings tell whatever was not loaded as it is.
 
     Args:
         model: changed in place.
         file: a path, or the name of a file in ``ckpt/``.
-        resize_positions: how positions are resized to another grid: see ``mindvit.weights.resizing.resize_grid``.
+        resize_pos_embed: how positions are resized to another grid: see ``mindvit.weights.resize_pos_embed.resize_grid``.
         strict: whether tensors that are missing or left over are an error.
         download: whether to fetch a published file that is missing.
 
@@ -202,8 +139,8 @@ def load_weights(
         settings = override(model.config, **_origin(loaded, model.config))
     except ValueError as error:
         raise UserError(f"{loaded.path}: {error}") from error
-    notes = load_tensors(model, loaded, resize_positions, strict)
-    model.compute_as(settings)
+    notes = load_tensors(model, loaded, resize_pos_embed, strict)
+    model.apply_numerics(settings)
     _say(loaded, notes)
     return model
 
@@ -217,8 +154,8 @@ def model_settings(name: str, loaded: Checkpoint | None = None, **overrides: Any
     try:
         config = model_config(name)
         if loaded is not None:
-            if loaded.passport is not None and loaded.passport.model_name == name:
-                config = loaded.passport.model
+            if loaded.metadata is not None and loaded.metadata.model_name == name:
+                config = loaded.metadata.model
             config = override(config, **_origin(loaded, config))
             classes = _classes_of_head(loaded)
             config = config if classes is None else override(config, num_classes=classes)
@@ -228,26 +165,26 @@ def model_settings(name: str, loaded: Checkpoint | None = None, **overrides: Any
 
 
 def classes_of(loaded: Checkpoint) -> Classes | None:
-    """The classes that a file of weights tells apart, where it or its companions name them or they are ImageNet's."""
-    if loaded.passport is not None:
-        return loaded.passport.classes
-    outputs, named = _classes_of_head(loaded), read_companions(loaded.path)[1]
+    """The classes that a file of weights tells apart, where it or its sidecars name them or they are ImageNet's."""
+    if loaded.metadata is not None:
+        return loaded.metadata.classes
+    outputs, named = _classes_of_head(loaded), read_sidecar_config(loaded.path)[1]
     if named is not None and len(named) == outputs:
         return named
-    return shipped_classes() if outputs == len(shipped_classes()) else None
+    return imagenet_classes() if outputs == len(imagenet_classes()) else None
 
 
 def _origin(loaded: Checkpoint, config: ViTConfig) -> dict[str, Any]:
-    """How the network that a file's weights were trained in computes, and how its pictures are prepared."""
-    if loaded.passport is not None:
-        trained = loaded.passport.model
+    """How the network that a file's weights were trained in computes, and how its images are prepared."""
+    if loaded.metadata is not None:
+        trained = loaded.metadata.model
         return {"norm_eps": trained.norm_eps, "gelu": trained.gelu, "preprocessing": trained.preprocessing}
     found = {"norm_eps": loaded.layout.norm_eps, "gelu": loaded.layout.gelu}
     side = max(config.image_shape)
     # A name such as deit_* stands for its own preparation; a plain ViT's depends on who trained it.
-    if any(config.preprocessing == layout.pictures(side) for layout in LAYOUTS):
-        found["preprocessing"] = loaded.layout.pictures(side)
-    return found | read_companions(loaded.path)[0]
+    if any(config.preprocessing == layout.preprocessing(side) for layout in LAYOUTS):
+        found["preprocessing"] = loaded.layout.preprocessing(side)
+    return found | read_sidecar_config(loaded.path)[0]
 
 
 def _override(config: ViTConfig, overrides: dict[str, Any]) -> ViTConfig:
@@ -257,23 +194,23 @@ def _override(config: ViTConfig, overrides: dict[str, Any]) -> ViTConfig:
         raise UserError(str(error)) from error
 
 
-def _passport_by_name(loaded: Checkpoint) -> Passport:
+def _metadata_by_name(loaded: Checkpoint) -> CheckpointMetadata:
     name = name_in(loaded.path.name)
     if name is None:
-        fitting = ", ".join(fitting_models(loaded.tensors))
+        fitting = ", ".join(matching_models(loaded.tensors))
         raise UserError(
             f"{loaded.path} does not say which model it holds; put the model's name into the file's, "
             f"as in vit_b_16_224.ckpt, or convert it with convert.py" + (f" (it fits {fitting})" if fitting else "")
         )
-    return passport_of(name, loaded, model_settings(name, loaded))
+    return make_metadata(name, loaded, model_settings(name, loaded))
 
 
-def passport_of(name: str, loaded: Checkpoint, config: ViTConfig) -> Passport:
-    """The passport of another program's weights under one of our names."""
+def make_metadata(name: str, loaded: Checkpoint, config: ViTConfig) -> CheckpointMetadata:
+    """The metadata of another program's weights under one of our names."""
     classes = classes_of(loaded)
-    is_imagenet = classes is not None and classes.ids == shipped_classes().ids
+    is_imagenet = classes is not None and classes.ids == imagenet_classes().ids
     source = {"data_source": "imagenet"} if is_imagenet else {}
-    return Passport(model_name=name, model=config, classes=classes, origin=loaded.layout.name, **source)
+    return CheckpointMetadata(model_name=name, model=config, classes=classes, origin=loaded.layout.name, **source)
 
 
 def _classes_of_head(loaded: Checkpoint) -> int | None:

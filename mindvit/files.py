@@ -74,7 +74,7 @@ def make_folder(path: Path) -> Path:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Makes a renaming outlast a power failure."""
+    """Makes a key_map outlast a power failure."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,20 +1,25 @@
-"""Naming what is on a picture."""
+"""Classifies images with a trained network."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import mindspore as ms
 import numpy as np
 from mindspore.dataset import transforms
+from PIL import Image
 
-from mindvit.data.pictures import read_picture
+from mindvit.data.images import read_image
 from mindvit.data.transforms import eval_transforms
 from mindvit.errors import UserError
 from mindvit.factory import TrainedModel, load_trained
 from mindvit.files import make_folder
-from mindvit.runtime import RuntimeSettings, start, with_precision
-from mindvit.visualize.labels import write_labelled
+from mindvit.runtime import RuntimeSettings, apply_amp, init_runtime
+from mindvit.visualize.annotate import write_annotated_image
+
+ImageLike = str | Path | Image.Image | np.ndarray
+"""An image file, a PIL image, or an RGB array, uint8 (height, width, 3)."""
 
 
 @dataclass(frozen=True)
@@ -24,73 +29,98 @@ class InferSettings:
     ckpt: str
     """Checkpoint: a path, or the name of a file in ckpt/."""
     image: str
-    """Picture file."""
+    """Image file."""
     output: str | None = None
-    """File that the picture is written to with its labels; its ending chooses the format."""
+    """File to write the annotated image to; its extension sets the format. null writes none."""
     top_k: int = 5
-    """How many classes to name."""
+    """Number of classes to report."""
     runtime: RuntimeSettings = field(default_factory=RuntimeSettings)
     download: bool = False
-    """Fetch published weights that are missing."""
+    """Download published weights that are missing."""
 
     def __post_init__(self) -> None:
-        if self.top_k < 1:
-            raise ValueError(f"top_k must be at least 1, not {self.top_k}")
+        _check_top_k(self.top_k)
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """One class that a picture may show."""
+    """A class of an image, with its probability."""
 
     label: int
-    """Place among the network's outputs, from 0."""
+    """Index of the network's output, from 0."""
     id: str
-    """What tells the class apart in the data: a folder name, or a WordNet id."""
+    """Class id: a folder name, or a WordNet id."""
     name: str
-    """What a person calls it."""
+    """Class name, for display."""
     probability: float
-    """Softmax of its logit, 0 to 1."""
+    """Softmax of the logit, 0 to 1."""
 
 
 def infer(settings: InferSettings, as_json: bool = False) -> list[Prediction]:
-    """Classifies a picture file, prints the ranked classes, and writes the labelled picture if asked to.
+    """Classifies an image file, prints the ranked classes, and writes the annotated image if asked to.
 
     Raises:
-        UserError: for a mistake in the settings, the checkpoint or the picture.
+        UserError: for a mistake in the settings, the checkpoint or the image.
     """
-    runtime = start(settings.runtime)
+    runtime = init_runtime(settings.runtime)
     if settings.output:
         make_folder(Path(settings.output).parent)
-    picture = np.asarray(read_picture(Path(settings.image)))
+    image = np.asarray(read_image(Path(settings.image)))
     trained = load_trained(settings.ckpt, settings.download)
-    network = with_precision(trained.network, runtime).set_train(False)
-    predictions = classify(picture, TrainedModel(network, trained.passport), settings.top_k)
+    network = apply_amp(trained.network, runtime).set_train(False)
+    predictions = classify(image, TrainedModel(network, trained.metadata), settings.top_k)
     if settings.output:
-        write_labelled(picture, predictions, Path(settings.output))
+        write_annotated_image(image, predictions, Path(settings.output))
     if as_json:
         ranked = [asdict(prediction) for prediction in predictions]
         print(json.dumps({"image": settings.image, "predictions": ranked}, ensure_ascii=False, indent=2))
     else:
-        for rank, prediction in enumerate(predictions, 1):
-            print(f"{rank}. {prediction.name}  {100 * prediction.probability:.2f} %")
+        for position, prediction in enumerate(predictions, 1):
+            print(f"{position}. {prediction.name}  {100 * prediction.probability:.2f} %")
         if settings.output:
             print(f"wrote {settings.output}")
     return predictions
 
 
-def classify(picture: np.ndarray, model: TrainedModel, top_k: int = 5) -> list[Prediction]:
-    """Ranks the classes of a picture, prepared as for evaluation.
+def predict(
+    images: ImageLike | Sequence[ImageLike], model: TrainedModel | str | Path, top_k: int = 5
+) -> list[list[Prediction]]:
+    """Classifies images, one after the other, with the preprocessing of the model.
+
+    It uses the device and the mode (graph or PyNative) that MindSpore is set to, in float32.
 
     Args:
-        picture: RGB, uint8 (height, width, 3).
-        model: a network in evaluation mode, and its passport.
-        top_k: how many classes to name; at most all are.
+        images: one image or several; each is a file, a PIL image, or an RGB array, uint8 (height, width, 3).
+        model: what ``load_trained`` returns, or a checkpoint: a path, or the name of a file in ``ckpt/``.
+        top_k: number of classes to report for each image; at most all are.
+
+    Returns:
+        For each image its predictions, the most probable first.
+
+    Raises:
+        UserError: if a file cannot be read, or is corrupt, or an array is not RGB.
+        ValueError: if ``top_k`` is less than 1.
     """
-    config, classes = model.passport.model, model.passport.classes
+    _check_top_k(top_k)
+    trained = model if isinstance(model, TrainedModel) else load_trained(str(model))
+    trained.network.set_train(False)
+    several = [images] if isinstance(images, str | Path | Image.Image | np.ndarray) else images
+    return [classify(_rgb(image), trained, top_k) for image in several]
+
+
+def classify(image: np.ndarray, model: TrainedModel, top_k: int = 5) -> list[Prediction]:
+    """Ranks the classes of an image, with the preprocessing of evaluation.
+
+    Args:
+        image: RGB, uint8 (height, width, 3).
+        model: a network in evaluation mode, and its metadata.
+        top_k: number of classes to report; at most all are.
+    """
+    config, classes = model.metadata.model, model.metadata.classes
     prepare = transforms.Compose(eval_transforms(config.image_shape, config.preprocessing))
-    logits = model.network(ms.Tensor(prepare(picture)[None])).asnumpy()[0].astype(np.float64)
+    logits = model.network(ms.Tensor(prepare(image)[None])).asnumpy()[0].astype(np.float64)
     if not np.isfinite(logits).all():
-        raise UserError("the network's outputs are not finite numbers; the checkpoint's weights are broken")
+        raise UserError("the outputs of the network are not finite; the weights of the checkpoint are broken")
     odds = np.exp(logits - logits.max())
     probabilities = odds / odds.sum()
     return [
@@ -102,3 +132,18 @@ def classify(picture: np.ndarray, model: TrainedModel, top_k: int = 5) -> list[P
         )
         for label in np.argsort(-probabilities, kind="stable")[:top_k]
     ]
+
+
+def _rgb(image: ImageLike) -> np.ndarray:
+    if isinstance(image, str | Path):
+        return np.asarray(read_image(Path(image)))
+    if isinstance(image, Image.Image):
+        return np.asarray(image.convert("RGB"))
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise UserError(f"an image array must be RGB, uint8 (height, width, 3), not {image.dtype} {image.shape}")
+    return image
+
+
+def _check_top_k(top_k: int) -> None:
+    if top_k < 1:
+        raise ValueError(f"top_k must be at least 1, not {top_k}")

@@ -16,7 +16,7 @@ class LossSettings:
     label_smoothing: float = 0.1
     """Weight that is taken from the true class and spread over the others."""
     target_threshold: float | None = None
-    """bce: a class whose share of a mixed picture is above this counts fully, any other not; null counts shares."""
+    """bce: a class whose share of a mixed image is above this counts fully, any other not; null counts shares."""
 
     def __post_init__(self) -> None:
         if self.target_threshold is not None and (self.name != "bce" or not 0 <= self.target_threshold < 1):
@@ -78,7 +78,7 @@ class BinaryCrossEntropySmooth(_SmoothedLoss):
 
     Args:
         target_threshold: dense targets above it count as 1 and others as 0; None leaves them as they are. With 0 a
-            picture that was mixed of two classes counts fully as either, as in DeiT III.
+            image that was mixed of two classes counts fully as either, as in DeiT III.
     """
 
     def __init__(

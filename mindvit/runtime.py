@@ -9,12 +9,13 @@ import mindspore as ms
 import numpy as np
 from mindspore import amp, nn, ops
 
-from mindvit import workers
+from mindvit import distributed
+from mindvit.config import setting
 from mindvit.errors import UserError
 from mindvit.models.attention import DotProductAttention
 
 _DEVICES = ("Ascend", "GPU", "CPU")
-_HALVES = {"float16": ms.float16, "bfloat16": ms.bfloat16}
+_AMP_DTYPES = {"float16": ms.float16, "bfloat16": ms.bfloat16}
 
 
 @dataclass(frozen=True)
@@ -23,16 +24,16 @@ class RuntimeSettings:
 
     device: Literal["auto", "Ascend", "GPU", "CPU"] = "auto"
     """auto takes an Ascend, else a GPU, else the CPU."""
-    precision: Literal["auto", "O0", "O2", "O3"] = "auto"
+    amp_level: Literal["auto", "O0", "O2", "O3"] = "auto"
     """MindSpore's level: O0 float32, O2 16 bits with norms and softmax in float32, O3 16 bits for the norms too; auto
     is O2 on Ascend, else O0."""
-    half: Literal["float16", "bfloat16"] = "float16"
+    amp_dtype: Literal["float16", "bfloat16"] = "float16"
     """The 16-bit type of O2 and O3. bfloat16 has the range of float32 and needs no loss scaling, but is coarser."""
     fused_attention: bool | None = None
     """Compute attention by one operator of the device, in 16 bits; null does so where the device has it."""
-    data_sink: bool | None = None
+    data_sink: bool | None = setting(None, changeable=True)
     """Send batches to a queue on the device while it computes; null does so on Ascend. The CPU has no such queue."""
-    peak_tflops: float | None = None
+    peak_tflops: float | None = setting(None, changeable=True, per_node=True)
     """What one device could reach, in 10^12 operations a second, for the utilisation shown; null measures it."""
 
     def __post_init__(self) -> None:
@@ -45,12 +46,12 @@ class Runtime:
     """What was chosen."""
 
     device: str
-    precision: str
+    amp_level: str
     rank: int = 0
     """This worker's number."""
     world_size: int = 1
     """How many workers share the job."""
-    half: str = "float16"
+    amp_dtype: str = "float16"
     """The 16-bit type of O2 and O3."""
     fused_attention: bool = False
     """Whether attention may be computed by the device's fused operator."""
@@ -63,7 +64,7 @@ class Runtime:
         return self.rank == 0
 
 
-def start(settings: RuntimeSettings, seed: int | None = None) -> Runtime:
+def init_runtime(settings: RuntimeSettings, seed: int | None = None) -> Runtime:
     """Chooses the device and precision, sets graph mode and the seeds, and joins the other workers of the job.
 
     Workers are those that ``msrun`` started; it tells each its place through the environment.
@@ -78,16 +79,23 @@ def start(settings: RuntimeSettings, seed: int | None = None) -> Runtime:
     device = choose_device(settings.device, {name: _device(name).is_available() for name in _DEVICES})
     ms.set_context(mode=ms.GRAPH_MODE)
     ms.set_device(device)
-    rank, world_size = workers.join()
+    rank, world_size = distributed.init_distributed()
     if seed is not None:
         ms.set_seed(seed)
         ms.dataset.config.set_seed(seed)
-    precision = choose_precision(settings.precision, device)
-    with workers.together():
+    amp_level = choose_amp_level(settings.amp_level, device)
+    with distributed.raise_on_any_rank():
         data_sink = choose_data_sink(settings.data_sink, device)
-        half = choose_half(settings.half, precision, bfloat16_works)
-        fused = choose_fused_attention(settings.fused_attention, device, precision, lambda: fused_attention_works(half))
-    return Runtime(device, precision, rank, world_size, half, fused, data_sink)
+        amp_dtype = choose_amp_dtype(settings.amp_dtype, amp_level, bfloat16_works)
+        fused = choose_fused_attention(
+            settings.fused_attention, device, amp_level, lambda: fused_attention_works(amp_dtype)
+        )
+    return Runtime(device, amp_level, rank, world_size, amp_dtype, fused, data_sink)
+
+
+def current_runtime() -> Runtime:
+    """The runtime of a Python session: the device that MindSpore is set to, in float32, one rank. It sets nothing."""
+    return Runtime(ms.get_context("device_target"), "O0")
 
 
 def choose_device(asked: str, available: dict[str, bool]) -> str:
@@ -110,7 +118,7 @@ def device_counts() -> dict[str, int]:
     return {name: 1 if name == "CPU" else _device(name).device_count() if present[name] else 0 for name in _DEVICES}
 
 
-def choose_precision(asked: str, device: str) -> str:
+def choose_amp_level(asked: str, device: str) -> str:
     """The mixed-precision level asked for, or for ``auto`` O2 on Ascend and O0 elsewhere."""
     if asked != "auto":
         return asked
@@ -128,21 +136,21 @@ def choose_data_sink(asked: bool | None, device: str) -> bool:
     return device == "Ascend" if asked is None else asked
 
 
-def choose_half(asked: str, precision: str, bfloat16_works: Callable[[], bool]) -> str:
+def choose_amp_dtype(asked: str, amp_level: str, bfloat16_works: Callable[[], bool]) -> str:
     """The 16-bit type asked for; bfloat16 is tried where it would be computed in.
 
     Raises:
         UserError: if the device does not compute in it.
     """
-    if asked == "bfloat16" and precision != "O0" and not bfloat16_works():
+    if asked == "bfloat16" and amp_level != "O0" and not bfloat16_works():
         raise UserError(
-            "runtime.half bfloat16: this device multiplies no matrices of that type; "
-            "choose runtime.half float16, or runtime.precision O0 for float32"
+            "runtime.amp_dtype bfloat16: this device multiplies no matrices of that type; "
+            "choose runtime.amp_dtype float16, or runtime.amp_level O0 for float32"
         )
     return asked
 
 
-def choose_fused_attention(asked: bool | None, device: str, precision: str, works: Callable[[], bool]) -> bool:
+def choose_fused_attention(asked: bool | None, device: str, amp_level: str, works: Callable[[], bool]) -> bool:
     """Whether attention may be fused: in 16 bits on an Ascend on which it ``works``, unless told not to.
 
     Raises:
@@ -151,8 +159,8 @@ def choose_fused_attention(asked: bool | None, device: str, precision: str, work
     if asked is False:
         return False
     obstacle = None
-    if precision == "O0":
-        obstacle = "it computes in 16 bits, and runtime.precision is O0"
+    if amp_level == "O0":
+        obstacle = "it computes in 16 bits, and runtime.amp_level is O0"
     elif device != "Ascend":
         obstacle = f"only an Ascend has it, and this is a {device}"
     elif not works():
@@ -172,13 +180,13 @@ def bfloat16_works() -> bool:
     return bool((product == 16).all())
 
 
-def fused_attention_works(half: str) -> bool:
+def fused_attention_works(amp_dtype: str) -> bool:
     """Whether fused attention and its gradients are those of the plain arithmetic, found out by trying.
 
     Untested on hardware that has it; a CPU has not.
     """
     rng = np.random.default_rng(0)
-    inputs = [ms.Tensor(rng.standard_normal((1, 2, 32, 64)) / 4, _HALVES[half]) for _ in range(3)]
+    inputs = [ms.Tensor(rng.standard_normal((1, 2, 32, 64)) / 4, _AMP_DTYPES[amp_dtype]) for _ in range(3)]
     try:
         plain, fused = (_outputs(cell, inputs) for cell in (DotProductAttention(), DotProductAttention().fuse()))
     except Exception:  # which one, each device decides for itself
@@ -193,31 +201,31 @@ class _AttentionAndGradients(nn.Cell):
         self.attend = attend
         self.gradients = ops.GradOperation(get_all=True)
 
-    def construct(self, query, keys, value):
-        return (self.attend(query, keys, value), *self.gradients(self.attend)(query, keys, value))
+    def construct(self, query, key, value):
+        return (self.attend(query, key, value), *self.gradients(self.attend)(query, key, value))
 
 
 def _outputs(cell: nn.Cell, inputs: list[ms.Tensor]) -> list[np.ndarray]:
     return [output.astype(ms.float32).asnumpy() for output in _AttentionAndGradients(cell)(*inputs)]
 
 
-def with_precision(network: nn.Cell, runtime: Runtime) -> nn.Cell:
+def apply_amp(network: nn.Cell, runtime: Runtime) -> nn.Cell:
     """The network at the runtime's precision; its weights stay the given network's own, in float32.
 
     Where the runtime allows it, its attention is fused. The 16-bit levels are untested on Ascend and GPU hardware; O2
     in float16 is tested on CPU.
     """
-    if runtime.precision == "O0":
+    if runtime.amp_level == "O0":
         return network
     for _, cell in network.cells_and_names():
         if isinstance(cell, DotProductAttention):
             cell.fuse(runtime.fused_attention)
-    return amp.auto_mixed_precision(network, runtime.precision, _HALVES[runtime.half])
+    return amp.auto_mixed_precision(network, runtime.amp_level, _AMP_DTYPES[runtime.amp_dtype])
 
 
-def loss_scaling(runtime: Runtime) -> amp.LossScaler | None:
+def make_loss_scaler(runtime: Runtime) -> amp.LossScaler | None:
     """Dynamic loss scaling where float16 gradients could underflow: it starts at 2^16 and doubles after 2,000 steps."""
-    if runtime.precision == "O0" or runtime.half == "bfloat16":
+    if runtime.amp_level == "O0" or runtime.amp_dtype == "bfloat16":
         return None
     return amp.DynamicLossScaler(2.0**16, 2, 2000)
 
@@ -229,7 +237,9 @@ def measured_flops(runtime: Runtime) -> float:
     the 16-bit type where the precision is mixed.
     """
     size = 2048 if runtime.device == "CPU" else 8192
-    values = ms.Tensor(np.ones((size, size)), ms.float32 if runtime.precision == "O0" else _HALVES[runtime.half])
+    values = ms.Tensor(
+        np.ones((size, size)), ms.float32 if runtime.amp_level == "O0" else _AMP_DTYPES[runtime.amp_dtype]
+    )
     multiply = ms.ops.MatMul()
     multiply(values, values).asnumpy()
     seconds = []

@@ -8,7 +8,7 @@ from pathlib import Path
 os.environ.setdefault("GLOG_v", "3")
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from mindvit.models.counting import forward_flops, parameter_count
+from mindvit.analysis.counting import forward_flops, parameter_count
 from mindvit.models.variants import list_models, model_config
 
 

@@ -1,7 +1,7 @@
 """Times the forward pass of a model beside the same network with MindSpore's stock patch convolution and GELU.
 
 Run from the project's folder: python scripts/measure_forward.py [--model vit_b_16_224] [--batch_size 8]
-Both run in one process, in turn, on random pictures; the medians and their ratio are printed.
+Both run in one process, in turn, on random images; the medians and their ratio are printed.
 """
 
 import argparse

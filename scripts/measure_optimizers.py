@@ -22,7 +22,7 @@ from mindspore import Parameter, Tensor, nn
 
 from mindvit import create_model
 from mindvit.training.optimizers import OptimizerSettings, make_optimizer
-from mindvit.training.parameter_groups import make_rules, settle
+from mindvit.training.param_groups import make_rules, resolve_param_groups
 
 NAMES = ("adamw", "adam", "sgd", "lamb")
 
@@ -38,7 +38,9 @@ def make_updates(name: str, gradients: tuple[Tensor, ...]) -> dict[str, Callable
 
     def own(name: str) -> Callable[[], None]:
         settings, weights = OptimizerSettings(name), weights_of(network)
-        optimizer = make_optimizer(settings, weights, settle(weights, make_rules(settings, network.config.depth)))
+        optimizer = make_optimizer(
+            settings, weights, resolve_param_groups(weights, make_rules(settings, network.config.depth))
+        )
         lr = Tensor(1e-3, ms.float32)
         return lambda: (optimizer(gradients, lr), weights[-1].asnumpy())
 

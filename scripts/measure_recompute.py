@@ -21,11 +21,11 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor
 
-from mindvit.data.visits import Course
+from mindvit.data.sampling import SamplingPlan
 from mindvit.factory import create_model
 from mindvit.runtime import Runtime
-from mindvit.training.assembly import assemble
 from mindvit.training.recipe import Recipe, TrainSettings
+from mindvit.training.setup import build
 
 
 def take_steps(arguments: argparse.Namespace) -> None:
@@ -34,11 +34,11 @@ def take_steps(arguments: argparse.Namespace) -> None:
     network = create_model(arguments.model, num_classes=10, drop_path=0.1, depth=arguments.depth)
     parts = arguments.parts
     recipe = Recipe(train=TrainSettings(recompute=arguments.recompute == "true", accumulate_steps=parts))
-    course = Course(num_pictures=100 * arguments.batch, batch_size=arguments.batch * parts, seed=0)
-    step = assemble(recipe, Runtime("CPU", arguments.precision), network, course, 100).step.set_train()
-    generator, pictures = np.random.default_rng(0), arguments.batch * parts
-    images = generator.standard_normal((pictures, 3, *network.config.image_shape)).astype(np.float32)
-    labels, keys = (generator.integers(0, 10, pictures).astype(np.int32) for _ in range(2))
+    course = SamplingPlan(num_images=100 * arguments.batch, batch_size=arguments.batch * parts, seed=0)
+    step = build(recipe, Runtime("CPU", arguments.precision), network, course, 100).step.set_train()
+    generator, images = np.random.default_rng(0), arguments.batch * parts
+    images = generator.standard_normal((images, 3, *network.config.image_shape)).astype(np.float32)
+    labels, keys = (generator.integers(0, 10, images).astype(np.int32) for _ in range(2))
     batch = [Tensor(values) for values in (images, labels, keys, np.zeros(6, np.float32))]
     seconds = []
     for _ in range(arguments.steps):
@@ -67,7 +67,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="vit_s_16_224")
     parser.add_argument("--depth", type=int, default=12)
-    parser.add_argument("--batch", type=int, default=16, help="pictures that go through the network at once")
+    parser.add_argument("--batch", type=int, default=16, help="images that go through the network at once")
     parser.add_argument("--parts", type=int, default=1, help="such batches in a step")
     parser.add_argument("--precision", default="O0")
     parser.add_argument("--steps", type=int, default=6)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# From a fresh clone to a trained, evaluated and pictured Vision Transformer, on any machine with Python 3.10 to 3.12.
+# From a fresh clone to a trained, evaluated and drawn Vision Transformer, on any machine with Python 3.10 to 3.12.
 # Everything is written to output/quickstart/. Run again, it does not train a second time. Arguments go to train.py.
 set -euo pipefail
 source "$(dirname "$0")/common.sh"
@@ -14,8 +14,8 @@ else
     "${PYTHON}" train.py --config configs/digits.yaml --train.epochs 40 --output_dir "${out}" --overwrite true "$@"
 fi
 "${PYTHON}" eval.py --ckpt "${out}/best.ckpt" --output "${out}/evaluation.json"
-picture=$(find dataset/digits/val/3 -name '*.png' | sort | head -n 1)
-"${PYTHON}" infer.py --ckpt "${out}/best.ckpt" --image "${picture}" --output "${out}/prediction.jpg"
+image=$(find dataset/digits/val/3 -name '*.png' | sort | head -n 1)
+"${PYTHON}" infer.py --ckpt "${out}/best.ckpt" --image "${image}" --output "${out}/prediction.jpg"
 
 cat <<END
 

@@ -5,4 +5,4 @@ set -euo pipefail
 source "$(dirname "$0")/common.sh"
 
 take_checkpoint run_distribute_eval.sh "$@"
-exec "${PYTHON}" -m mindvit.launch eval.py --ckpt "${ckpt}" "${options[@]}"
+exec "${PYTHON}" -m mindvit launch eval --ckpt "${ckpt}" "${options[@]}"

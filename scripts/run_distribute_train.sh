@@ -7,4 +7,4 @@ set -euo pipefail
 source "$(dirname "$0")/common.sh"
 
 take_config "$@"
-exec "${PYTHON}" -m mindvit.launch train.py --config "${config}" "${overrides[@]}"
+exec "${PYTHON}" -m mindvit launch train --config "${config}" "${overrides[@]}"

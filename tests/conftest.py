@@ -29,17 +29,17 @@ def rng():
 
 @pytest.fixture
 def make_folder(tmp_path):
-    """Writes root/<split>/<class>/<i>.png, `counts` pictures a class, each class a colour of its own."""
+    """Writes root/<split>/<class>/<i>.png, `counts` images a class, each class a colour of its own."""
 
-    def make(root="pictures", splits=("train", "val"), classes=("cat", "dog"), counts=3, size=16):
+    def make(root="images", splits=("train", "val"), classes=("cat", "dog"), counts=3, size=16):
         rng = np.random.default_rng(0)
         for split in splits:
             for label, name in enumerate(classes):
                 folder = tmp_path / root / split / name
                 folder.mkdir(parents=True)
                 for index in range(counts):
-                    picture = rng.integers(0, 60, (size, size, 3)) + 180 * (np.arange(3) == label % 3)
-                    Image.fromarray(picture.astype(np.uint8)).save(folder / f"{index}.png")
+                    image = rng.integers(0, 60, (size, size, 3)) + 180 * (np.arange(3) == label % 3)
+                    Image.fromarray(image.astype(np.uint8)).save(folder / f"{index}.png")
         return tmp_path / root
 
     return make
@@ -89,18 +89,18 @@ def tiny():
 
 @pytest.fixture
 def tiny_checkpoint(tmp_path):
-    """Writes a checkpoint with a passport: a tiny network with random weights for two classes, cat and dog."""
-    from mindvit.data.split import Classes
+    """Writes a checkpoint with a metadata: a tiny network with random weights for two classes, cat and dog."""
+    from mindvit.classes import Classes
     from mindvit.factory import create_model
     from mindvit.weights.checkpoint import write_checkpoint
-    from mindvit.weights.passport import Passport
+    from mindvit.weights.metadata import CheckpointMetadata
 
     def make(name="tiny.ckpt", classes=("cat", "dog"), **overrides):
         network = create_model("vit_mini_4_32", num_classes=len(classes), **{**TINY, **overrides})
         values = np.random.default_rng(0).standard_normal(network.dense.weight.shape)
         network.dense.weight.set_data(ms.Tensor(values.astype(np.float32)))
-        passport = Passport("vit_mini_4_32", network.config, Classes.named(tuple(classes)))
-        write_checkpoint(tmp_path / name, network, passport)
+        metadata = CheckpointMetadata("vit_mini_4_32", network.config, Classes.named(tuple(classes)))
+        write_checkpoint(tmp_path / name, network, metadata)
         return tmp_path / name
 
     return make

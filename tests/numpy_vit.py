@@ -33,7 +33,7 @@ def softmax(x):
     return odds / odds.sum(-1, keepdims=True)
 
 
-def attention(x, w, prefix, num_heads, eps=1e-7, grid=None, window=None):
+def attention(x, w, prefix, num_heads, eps=1e-7, grid=None, window_size=None):
     """Self-attention, head by head. The grid is needed for a window, and where there is a table of relative biases."""
     batch, tokens, width = x.shape
     head_dim = width // num_heads
@@ -119,20 +119,20 @@ def positions_of(w, kind, grid, width):
     return np.zeros((rows * columns, width))
 
 
-def embed(images, w, stride=None, positions="learned", prefix_positions=True):
+def embed(images, w, stride=None, pos_embed="learned", prefix_pos_embed=True):
     """The first block's input: class token, distillation token and registers, then the patches."""
     kernel = w["patch_embedding.conv.weight"]
     x = patches(images, kernel, w["patch_embedding.conv.bias"], stride)
     table = positions_of(w, positions, grid_of(images, kernel.shape[2], stride), len(kernel))
     x = x + table[len(table) - x.shape[1] :]
     prefix = [w[name][0] for name in ("cls", "distillation") if name in w]
-    if positions == "learned" and prefix_positions:
+    if pos_embed == "learned" and prefix_pos_embed:
         prefix = [token + place for token, place in zip(prefix, table, strict=False)]
     prefix += [w["registers"][0]] if "registers" in w else []
     return np.concatenate([np.repeat(part[None], len(x), 0) for part in prefix] + [x], 1)
 
 
-def encode(x, w, num_heads, eps=1e-7, gelu=gelu_tanh, grid=None, window=None):
+def encode(x, w, num_heads, eps=1e-7, gelu=gelu_tanh, grid=None, window_size=None):
     """All blocks."""
     depth = len({name.split(".")[2] for name in w if name.startswith("transformer.layers.")})
     for block in range(depth):
@@ -172,15 +172,15 @@ def vit(
     gelu=gelu_tanh,
     *,
     stride=None,
-    positions="learned",
-    prefix_positions=True,
+    pos_embed="learned",
+    prefix_pos_embed=True,
     pool="cls",
-    window=None,
+    window_size=None,
     both_heads=False,
 ):
     """Logits; of a distilled network the mean of both heads', or the pair where ``both_heads`` asks for it."""
     grid = grid_of(images, w["patch_embedding.conv.weight"].shape[2], stride)
-    x = embed(images, w, stride, positions, prefix_positions)
+    x = embed(images, w, stride, positions, prefix_pos_embed)
     x = encode(x, w, num_heads, eps, gelu, grid, window)
     normed = layer_norm(x, w["norm.gamma"], w["norm.beta"], eps)
     of_patches = slice(x.shape[1] - grid[0] * grid[1], None)
@@ -210,10 +210,10 @@ def vit_of(images, w, config, **more):
         config.norm_eps,
         GELU[config.gelu],
         stride=config.patch_stride,
-        positions=config.positions,
-        prefix_positions=config.prefix_positions,
+        pos_embed=config.pos_embed,
+        prefix_pos_embed=config.prefix_pos_embed,
         pool=config.pool,
-        window=config.window,
+        window_size=config.window_size,
         **more,
     )
 

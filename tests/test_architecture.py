@@ -1,7 +1,9 @@
-"""Imports point one way; docs/architecture.md draws the picture that this holds the code to."""
+"""Imports point one way, without cycles, as docs/architecture.md says."""
 
 import ast
 import re
+from collections import Counter
+from graphlib import CycleError, TopologicalSorter
 
 import pytest
 
@@ -9,19 +11,23 @@ from tests.conftest import ROOT
 
 # From the bottom up; a package or module may import those below it, and itself.
 LAYERS = [
-    ["errors", "nested"],
-    ["files", "workers"],
-    ["models"],
-    ["losses", "runtime", "data"],
+    ["errors"],
+    ["classes", "config", "distributed", "files", "run_metrics"],
+    ["download", "models"],
+    ["analysis", "data", "losses", "runtime"],
     ["weights"],
     ["factory", "visualize"],
     ["evaluation"],
-    ["inference", "training", "conversion", "extraction"],
-    ["config", "program"],
+    ["conversion", "extraction", "inference", "training"],
+    ["parsing"],
     ["launch"],
+    ["cli"],
+    ["__main__"],
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 FILES = [path for path in sorted((ROOT / "mindvit").rglob("*.py")) if path != ROOT / "mindvit/__init__.py"]
+# Each package of weights formats and layouts, callbacks and so on is below the package that holds it, or beside it.
+SHARED_NAMES = {"__init__", "__main__"}
 
 
 def imports(path):
@@ -37,12 +43,38 @@ def home(path):
     return path.relative_to(ROOT / "mindvit").parts[0].removesuffix(".py")
 
 
+def module(path):
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_imports_point_down(path):
     for name in imports(path):
         if name.startswith("mindvit."):
             other = name.split(".")[1]
             assert other == home(path) or LEVEL[other] < LEVEL[home(path)], f"{path} imports {name}"
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    own = {module(path): path for path in FILES}
+    graph = {name: {other for other in imports(path) if other in own} for name, path in own.items()}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(reversed(error.args[1])))
+
+
+def test_formats_of_weights_know_nothing_of_what_uses_them():
+    for package, below in (("formats", ("formats",)), ("layouts", ("layouts",))):
+        for path in (ROOT / "mindvit/weights" / package).glob("*.py"):
+            for name in imports(path):
+                if name.startswith("mindvit.weights."):
+                    assert name.split(".")[2] in below, f"{path} imports {name}"
+
+
+def test_no_two_modules_share_a_file_name():
+    counts = Counter(path.stem for path in FILES)
+    assert not {name for name, count in counts.items() if count > 1} - SHARED_NAMES
 
 
 def test_models_import_nothing_but_mindspore_and_themselves():

@@ -9,21 +9,21 @@ import numpy as np
 import pytest
 import yaml
 
-from mindvit.config import parse
+from mindvit.parsing import parse
 from mindvit.data.pipeline import train_pipeline
 from mindvit.data.settings import AugmentSettings
 from mindvit.data.sources import open_source
-from mindvit.data.visits import Course
+from mindvit.data.sampling import SamplingPlan
 from mindvit.factory import ModelSettings, create_model
 from mindvit.losses import BinaryCrossEntropySmooth, CrossEntropySmooth
-from mindvit.models.counting import forward_flops
+from mindvit.analysis.counting import forward_flops
 from mindvit.models.variants import model_config, override
 from mindvit.runtime import Runtime
-from mindvit.training.assembly import Engine, assemble
+from mindvit.training.setup import TrainComponents, build
 from mindvit.training.distillation import DistillationLoss
 from mindvit.training.optimizers import SGD, AdamW, Lamb
 from mindvit.training.recipe import Recipe
-from mindvit.training.schedules import learning_rates
+from mindvit.training.lr_schedule import learning_rates
 from tests.conftest import ROOT
 
 FOLDER = ROOT / "configs"
@@ -33,12 +33,12 @@ every_recipe = pytest.mark.parametrize("name", NAMES)
 
 @dataclass(frozen=True)
 class Run:
-    """What a recipe comes to with the pictures and the workers of its command, worked out by hand."""
+    """What a recipe comes to with the images and the workers of its command, worked out by hand."""
 
-    pictures: int
+    images: int
     workers: int
     batch: int
-    """Pictures of a step."""
+    """Images of a step."""
     steps: int
     warmup: int
     """Steps before the peak."""
@@ -47,12 +47,12 @@ class Run:
     left: float = 0.853553
     """Share of the way from the peak to the end that is left after a quarter of it: (1 + cos(pi / 4)) / 2, a cosine."""
     gmacs: float = 17.5
-    """Multiply-adds of a picture's forward pass, 10^9; most are published with the networks."""
+    """Multiply-adds of an image's forward pass, 10^9; most are published with the networks."""
 
 
 IMAGENET, CIFAR, EXAMPLE = 1_281_167, 50_000, 2_000
 DIGITS = {"digits.yaml": 1_437, "pretrain_digits.yaml": 720, "finetune_digits.yaml": 50}
-"""Training pictures of the recipes that were trained here, whose headers have what they came to."""
+"""Training images of the recipes that were trained here, whose headers have what they came to."""
 DEIT = Run(IMAGENET, 8, 1024, 375_300, 6_255, (1e-6, 1e-3, 1e-5))
 RUNS = {
     "article_cifar10_swa.yaml": Run(CIFAR, 1, 32, 31_240, 0, (1e-3, 1e-3, 0), gmacs=1.25),
@@ -68,16 +68,16 @@ RUNS = {
     "deit_s_distilled_16.yaml": replace(DEIT, gmacs=4.6),
     "deit_ti_16.yaml": replace(DEIT, gmacs=1.25),
     "deit_ti_distilled_16.yaml": replace(DEIT, gmacs=1.26),
-    "own_pictures.yaml": Run(EXAMPLE, 1, 32, 1_240, 62, (0, 6.25e-5, 0)),
+    "finetune_own_images.yaml": Run(EXAMPLE, 1, 32, 1_240, 62, (0, 6.25e-5, 0)),
     "plain_vit_s_16.yaml": Run(IMAGENET, 8, 1024, 112_590, 10_000, (0, 1e-3, 0), gmacs=4.6),
     "vit_b_16_224_tutorial.yaml": Run(EXAMPLE, 1, 16, 1_250, 0, (5e-5, 5e-5, 0)),
     "vit_finetune_cifar10.yaml": Run(CIFAR, 8, 512, 10_000, 500, (0, 0.03, 0), gmacs=55.5),
     "vit_finetune_cifar100.yaml": Run(CIFAR, 8, 512, 10_000, 500, (0, 0.03, 0), gmacs=55.5),
     "vit_finetune_imagenet.yaml": Run(IMAGENET, 8, 512, 20_000, 500, (0, 0.03, 0), gmacs=55.5),
 }
-OF_WEIGHTS = {"name", "checkpoint", "resize_positions"}
+OF_WEIGHTS = {"name", "checkpoint", "resize_pos_embed"}
 """Settings of the group model that say where a network comes from."""
-PICTURES = 12
+IMAGES = 12
 SMALL = {"image_size": 16, "patch_size": 8, "embed_dim": 32, "depth": 2, "num_heads": 2, "mlp_dim": 64}
 
 
@@ -107,7 +107,7 @@ def commands(name):
 
 
 def written(name):
-    """The settings that stand in a recipe, by their dotted names."""
+    """The settings that stand in a recipe, by their flatten names."""
     flat = {}
     for group, content in yaml.safe_load((FOLDER / name).read_text()).items():
         flat |= {f"{group}.{key}": value for key, value in content.items()} if isinstance(content, dict) else {}
@@ -115,18 +115,18 @@ def written(name):
 
 
 @pytest.fixture
-def pictures(make_folder):
-    return make_folder(counts=PICTURES // 2)
+def random_images(make_folder):
+    return make_folder(counts=IMAGES // 2)
 
 
 @dataclass(frozen=True)
 class Built:
     recipe: Recipe
-    engine: Engine
-    course: Course
+    engine: TrainComponents
+    course: SamplingPlan
     """At the recipe's own size."""
     batches: list
-    """Of a few small pictures, an epoch of them."""
+    """Of a few small images, an epoch of them."""
 
     @property
     def rates(self):
@@ -134,19 +134,19 @@ class Built:
 
 
 @pytest.fixture
-def build(pictures):
-    """Puts a recipe's parts together as the trainer does, with a small network and pictures but its own schedule."""
+def build(images):
+    """Puts a recipe's parts together as the trainer does, with a small network and images but its own schedule."""
 
     def make(name):
         recipe = read(name)
-        parts, repeats = recipe.train.accumulate_steps, recipe.augment.repeats
-        own_pictures, workers = (RUNS[name].pictures, RUNS[name].workers) if name in RUNS else (DIGITS[name], 1)
-        course = Course(own_pictures, recipe.data.batch_size * parts, 0, repeats, 0, workers)
+        parts, repeats = recipe.train.accumulate_steps, recipe.augment.repeated_aug
+        finetune_own_images, workers = (RUNS[name].images, RUNS[name].workers) if name in RUNS else (DIGITS[name], 1)
+        course = SamplingPlan(finetune_own_images, recipe.data.batch_size * parts, 0, repeats, 0, workers)
         total_steps = recipe.train.steps or recipe.train.epochs * course.steps_per_epoch
         teacher = small_network(read("digits.yaml")) if recipe.distill.teacher else None
-        engine = assemble(recipe, Runtime("CPU", "O0"), small_network(recipe), course, total_steps, teacher)
-        few = Course(PICTURES, 2 * parts if parts > 1 else 4, 0, repeats)
-        return Built(recipe, engine, course, batches(recipe, recipe.augment, pictures, few))
+        engine = build(recipe, Runtime("CPU", "O0"), small_network(recipe), course, total_steps, teacher)
+        few = SamplingPlan(IMAGES, 2 * parts if parts > 1 else 4, 0, repeats)
+        return Built(recipe, engine, course, batches(recipe, recipe.augment, images, few))
 
     return make
 
@@ -162,8 +162,8 @@ def settings_of(recipe):
     return override(model_config(recipe.model.name), **recipe.model.overrides())
 
 
-def batches(recipe, augment, pictures, course):
-    split = open_source("folder", str(pictures)).train
+def batches(recipe, augment, images, course):
+    split = open_source("folder", str(images)).train
     augment = replace(augment, flip=split.flip if augment.flip is None else augment.flip)
     config = override(settings_of(recipe), **SMALL)
     pipeline = train_pipeline(split, config, augment, course, 1)
@@ -174,9 +174,9 @@ def batches(recipe, augment, pictures, course):
 def test_the_header_says_command_cost_accuracy_and_source(name):
     parts = header(name)
     assert {"Command", "Cost", "Source"} <= parts.keys()
-    assert ("Expected" in parts) != ("Published" in parts)
-    if "Published" in parts:
-        assert "not reproduced by this project" in parts["Published"].replace("\n", " ").lower()
+    assert ("Expected" in parts) != ("PublishedFile" in parts)
+    if "PublishedFile" in parts:
+        assert "not reproduced by this project" in parts["PublishedFile"].replace("\n", " ").lower()
 
 
 @every_recipe
@@ -200,9 +200,9 @@ def test_the_table_of_recipes_is_whole():
 def test_batch_steps_and_learning_rates_are_those_of_the_source(name, build):
     run, built = RUNS[name], build(name)
     assert commands(name)[0][0] == run.workers
-    assert built.course.batch_size * built.course.num_shards == run.batch
-    if run.pictures != EXAMPLE:
-        assert header(name)["Cost"].startswith(f"{run.steps:,} steps of {run.batch:,} pictures")
+    assert built.course.batch_size * built.course.world_size == run.batch
+    if run.images != EXAMPLE:
+        assert header(name)["Cost"].startswith(f"{run.steps:,} steps of {run.batch:,} images")
 
     rates, (first, peak, last) = built.rates, run.rates
     assert len(rates) == run.steps
@@ -263,16 +263,18 @@ FOUND = {
     "loss.target_threshold": lambda built: loss_of(built).target_threshold,
     "optimizer.name": optimizer_name,
     "optimizer.lr": lambda built: (
-        built.rates.max() * (built.recipe.optimizer.lr_batch_size or batch_of(built)) / batch_of(built)
+        built.rates.max() * (built.recipe.optimizer.lr_base_batch_size or batch_of(built)) / batch_of(built)
     ),
-    "optimizer.lr_batch_size": lambda built: round(built.recipe.optimizer.lr * batch_of(built) / built.rates.max(), 2),
+    "optimizer.lr_base_batch_size": lambda built: round(
+        built.recipe.optimizer.lr * batch_of(built) / built.rates.max(), 2
+    ),
     "optimizer.momentum": lambda built: built.engine.step.optimizer.share.asnumpy().item(),
     "optimizer.weight_decay": lambda built: max(built.engine.step.optimizer.weight_decays),
     # The embeddings are three layers below the head of a network of two blocks.
     "optimizer.layer_decay": lambda built: min(built.engine.step.optimizer.lr_scales) ** (1 / 3),
     "optimizer.clip_norm": lambda built: built.engine.step.clip_norm,
-    "average.ema_decay": lambda built: built.engine.ema.decay.asnumpy().item(),
-    "average.swa_start_epoch": lambda built: built.engine.swa and built.recipe.average.swa_start_epoch,
+    "ema.decay": lambda built: built.engine.ema.decay.asnumpy().item(),
+    "swa.start_epoch": lambda built: built.engine.swa and built.recipe.swa.start_epoch,
     "distill.kind": lambda built: "hard" if built.engine.step.loss.is_hard else "soft",
     "distill.alpha": lambda built: built.engine.step.loss.alpha,
     "train.accumulate_steps": lambda built: built.engine.step.parts,
@@ -281,13 +283,13 @@ FOUND = {
     "data.batch_size": lambda built: built.course.batch_size / built.engine.step.parts,
     "schedule.warmup_epochs": lambda built: built.rates.argmax() / built.course.steps_per_epoch,
     "schedule.warmup_steps": lambda built: built.rates.argmax(),
-    # These are the trainer's: they name files, pictures and the better of two epochs.
+    # These are the trainer's: they name files, images and the better of two epochs.
     "model.name": lambda built: built.recipe.model.name,
     "model.checkpoint": lambda built: built.recipe.model.checkpoint,
-    "model.resize_positions": lambda built: built.recipe.model.resize_positions,
+    "model.resize_pos_embed": lambda built: built.recipe.model.resize_pos_embed,
     "data.source": lambda built: built.recipe.data.source,
     "data.classes": lambda built: list(built.recipe.data.classes),
-    "data.per_class": lambda built: built.recipe.data.per_class,
+    "data.samples_per_class": lambda built: built.recipe.data.samples_per_class,
     "distill.teacher": lambda built: built.engine.teacher and built.recipe.distill.teacher,
     "data.path": lambda built: built.recipe.data.path,
     "checkpoint.metric": lambda built: built.recipe.checkpoint.metric,
@@ -297,7 +299,7 @@ SCHEDULE = {"schedule.name", "schedule.warmup_lr", "schedule.min_lr"}
 
 
 def batch_of(built):
-    return built.course.batch_size * built.course.num_shards
+    return built.course.batch_size * built.course.world_size
 
 
 @every_recipe
@@ -324,14 +326,14 @@ def test_every_setting_reaches_what_is_built(name, build):
 
 
 @every_recipe
-def test_every_augmentation_changes_the_pictures(name, pictures):
+def test_every_augmentation_changes_the_images(name, images):
     recipe, default = read(name), AugmentSettings()
-    course = Course(PICTURES, 2, 0)
+    course = SamplingPlan(IMAGES, 2, 0)
 
     def inputs(augment):
-        own = replace(course, repeats=augment.repeats)
+        own = replace(course, repeats=augment.repeated_aug)
         return [
-            np.concatenate([batch[i].asnumpy().ravel() for batch in batches(recipe, augment, pictures, own)])
+            np.concatenate([batch[i].asnumpy().ravel() for batch in batches(recipe, augment, images, own)])
             for i in (0, 3)
         ]
 
@@ -359,7 +361,7 @@ def test_one_step_at_the_peak_trains_every_weight(name, build):
     assert np.isfinite([loss, norm]).all()
     assert rate == built.rates[peak]
     assert step.optimizer.step.asnumpy() == peak + 1
-    after, kept = values_of(network.get_parameters()), np.float32(built.recipe.average.ema_decay or 0)
+    after, kept = values_of(network.get_parameters()), np.float32(built.recipe.ema.decay or 0)
     assert [name for name in before if (before[name] == after[name]).all()] == []
     for name, value in values_of(ema.averages if ema else ()).items():
         expected = kept * average[name] + (1 - kept) * after[name.removeprefix("ema.")]

@@ -10,7 +10,7 @@ from mindvit.errors import UserError
 from mindvit.factory import NetworkSettings, load_trained
 from mindvit.models import Preprocessing
 from mindvit.weights.checkpoint import read_checkpoint
-from tests.weights.published import FOLDER, SIZES, Published, pictures, write_npz
+from tests.weights.published import FOLDER, SIZES, PublishedFile, images, write_npz
 
 NETWORK = NetworkSettings(**SIZES)
 HALVES = (0.5, 0.5, 0.5)
@@ -19,7 +19,7 @@ HALVES = (0.5, 0.5, 0.5)
 @pytest.fixture
 def source(tmp_path):
     def write(library, model="vit"):
-        return str(write_npz(tmp_path / f"{library}.npz", Published(library).weights(model)))
+        return str(write_npz(tmp_path / f"{library}.npz", PublishedFile(library).weights(model)))
 
     return write
 
@@ -68,19 +68,19 @@ def test_what_was_converted_is_loaded_alone_and_gives_the_librarys_logits(
 ):
     path, printed = converted("out/mine.ckpt", source(library))
     trained = load_trained(str(path))
-    passport = trained.passport
-    assert (passport.origin, passport.model_name, passport.classes) == (library, "vit_b_16_224", None)
-    assert (passport.data_source, passport.epoch) == ("folder", 0)
-    assert passport.model == trained.network.config
-    assert (passport.model.gelu, passport.model.norm_eps) == (gelu, eps)
-    assert (passport.model.num_classes, passport.model.image_size, passport.model.depth) == (7, 32, 2)
-    assert passport.model.preprocessing == prepared
-    logits = trained.network.set_train(False)(ms.Tensor(pictures())).asnumpy()
-    np.testing.assert_allclose(logits, Published(library)["vit/logits"], rtol=0, atol=1e-5)
+    metadata = trained.metadata
+    assert (metadata.origin, metadata.model_name, metadata.classes) == (library, "vit_b_16_224", None)
+    assert (metadata.data_source, metadata.epoch) == ("folder", 0)
+    assert metadata.model == trained.network.config
+    assert (metadata.model.gelu, metadata.model.norm_eps) == (gelu, eps)
+    assert (metadata.model.num_classes, metadata.model.image_size, metadata.model.depth) == (7, 32, 2)
+    assert metadata.model.preprocessing == prepared
+    logits = trained.network.set_train(False)(ms.Tensor(random_images())).asnumpy()
+    np.testing.assert_allclose(logits, PublishedFile(library)["vit/logits"], rtol=0, atol=1e-5)
     assert printed["source"].endswith(f"{library}.npz ({library})")
     assert printed["model"] == "vit_b_16_224"
     assert printed["arithmetic"] == f"{gelu} GELU, epsilon {eps:g}"
-    assert printed["pictures"] == (
+    assert printed["images"] == (
         f"32x32 px, {prepared.interpolation}, crop {prepared.crop_pct:g}, "
         f"mean {list(prepared.mean)}, std {list(prepared.std)}"
     )
@@ -90,25 +90,25 @@ def test_what_was_converted_is_loaded_alone_and_gives_the_librarys_logits(
     assert "note:" not in printed
 
 
-def test_classes_and_pictures_of_companions_are_in_the_passport(converted):
+def test_classes_and_images_of_companions_are_in_the_passport(converted):
     path, printed = converted("mine.ckpt", str(FOLDER / "huggingface_vit/model.safetensors"))
-    passport = read_checkpoint(path).passport
-    assert passport.classes.names == tuple(f"name of {index}" for index in range(7))
-    assert passport.model.preprocessing == Preprocessing(HALVES, HALVES, "bilinear", 1.0)
+    metadata = read_checkpoint(path).metadata
+    assert metadata.classes.names == tuple(f"name of {index}" for index in range(7))
+    assert metadata.model.preprocessing == Preprocessing(HALVES, HALVES, "bilinear", 1.0)
     assert printed["classes"] == "7"
 
 
 def test_a_network_of_imagenets_classes_is_taken_for_one(converted, tmp_path):
     path = tmp_path / "x.ckpt"
     ms.save_checkpoint(create_model("vit_b_16_224", **SIZES), str(path))
-    passport = read_checkpoint(converted("y.ckpt", str(path))[0]).passport
-    assert (passport.classes.names[236], passport.data_source, passport.origin) == ("Doberman", "imagenet", "tutorial")
+    metadata = read_checkpoint(converted("y.ckpt", str(path))[0]).metadata
+    assert (metadata.classes.names[236], metadata.data_source, metadata.origin) == ("Doberman", "imagenet", "tutorial")
 
 
 def test_from_timm_to_us_and_back_nothing_is_lost(source, converted):
     path, _ = converted("mine.ckpt", source("timm"))
     back, printed = converted("back.safetensors", str(path), None, NetworkSettings(), to="timm")
-    same_tensors(safetensors(back), Published("timm").weights("vit"))
+    same_tensors(safetensors(back), PublishedFile("timm").weights("vit"))
     assert printed["source"] == f"{path} (mindvit)"
     assert printed["use"] == (
         'timm.create_model("vit_base_patch16_224", img_size=32, patch_size=8, embed_dim=24, depth=2, num_heads=3, '
@@ -128,7 +128,7 @@ def test_from_transformers_to_us_and_back_nothing_is_lost(converted):
     again, _ = converted("again.ckpt", str(back))
     one, other = read_checkpoint(path), read_checkpoint(again)
     same_tensors(one.tensors, other.tensors)
-    assert (one.passport.model, one.passport.classes) == (other.passport.model, other.passport.classes)
+    assert (one.metadata.model, one.metadata.classes) == (other.metadata.model, other.metadata.classes)
 
 
 def test_across_libraries_the_arithmetic_goes_along(source, converted):
@@ -140,7 +140,7 @@ def test_across_libraries_the_arithmetic_goes_along(source, converted):
 
 def test_another_size_and_head_are_made_and_said(source, converted, capsys, tmp_path):
     network = NetworkSettings(**SIZES | {"image_size": 48})
-    settings = {"network": network, "num_classes": 3, "resize_positions": "bilinear"}
+    settings = {"network": network, "num_classes": 3, "resize_pos_embed": "bilinear"}
     convert(ConvertSettings(source("timm"), str(tmp_path / "x.ckpt"), "vit_b_16_224", **settings))
     notes = [line for line in capsys.readouterr().out.splitlines() if line.startswith("note: ")]
     assert notes == [
@@ -149,29 +149,29 @@ def test_another_size_and_head_are_made_and_said(source, converted, capsys, tmp_
     ]
     stored = read_checkpoint(tmp_path / "x.ckpt")
     assert stored.tensors["pos_embedding"].shape == (1, 37, 24)
-    assert (stored.passport.model.num_classes, stored.passport.model.image_size) == (3, 48)
+    assert (stored.metadata.model.num_classes, stored.metadata.model.image_size) == (3, 48)
 
 
 def test_a_passport_at_another_size_keeps_what_it_knows(tiny_checkpoint, converted):
     path = tiny_checkpoint(norm_eps=1e-5)
     new, printed = converted("new.ckpt", str(path), None, NetworkSettings(image_size=16))
-    passport = read_checkpoint(new).passport
-    assert (passport.model_name, passport.classes.names) == ("vit_mini_4_32", ("cat", "dog"))
-    assert (passport.model.image_size, passport.model.norm_eps) == (16, 1e-5)
+    metadata = read_checkpoint(new).metadata
+    assert (metadata.model_name, metadata.classes.names) == ("vit_mini_4_32", ("cat", "dog"))
+    assert (metadata.model.image_size, metadata.model.norm_eps) == (16, 1e-5)
     assert printed["note:"] == "positions are resized from 2x2 patches to 4x4 (bicubic)"
     new, printed = converted("other.ckpt", str(path), None, NetworkSettings(), num_classes=5)
-    assert read_checkpoint(new).passport.classes is None
+    assert read_checkpoint(new).metadata.classes is None
     assert printed["classes"] == "5, without names"
 
 
 def test_settings_win_over_the_origins(source, converted):
     given = NetworkSettings(**SIZES, gelu="tanh", crop_pct=0.5)
-    config = read_checkpoint(converted("x.ckpt", source("timm"), network=given)[0]).passport.model
+    config = read_checkpoint(converted("x.ckpt", source("timm"), network=given)[0]).metadata.model
     assert (config.gelu, config.norm_eps, config.preprocessing.crop_pct) == ("tanh", 1e-6, 0.5)
 
 
 def test_what_is_left_over_is_refused_or_said(converted, tmp_path):
-    weights = Published("timm").weights("vit") | {"mask_token": np.zeros(3, np.float32)}
+    weights = PublishedFile("timm").weights("vit") | {"mask_token": np.zeros(3, np.float32)}
     path = str(write_npz(tmp_path / "more.npz", weights))
     with pytest.raises(UserError, match="it has mask_token besides"):
         converted("x.ckpt", path)

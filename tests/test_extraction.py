@@ -1,4 +1,4 @@
-"""Embeddings of a folder: the values of the network's own parts, each beside the name of its picture."""
+"""Embeddings of a folder: the values of the network's own parts, each beside the name of its image."""
 
 import shutil
 
@@ -10,7 +10,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from mindvit import extraction
-from mindvit.data.pictures import read_picture
+from mindvit.data.images import read_image
 from mindvit.data.settings import CORES
 from mindvit.data.transforms import eval_transforms
 from mindvit.errors import UserError
@@ -19,7 +19,7 @@ from mindvit.factory import load_trained
 from mindvit.models.intermediates import Intermediates
 from mindvit.runtime import RuntimeSettings
 
-# Seven pictures, so that the last batch of three holds one.
+# Seven images, so that the last batch of three holds one.
 NAMES = ("b/2.png", "b/10.png", "a b.png", "b/c/x.jpg", "ä/狗.png", "z.PNG", "b.gif")
 ORDERED = ["a b.png", "b/10.png", "b/2.png", "b/c/x.jpg", "b.gif", "z.PNG", "ä/狗.png"]
 
@@ -36,15 +36,15 @@ def fill(folder):
 
 
 @pytest.fixture
-def pictures(tmp_path):
-    return fill(tmp_path / "pictures")
+def random_images(tmp_path):
+    return fill(tmp_path / "images")
 
 
 @pytest.fixture
-def run(tmp_path, pictures):
+def run(tmp_path, images):
     """Extracts; returns what the file holds, read without anything that could be executed."""
 
-    def extracted(ckpt, folder=pictures, **settings):
+    def extracted(ckpt, folder=images, **settings):
         settings = {"batch_size": 3, "num_workers": 1, **settings}
         settings.setdefault("runtime", RuntimeSettings("CPU", "O0"))
         extract(ExtractSettings(str(ckpt), str(folder), str(tmp_path / "out.npz"), **settings))
@@ -57,37 +57,37 @@ def run(tmp_path, pictures):
 
 
 def of_the_parts(ckpt, folder, names=ORDERED):
-    """Every result of the network by name, of pictures that were prepared one by one."""
+    """Every result of the network by name, of images that were prepared one by one."""
     trained = load_trained(str(ckpt))
     config = trained.network.config
     prepare = transforms.Compose(eval_transforms(config.image_shape, config.preprocessing))
-    inputs = np.stack([prepare(np.asarray(read_picture(folder / name))) for name in names])
+    inputs = np.stack([prepare(np.asarray(read_image(folder / name))) for name in names])
     cell = Intermediates(trained.network).set_train(False)
     alive.append(cell)
     return {name: values.asnumpy() for name, values in cell(Tensor(inputs)).items()}
 
 
-def test_features_are_what_the_head_classifies_in_the_order_of_the_paths(run, tiny_checkpoint, pictures, capfd):
+def test_features_are_what_the_head_classifies_in_the_order_of_the_paths(run, tiny_checkpoint, images, capfd):
     ckpt = tiny_checkpoint(register_tokens=2, pre_logits_dim=12, dropout=0.5)
     features, files = run(ckpt)
     assert files == ORDERED
-    expected = of_the_parts(ckpt, pictures)["features"]
+    expected = of_the_parts(ckpt, images)["features"]
     assert expected.shape == (7, 12)
     np.testing.assert_allclose(features, expected, atol=1e-5)
     assert np.abs(features[:, None] - features[None]).max(-1)[~np.eye(7, dtype=bool)].min() > 0.01
     out, err = capfd.readouterr()
-    assert out.splitlines()[-1].endswith("out.npz: features 7x12 of 7 pictures")
+    assert out.splitlines()[-1].endswith("out.npz: features 7x12 of 7 images")
     assert "left out" not in err
 
 
-def test_progress_counts_pictures_and_leaves_no_bar_behind(run, tiny_checkpoint, monkeypatch, pictures):
+def test_progress_counts_images_and_leaves_no_bar_behind(run, tiny_checkpoint, monkeypatch, images):
     bars = []
     monkeypatch.setattr(extraction, "tqdm", lambda **settings: bars.append(tqdm(**settings)) or bars[-1])
     run(tiny_checkpoint())
-    damage(pictures, "b/2.png")
+    damage(images, "b/2.png")
     with pytest.raises(UserError):
         run(tiny_checkpoint())
-    assert (bars[0].n, bars[0].total) == (7, 7), "blanks that fill up a batch are no pictures"
+    assert (bars[0].n, bars[0].total) == (7, 7), "blanks that fill up a batch are no images"
     assert [(bar.leave, bar in tqdm._instances) for bar in bars] == [(False, False)] * 2
 
 
@@ -99,13 +99,13 @@ def test_the_batch_has_no_bearing_on_the_values(run, tiny_checkpoint, how):
     assert same_files == files == ORDERED
 
 
-def test_a_single_picture_has_a_row(run, tiny_checkpoint, pictures, tmp_path):
+def test_a_single_image_has_a_row(run, tiny_checkpoint, images, tmp_path):
     ckpt = tiny_checkpoint()
     (tmp_path / "one").mkdir()
-    shutil.copy(pictures / "b/10.png", tmp_path / "one")
+    shutil.copy(images / "b/10.png", tmp_path / "one")
     features, files = run(ckpt, tmp_path / "one")
     assert files == ["10.png"]
-    np.testing.assert_allclose(features, of_the_parts(ckpt, pictures, ["b/10.png"])["features"], atol=1e-5)
+    np.testing.assert_allclose(features, of_the_parts(ckpt, images, ["b/10.png"])["features"], atol=1e-5)
 
 
 BLOCKS = {
@@ -118,10 +118,10 @@ BLOCKS = {
 
 
 @pytest.mark.parametrize(("block", "tokens", "network", "name", "choose"), BLOCKS.values(), ids=BLOCKS)
-def test_a_blocks_output_is_taken_by_its_number(run, tiny_checkpoint, pictures, block, tokens, network, name, choose):
+def test_a_blocks_output_is_taken_by_its_number(run, tiny_checkpoint, images, block, tokens, network, name, choose):
     ckpt = tiny_checkpoint(**network)
     features, files = run(ckpt, block=block, tokens=tokens)
-    expected = of_the_parts(ckpt, pictures)
+    expected = of_the_parts(ckpt, images)
     assert files == ORDERED
     np.testing.assert_allclose(features, choose(expected[name]), atol=1e-5)
     other = {"block0": "block1", "block1": "block0"}[name]
@@ -141,29 +141,29 @@ def damage(folder, *names):
         (folder / name).write_bytes((folder / name).read_bytes()[:80])
 
 
-def test_a_damaged_picture_ends_an_extraction_by_its_name(run, tiny_checkpoint, pictures, tmp_path):
-    damage(pictures, "b/2.png")
+def test_a_damaged_image_ends_an_extraction_by_its_name(run, tiny_checkpoint, images, tmp_path):
+    damage(images, "b/2.png")
     (tmp_path / "out.npz").write_bytes(b"before")
     with pytest.raises(UserError, match=r"b/2\.png is damaged"):
         run(tiny_checkpoint())
     assert (tmp_path / "out.npz").read_bytes() == b"before"
 
 
-def test_damaged_pictures_are_left_out_and_the_names_stay_beside_their_features(
-    run, tiny_checkpoint, pictures, tmp_path, capfd
+def test_damaged_images_are_left_out_and_the_names_stay_beside_their_features(
+    run, tiny_checkpoint, images, tmp_path, capfd
 ):
-    damage(pictures, "a b.png", "b/c/x.jpg", "ä/狗.png")
+    damage(images, "a b.png", "b/c/x.jpg", "ä/狗.png")
     ckpt = tiny_checkpoint()
     features, files = run(ckpt, damaged="skip", num_workers=CORES)
     assert files == ["b/10.png", "b/2.png", "b.gif", "z.PNG"]
-    np.testing.assert_allclose(features, of_the_parts(ckpt, pictures, files)["features"], atol=1e-5)
+    np.testing.assert_allclose(features, of_the_parts(ckpt, images, files)["features"], atol=1e-5)
     told = [line for line in capfd.readouterr().err.splitlines() if "left out, damaged: " in line]
-    assert [line.split("pictures/")[1] for line in told] == ["a b.png", "b/c/x.jpg", "ä/狗.png"]
+    assert [line.split("images/")[1] for line in told] == ["a b.png", "b/c/x.jpg", "ä/狗.png"]
 
 
-def test_a_folder_of_damaged_pictures_alone_is_named(run, tiny_checkpoint, pictures):
-    damage(pictures, *NAMES)
-    with pytest.raises(UserError, match="pictures has no picture that can be decoded"):
+def test_a_folder_of_damaged_images_alone_is_named(run, tiny_checkpoint, images):
+    damage(images, *NAMES)
+    with pytest.raises(UserError, match="images has no image that can be decoded"):
         run(tiny_checkpoint(), damaged="skip")
 
 

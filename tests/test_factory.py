@@ -9,10 +9,10 @@ from mindvit import create_model
 from mindvit.errors import UserError
 from mindvit.factory import ModelSettings, NetworkSettings, load_trained, load_weights
 from mindvit.models import Preprocessing, ViTConfig
-from mindvit.models.config import _CHOICES
+from mindvit.models.vit_config import _CHOICES
 from mindvit.weights.checkpoint import write_checkpoint
-from mindvit.weights.passport import Passport
-from tests.weights.published import FOLDER, SIZES, Published, pictures, tutorial_weights, write_json, write_npz
+from mindvit.weights.metadata import CheckpointMetadata
+from tests.weights.published import FOLDER, SIZES, PublishedFile, images, tutorial_weights, write_json, write_npz
 
 HALVES = (0.5, 0.5, 0.5)
 IMAGENET = (0.485, 0.456, 0.406)
@@ -25,14 +25,14 @@ def published(tmp_path):
 
     def write(library, model="vit", name="x.npz"):
         if library == "tutorial":
-            return str(write_npz(tmp_path / name, tutorial_weights(Published("mindcv").weights(model))))
-        return str(write_npz(tmp_path / name, Published(library).weights(model)))
+            return str(write_npz(tmp_path / name, tutorial_weights(PublishedFile("mindcv").weights(model))))
+        return str(write_npz(tmp_path / name, PublishedFile(library).weights(model)))
 
     return write
 
 
 def logits(network, images=None):
-    return network.set_train(False)(ms.Tensor(pictures() if images is None else images)).asnumpy()
+    return network.set_train(False)(ms.Tensor(random_images() if images is None else images)).asnumpy()
 
 
 # Trained models.
@@ -52,18 +52,18 @@ def test_a_checkpoint_without_passport_is_recognised_by_its_file_name(tmp_path):
     path = tmp_path / "my-vit_ti_16_224-3.ckpt"
     ms.save_checkpoint(create_model("vit_ti_16_224", num_classes=7), str(path))
     trained = load_trained(str(path))
-    assert trained.passport.model_name == "vit_ti_16_224"
-    assert trained.passport.model.num_classes == 7
-    assert trained.passport.classes is None
-    assert trained.passport.origin == "tutorial"
+    assert trained.metadata.model_name == "vit_ti_16_224"
+    assert trained.metadata.model.num_classes == 7
+    assert trained.metadata.classes is None
+    assert trained.metadata.origin == "tutorial"
 
 
 def test_one_of_1000_classes_is_taken_for_imagenets(tmp_path):
     path = tmp_path / "vit_ti_16_224.ckpt"
     ms.save_checkpoint(create_model("vit_ti_16_224"), str(path))
-    passport = load_trained(str(path)).passport
-    assert passport.classes.names[236] == "Doberman"
-    assert passport.data_source == "imagenet"
+    metadata = load_trained(str(path)).metadata
+    assert metadata.classes.names[236] == "Doberman"
+    assert metadata.data_source == "imagenet"
 
 
 def of_timm(network):
@@ -97,8 +97,8 @@ def of_timm(network):
 def test_anothers_file_is_recognised_by_its_file_name(tmp_path):
     network = create_model("vit_ti_16_224", num_classes=7)
     trained = load_trained(str(write_npz(tmp_path / "timm-vit_ti_16_224.npz", of_timm(network))))
-    assert (trained.passport.origin, trained.passport.model_name) == ("timm", "vit_ti_16_224")
-    config = trained.passport.model
+    assert (trained.metadata.origin, trained.metadata.model_name) == ("timm", "vit_ti_16_224")
+    config = trained.metadata.model
     assert (config.gelu, config.norm_eps, config.num_classes) == ("exact", 1e-6, 7)
     assert config.preprocessing == Preprocessing(HALVES, HALVES, "bicubic", 0.9)
     assert trained.network.config == config
@@ -166,7 +166,7 @@ def test_a_passport_brings_its_arithmetic_under_another_name_too(tiny_checkpoint
         ("torchvision", "exact", 1e-6, Preprocessing()),
     ],
 )
-def test_arithmetic_and_pictures_by_origin(published, library, gelu, eps, prepared):
+def test_arithmetic_and_images_by_origin(published, library, gelu, eps, prepared):
     config = create_model("vit_b_16_224", checkpoint=published(library), **SIZES).config
     assert (config.gelu, config.norm_eps, config.preprocessing) == (gelu, eps, prepared)
     config = create_model("vit_b_16_384", checkpoint=published(library), **SIZES).config
@@ -174,7 +174,7 @@ def test_arithmetic_and_pictures_by_origin(published, library, gelu, eps, prepar
 
 
 @pytest.mark.parametrize(("model", "crop"), [("deit3", 1.0), ("distilled", 0.875)])
-def test_a_deit_keeps_its_own_pictures(published, model, crop):
+def test_a_deit_keeps_its_finetune_own_images(published, model, crop):
     config = create_model(NAMES[model], checkpoint=published("timm", model), **SIZES).config
     assert config.preprocessing == Preprocessing(interpolation="bicubic", crop_pct=crop)
 
@@ -185,7 +185,7 @@ def test_companions_say_it_better():
     assert config.preprocessing == Preprocessing(HALVES, HALVES, "bilinear", 1.0)
 
 
-def test_companions_of_timm_change_a_deits_pictures(published, tmp_path):
+def test_companions_of_timm_change_a_deits_images(published, tmp_path):
     path = published("timm", "deit3")
     write_json(tmp_path / "config.json", {"pretrained_cfg": {"crop_pct": 0.95, "mean": [0.1, 0.2, 0.3]}})
     config = create_model("deit3_b_16_224", checkpoint=path, **SIZES).config
@@ -213,7 +213,7 @@ def test_what_is_given_wins(published):
 
 
 def test_what_is_given_reaches_the_arithmetic(published):
-    expected = Published("timm")["vit/logits"]
+    expected = PublishedFile("timm")["vit/logits"]
     for settings in ({"gelu": "tanh"}, {"norm_eps": 1e-5}):
         network = create_model("vit_b_16_224", checkpoint=published("timm"), **SIZES, **settings)
         assert np.abs(logits(network) - expected).max() > 5e-5
@@ -228,12 +228,12 @@ def test_loading_changes_the_arithmetic_of_a_model_that_has_run(published):
     logits(network)
     for library in ("timm", "mindcv", "huggingface", "timm"):
         assert load_weights(network, published(library)) is network
-        np.testing.assert_allclose(logits(network), Published(library)["vit/logits"], rtol=0, atol=1e-5)
+        np.testing.assert_allclose(logits(network), PublishedFile(library)["vit/logits"], rtol=0, atol=1e-5)
 
 
 def test_it_changes_the_features_too(published):
     loaded = create_model("vit_b_16_224", num_classes=7, **SIZES).set_train(False)
-    images = ms.Tensor(pictures())
+    images = ms.Tensor(random_images())
     loaded.forward_features(images)
     load_weights(loaded, published("timm"))
     made = create_model("vit_b_16_224", checkpoint=published("timm"), **SIZES).set_train(False)
@@ -241,7 +241,7 @@ def test_it_changes_the_features_too(published):
     np.testing.assert_allclose(loaded.forward_features(images).asnumpy(), expected, rtol=0, atol=1e-6)
 
 
-def test_the_pictures_are_those_of_the_last_file(published):
+def test_the_images_are_those_of_the_last_file(published):
     network = create_model("vit_b_16_224", num_classes=7, **SIZES)
     for library, mean in (("timm", HALVES), ("torchvision", IMAGENET), ("timm", HALVES)):
         load_weights(network, published(library))
@@ -254,7 +254,7 @@ def test_the_pictures_are_those_of_the_last_file(published):
 def test_loading_warns_of_what_was_not_loaded_as_it_is(published):
     network = create_model("vit_b_16_224", num_classes=3, **SIZES | {"image_size": 48})
     with pytest.warns() as warned:
-        load_weights(network, published("timm"), resize_positions="bilinear")
+        load_weights(network, published("timm"), resize_pos_embed="bilinear")
     texts = [str(warning.message) for warning in warned]
     assert len(texts) == 2
     assert "x.npz: positions are resized from 4x4 patches to 6x6 (bilinear)" in texts[0]
@@ -262,7 +262,7 @@ def test_loading_warns_of_what_was_not_loaded_as_it_is(published):
 
 
 def test_loading_strictly_or_not(published, tmp_path):
-    weights = Published("timm").weights("vit") | {"mask_token": np.zeros(3, np.float32)}
+    weights = PublishedFile("timm").weights("vit") | {"mask_token": np.zeros(3, np.float32)}
     path = str(write_npz(tmp_path / "more.npz", weights))
     network = create_model("vit_b_16_224", num_classes=7, **SIZES)
     with pytest.raises(UserError, match="it has mask_token besides"):
@@ -275,14 +275,14 @@ def test_loading_strictly_or_not(published, tmp_path):
 
 def test_loading_our_own_file_takes_its_passports_arithmetic(tmp_path):
     source = create_model("vit_b_16_224", num_classes=7, gelu="exact", norm_eps=1e-3, crop_pct=0.7, **SIZES)
-    write_checkpoint(tmp_path / "a.ckpt", source, Passport("vit_b_16_224", source.config))
+    write_checkpoint(tmp_path / "a.ckpt", source, CheckpointMetadata("vit_b_16_224", source.config))
     network = create_model("vit_b_16_224", num_classes=7, **SIZES)
     load_weights(network, str(tmp_path / "a.ckpt"))
     assert network.config == source.config
 
 
 def test_the_settings_of_a_recipe_mirror_those_of_the_network():
-    own = {item.name for item in fields(ModelSettings)} - {"name", "checkpoint", "resize_positions"}
+    own = {item.name for item in fields(ModelSettings)} - {"name", "checkpoint", "resize_pos_embed"}
     data_decide = {"num_classes", "in_channels"}
     of_network = {item.name for item in (*fields(ViTConfig), *fields(Preprocessing))} - data_decide - {"preprocessing"}
     assert own == of_network

@@ -17,9 +17,9 @@ def trained(tiny_checkpoint):
 
 
 def test_classes_are_ranked_by_the_softmax_of_the_logits(trained, rng):
-    picture = rng.integers(0, 256, (8, 8, 3)).astype(np.uint8)
-    ranked = classify(picture, trained, top_k=3)
-    image = (picture.astype(np.float32) / 255 - 0.5) / 0.5
+    image = rng.integers(0, 256, (8, 8, 3)).astype(np.uint8)
+    ranked = classify(image, trained, top_k=3)
+    image = (image.astype(np.float32) / 255 - 0.5) / 0.5
     expected = softmax(trained.network(ms.Tensor(image.transpose(2, 0, 1)[None])).asnumpy()[0].astype(np.float64))
     order = np.argsort(-expected)[:3]
     assert [prediction.label for prediction in ranked] == order.tolist()
@@ -33,7 +33,7 @@ def test_all_classes_are_named_where_fewer_than_asked_for(trained):
     assert sum(prediction.probability for prediction in ranked) == pytest.approx(1)
 
 
-def test_the_program_writes_the_labelled_picture_and_prints_json(tiny_checkpoint, tmp_path, run_program):
+def test_the_program_writes_the_labelled_image_and_prints_json(tiny_checkpoint, tmp_path, run_program):
     import json
 
     Image.new("RGB", (40, 30), "red").save(tmp_path / "x.png")

@@ -15,14 +15,14 @@ from mindvit.runtime import (
     choose_data_sink,
     choose_device,
     choose_fused_attention,
-    choose_half,
-    choose_precision,
+    choose_amp_dtype,
+    choose_amp_level,
     device_counts,
     fused_attention_works,
-    loss_scaling,
+    make_loss_scaler,
     measured_flops,
     start,
-    with_precision,
+    apply_amp,
 )
 from tests.fused_attention import flash_attention_score
 
@@ -45,28 +45,28 @@ def test_a_device_that_is_not_there_is_refused():
 
 
 def test_precision_is_o2_on_ascend_and_o0_elsewhere_unless_told():
-    assert [choose_precision("auto", device) for device in ("Ascend", "GPU", "CPU")] == ["O2", "O0", "O0"]
-    assert choose_precision("O0", "Ascend") == "O0"
-    assert choose_precision("O2", "CPU") == "O2"
+    assert [choose_amp_level("auto", device) for device in ("Ascend", "GPU", "CPU")] == ["O2", "O0", "O0"]
+    assert choose_amp_level("O0", "Ascend") == "O0"
+    assert choose_amp_level("O2", "CPU") == "O2"
 
 
 @pytest.mark.parametrize("device", ["Ascend", "CPU"])
 @pytest.mark.parametrize("precision", ["O2", "O3"])
 def test_loss_is_scaled_wherever_float16_trains(device, precision):
-    scaler = loss_scaling(Runtime(device, precision))
+    scaler = make_loss_scaler(Runtime(device, precision))
     assert isinstance(scaler, amp.DynamicLossScaler)
     assert (scaler.scale_value.asnumpy(), scaler.scale_factor, scaler.scale_window) == (2**16, 2, 2000)
 
 
 @pytest.mark.parametrize("device", ["Ascend", "CPU"])
 def test_loss_is_not_scaled_in_float32(device):
-    assert loss_scaling(Runtime(device, "O0")) is None
+    assert make_loss_scaler(Runtime(device, "O0")) is None
 
 
 @pytest.mark.parametrize("device", ["Ascend", "CPU"])
 @pytest.mark.parametrize("precision", ["O2", "O3"])
 def test_loss_is_not_scaled_in_bfloat16(device, precision):
-    assert loss_scaling(Runtime(device, precision, half="bfloat16")) is None
+    assert make_loss_scaler(Runtime(device, precision, half="bfloat16")) is None
 
 
 @pytest.mark.parametrize("counts", [{"Ascend": 8}, {"GPU": 4}, {"Ascend": 8, "GPU": 4}, {}])
@@ -106,19 +106,21 @@ def tried(answer, tries):
 )
 def test_bfloat16_is_tried_where_it_would_be_computed_in(asked, precision, works, tries):
     found = []
-    assert choose_half(asked, precision, tried(works, found)) == asked
+    assert choose_amp_dtype(asked, precision, tried(works, found)) == asked
     assert len(found) == tries
 
 
 @pytest.mark.parametrize("precision", ["O2", "O3"])
 def test_bfloat16_is_refused_where_it_does_not_work(precision):
-    with pytest.raises(UserError, match=r"runtime.half bfloat16: .* choose runtime.half float16, or runtime.precision"):
-        choose_half("bfloat16", precision, lambda: False)
+    with pytest.raises(
+        UserError, match=r"runtime.amp_dtype bfloat16: .* choose runtime.amp_dtype float16, or runtime.amp_level"
+    ):
+        choose_amp_dtype("bfloat16", precision, lambda: False)
 
 
 def test_a_cpu_multiplies_no_bfloat16():
     assert not bfloat16_works()
-    with pytest.raises(UserError, match=r"choose runtime.half float16"):
+    with pytest.raises(UserError, match=r"choose runtime.amp_dtype float16"):
         start(replace(CPU, precision="O2", half="bfloat16"))
     assert start(replace(CPU, half="bfloat16")).half == "bfloat16", "nothing is computed in it at O0"
 
@@ -160,7 +162,7 @@ def test_attention_is_fused_on_an_ascend_in_16_bits_where_that_works(asked, devi
 @pytest.mark.parametrize(
     ("device", "precision", "works", "why"),
     [
-        ("Ascend", "O0", True, "runtime.precision is O0"),
+        ("Ascend", "O0", True, "runtime.amp_level is O0"),
         ("CPU", "O2", True, "only an Ascend has it, and this is a CPU"),
         ("GPU", "O2", True, "only an Ascend has it, and this is a GPU"),
         ("Ascend", "O2", False, "this Ascend does not have it"),
@@ -243,7 +245,7 @@ def test_o2_computes_in_float16_and_keeps_float32_weights(rng):
     exact = network.set_train(False)(images).asnumpy()
     names = [parameter.name for parameter in network.get_parameters()]
 
-    halved = with_precision(network, Runtime("CPU", "O2")).set_train(False)
+    halved = apply_amp(network, Runtime("CPU", "O2")).set_train(False)
     logits = halved(images)
 
     assert logits.dtype == ms.float32
@@ -255,7 +257,7 @@ def test_o2_computes_in_float16_and_keeps_float32_weights(rng):
 
 def test_o0_leaves_the_network_alone():
     network = create_model("vit_mini_4_32")
-    assert with_precision(network, Runtime("CPU", "O0")) is network
+    assert apply_amp(network, Runtime("CPU", "O0")) is network
 
 
 @pytest.mark.parametrize("precision", ["O2", "O3"])
@@ -264,14 +266,14 @@ def test_the_16_bit_type_is_the_one_that_was_chosen(monkeypatch, precision, half
     asked = []
     monkeypatch.setattr(amp, "auto_mixed_precision", lambda *arguments: asked.append(arguments))
     network = nn.Dense(2, 2)
-    with_precision(network, Runtime("Ascend", precision, half=half))
+    apply_amp(network, Runtime("Ascend", precision, half=half))
     assert asked == [(network, precision, getattr(ms, half))]
 
 
 @pytest.mark.parametrize(("precision", "fused"), [("O2", True), ("O2", False), ("O0", True)])
 def test_all_attention_is_fused_where_the_runtime_says_so(precision, fused):
     network = create_model("vit_mini_4_32", depth=2, pool="map", class_token=False)
-    with_precision(network, Runtime("CPU", precision, fused_attention=fused))
+    apply_amp(network, Runtime("CPU", precision, fused_attention=fused))
     cells = [cell for _, cell in network.cells_and_names() if isinstance(cell, DotProductAttention)]
     assert len(cells) == 3, "two blocks and the pool"
     assert {cell.is_fused for cell in cells} == {fused and precision != "O0"}
@@ -296,14 +298,14 @@ def test_o2_computes_layer_norms_in_float32(rng):
         cell = Normed()
         cell.norm.gamma.set_data(ms.Tensor(weight))
         cell.norm.beta.set_data(ms.Tensor(bias))
-        found = with_precision(cell, Runtime("CPU", precision))(ms.Tensor(x, ms.float32)).asnumpy()
+        found = apply_amp(cell, Runtime("CPU", precision))(ms.Tensor(x, ms.float32)).asnumpy()
         wrong[precision] = np.mean(found != expected.astype(np.float16))
     assert wrong["O2"] < 0.01 and wrong["O3"] > 0.2, wrong
 
 
 def test_starting_sets_graph_mode_and_every_seed():
     runtime = start(RuntimeSettings(), seed=7)
-    assert (runtime.device, runtime.precision, runtime.rank, runtime.world_size) == ("CPU", "O0", 0, 1)
+    assert (runtime.device, runtime.amp_level, runtime.rank, runtime.world_size) == ("CPU", "O0", 0, 1)
     assert runtime.is_main
     assert ms.get_context("mode") == ms.GRAPH_MODE
     assert ms.get_seed() == ms.dataset.config.get_seed() == 7

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from mindvit.data.split import Classes, Source, Split
+from mindvit.classes import Classes
+from mindvit.data.split import Source, Split
 from mindvit.errors import UserError
 
 _PIXELS = 3 * 32 * 32
@@ -15,12 +16,12 @@ _CIFAR100 = (["train.bin"], ["test.bin"], 2, "fine_label_names.txt")
 
 
 def open_cifar10(path: Path) -> Source:
-    """Opens the unpacked binary version of CIFAR-10; the test pictures are the val split."""
+    """Opens the unpacked binary version of CIFAR-10; the test images are the val split."""
     return _open(Path(path), *_CIFAR10, home="cifar-10-batches-bin")
 
 
 def open_cifar100(path: Path) -> Source:
-    """Opens the unpacked binary version of CIFAR-100, with its 100 fine classes; the test pictures are val."""
+    """Opens the unpacked binary version of CIFAR-100, with its 100 fine classes; the test images are val."""
     return _open(Path(path), *_CIFAR100, home="cifar-100-binary")
 
 

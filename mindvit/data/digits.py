@@ -1,4 +1,4 @@
-"""The 1,797 handwritten digits that scikit-learn ships, as a folder of pictures."""
+"""The 1,797 handwritten digits that scikit-learn ships, as a folder of images."""
 
 import shutil
 import tempfile
@@ -19,8 +19,8 @@ NUM_TRAIN, NUM_VAL = 1437, 360
 def open_digits(path: Path) -> Source:
     """Opens the digits in ``path``, writing them there first where the folder does not exist.
 
-    The pictures are 8 x 8 grey PNGs from the "Optical Recognition of Handwritten Digits" test set (Alpaydin & Kaynak,
-    1998). The split is fixed and stratified: of the pictures in order of class, every fifth is held out.
+    The images are 8 x 8 grey PNGs from the "Optical Recognition of Handwritten Digits" test set (Alpaydin & Kaynak,
+    1998). The split is fixed and stratified: of the images in order of class, every fifth is held out.
 
     Raises:
         UserError: if the folder holds something else, or cannot be written.

@@ -1,4 +1,4 @@
-"""A folder of pictures, one sub-folder a class."""
+"""A folder of images, one sub-folder a class."""
 
 import os
 from pathlib import Path
@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from mindvit.data.pictures import EXTENSIONS, read_picture
-from mindvit.data.split import Classes, Source, Split
+from mindvit.classes import Classes
+from mindvit.data.images import EXTENSIONS, read_image
+from mindvit.data.split import Source, Split
 from mindvit.errors import UserError
 
 
 def open_folder(path: Path) -> Source:
-    """Opens ``path/{train,val}/<class>/<picture>``, or ``path/<class>/<picture>`` as both training and val split.
+    """Opens ``path/{train,val}/<class>/<image>``, or ``path/<class>/<image>`` as both training and val split.
 
     A path that holds neither ``train`` nor ``val`` is one split; a caller that trains on it has no val split.
 
@@ -40,19 +41,19 @@ def read_source(path: Path, known: Classes | None = None) -> Source:
 
 
 def read_split(path: Path, known: Classes | None = None, flip: bool = True) -> Split:
-    """Lists the pictures of one split's folder. Hidden files and files of other kinds are passed over.
+    """Lists the images of one split's folder. Hidden files and files of other kinds are passed over.
 
     Args:
         path: the folder that holds the classes' folders.
         known: the classes that the folders must be among; by default each folder is a class, in sorted order.
-        flip: whether a mirrored picture still shows its class.
+        flip: whether a mirrored image still shows its class.
 
     Raises:
         UserError: for no or one class folder, an empty class, or a folder that is not among the known classes.
     """
     folders = sorted(entry.name for entry in os.scandir(path) if entry.is_dir() and not entry.name.startswith("."))
     if not folders:
-        raise UserError(f"{path} has no class folders; it needs one folder of pictures for each class")
+        raise UserError(f"{path} has no class folders; it needs one folder of images for each class")
     if known is None and len(folders) == 1:
         raise UserError(f"{path} has only one class folder, {folders[0]!r}; a classifier needs at least two")
     classes = known or Classes.named(tuple(folders))
@@ -64,32 +65,32 @@ def read_split(path: Path, known: Classes | None = None, flip: bool = True) -> S
     files: list[str] = []
     labels: list[int] = []
     for name in folders:
-        pictures = sorted(
+        images = sorted(
             entry.name
             for entry in os.scandir(path / name)
             if Path(entry.name).suffix.lower() in EXTENSIONS and not entry.name.startswith(".")
         )
-        if not pictures:
-            raise UserError(f"the class folder {path / name} holds no pictures; add some or remove the folder")
-        files += [f"{name}/{picture}" for picture in pictures]
-        labels += [label_of[name]] * len(pictures)
+        if not images:
+            raise UserError(f"the class folder {path / name} holds no images; add some or remove the folder")
+        files += [f"{name}/{image}" for image in images]
+        labels += [label_of[name]] * len(images)
 
     def describe(index: int) -> str:
         return str(path / files[index])
 
     def read(index: int) -> Image.Image:
-        return read_picture(path / files[index])
+        return read_image(path / files[index])
 
     return Split(str(path), classes, np.array(labels, np.int32), read, describe, flip=flip)
 
 
-def open_pictures(path: Path) -> Split:
-    """All pictures in a folder and its subfolders, in the order of their paths, as a split of one class without a name.
+def open_unlabelled(path: Path) -> Split:
+    """All images in a folder and its subfolders, in the order of their paths, as a split of one class without a name.
 
     Hidden files and folders, and files of other kinds, are passed over.
 
     Raises:
-        UserError: if the folder is missing or has no pictures.
+        UserError: if the folder is missing or has no images.
     """
     path = Path(path)
     if not path.is_dir():
@@ -102,9 +103,9 @@ def open_pictures(path: Path) -> Split:
         and file.is_file()
     )
     if not files:
-        raise UserError(f"{path} has no pictures; known are {', '.join(sorted(EXTENSIONS))}")
+        raise UserError(f"{path} has no images; known are {', '.join(sorted(EXTENSIONS))}")
     labels = np.zeros(len(files), np.int32)
-    return Split(str(path), Classes.named(("",)), labels, lambda i: read_picture(files[i]), lambda i: str(files[i]))
+    return Split(str(path), Classes.named(("",)), labels, lambda i: read_image(files[i]), lambda i: str(files[i]))
 
 
 def _check_same_classes(train: Split, val: Split) -> None:

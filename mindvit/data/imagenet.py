@@ -4,9 +4,10 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 
-from mindvit.data.fetch import TUTORIAL_DATA, fetch_archive
+from mindvit.classes import Classes
 from mindvit.data.folder import read_source
-from mindvit.data.split import Classes, Source
+from mindvit.data.split import Source
+from mindvit.download import TUTORIAL_DATA, download_archive
 from mindvit.errors import UserError
 
 DEFAULT_PATH = Path("dataset")
@@ -14,7 +15,7 @@ _META = Path("ILSVRC2012_devkit_t12/data/meta.mat")
 
 
 def open_imagenet(path: Path, download: bool = False) -> Source:
-    """Opens ``path/{train,val}/<WordNet id>/<picture>``, or one split's folder, as ``open_folder`` does.
+    """Opens ``path/{train,val}/<WordNet id>/<image>``, or one split's folder, as ``open_folder`` does.
 
     The label is the class's place among all 1,000.
 
@@ -35,8 +36,8 @@ def open_imagenet(path: Path, download: bool = False) -> Source:
                 f"there is no ImageNet in {path}; set --data.path to the folder that holds train/ and val/, "
                 f"or fetch the tutorial's subset ({TUTORIAL_DATA.size}) into it with --download true"
             )
-        fetch_archive(TUTORIAL_DATA, path)
-    classes = read_meta(path / _META) if (path / _META).is_file() else shipped_classes()
+        download_archive(TUTORIAL_DATA, path)
+    classes = read_meta(path / _META) if (path / _META).is_file() else imagenet_classes()
     if not any((path / name).is_dir() for name in ("train", "val", *classes.ids)):
         raise UserError(f"{path} has neither train/ nor val/; each must hold one folder per WordNet id (n01440764, …)")
     return read_source(path, classes)
@@ -64,7 +65,7 @@ def read_meta(path: Path) -> Classes:
 
 
 @cache
-def shipped_classes() -> Classes:
+def imagenet_classes() -> Classes:
     """The 1,000 classes as the package carries them: WordNet ids, and the first of WordNet's words for each."""
     text = resources.files(__package__).joinpath("imagenet_classes.tsv").read_text(encoding="utf-8")
     return _classes([(wnid, words.split(",")[0]) for wnid, words in (line.split("\t") for line in text.splitlines())])

@@ -1,86 +1,86 @@
 """The ``mindspore.dataset`` pipelines that turn a split into batches.
 
-They begin with a ``GeneratorDataset`` of numbers, which their workers turn into pictures of a ``Split``, rather than
-with the dataset class of each source: docs/architecture.md gives the reasons and the measurement.
+They start with a ``GeneratorDataset`` of indices, which data workers map to images of a ``Split``. They do not use the
+dataset class of each source: docs/architecture.md gives the reasons and the measurements.
 """
 
 import mindspore.dataset as ds
 import numpy as np
 
+from mindvit.data.augment.draw_mixup import draw_mixup
 from mindvit.data.augment.erasing import random_erasing
-from mindvit.data.augment.mixing import draw_mix
-from mindvit.data.damage import Readable, Skipped
-from mindvit.data.randomness import Purpose, generator
+from mindvit.data.corrupt_images import CorruptImageLog, ImageReader
+from mindvit.data.rng import RngStream, generator
+from mindvit.data.sampling import SamplingPlan, TrainSampler
 from mindvit.data.settings import AugmentSettings
 from mindvit.data.split import PADDING_LABEL, Split
 from mindvit.data.transforms import TrainTransform, eval_transforms, to_input
-from mindvit.data.visits import Course, Visits
-from mindvit.models.config import ViTConfig
+from mindvit.models.vit_config import ViTConfig
 
 
 def train_pipeline(
     split: Split,
     model: ViTConfig,
     augment: AugmentSettings,
-    course: Course,
+    plan: SamplingPlan,
     num_workers: int,
     first_step: int = 0,
-    skipped: Skipped | None = None,
+    corrupt: CorruptImageLog | None = None,
 ) -> ds.Dataset:
-    """Shuffled, augmented batches of one worker's share of a run, epoch after epoch.
+    """Shuffled, augmented batches of one rank, one epoch after the other.
 
-    Everything random is a function of the course's seed and the visit's number, so that a run that begins at
-    ``first_step`` sees what it would have seen had it begun at the first, with any number of threads.
+    All random numbers are functions of the seed and the sample index. So a run that resumes at ``first_step`` gets the
+    batches that it would have got without the interruption, with any number of data workers.
 
     Args:
-        split: the pictures.
-        model: the network's settings.
-        augment: how pictures are varied; ``flip`` must be settled.
-        course: which picture is seen when, by which worker.
-        num_workers: threads that read and prepare pictures.
-        first_step: steps of the run that were made already.
-        skipped: takes note of damaged pictures, in whose place the next sound one is seen; None raises instead.
+        split: the images.
+        model: configuration of the network.
+        augment: augmentation settings; ``flip`` must not be None.
+        plan: the sampling plan of the run.
+        num_workers: data workers (threads) that read and augment images.
+        first_step: training steps already taken.
+        corrupt: log of corrupt images, which are replaced by the next readable ones; None raises an error instead.
 
     Returns:
-        A dataset with columns ``image``, float32 (batch_size, 3, height, width); ``label``, int32
-        (batch_size,); ``key``, int32 (batch_size,), a random number for each visit, for the network's dropout; and
-        ``mix``, float32 (6,), what ``draw_mix`` drew.
+        A dataset with columns ``image``, float32 (batch_size, 3, height, width); ``label``, int32 (batch_size,);
+        ``rng_key``, int32 (batch_size,), a random number for each sample, from which the network makes its dropout
+        masks; and ``mix``, float32 (6,), the parameters of ``draw_mixup``.
 
     Raises:
-        UserError: if there are too few pictures for one step.
+        UserError: if there are too few images for one step.
     """
-    course.check(split.origin)
+    plan.check(split.origin)
     transform = TrainTransform(model.image_shape, model.preprocessing, augment)
-    seed = course.seed
+    seed = plan.seed
 
-    def prepare(visit: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        number = int(visit)
-        picture, label = readable.next_sound(course.picture(number))
-        image = transform(picture, generator(seed, Purpose.PICTURE, number))
-        key = generator(seed, Purpose.NETWORK, number).integers(-(2**31), 2**31, dtype=np.int32)
-        return image, label, np.int32(key)
+    def prepare(sample: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        index = int(sample)
+        image, label = reader.next_readable(plan.image_index(index))
+        pixels = transform(image, generator(seed, RngStream.IMAGE, index))
+        rng_key = generator(seed, RngStream.NETWORK, index).integers(-(2**31), 2**31, dtype=np.int32)
+        return pixels, label, np.int32(rng_key)
 
-    def erase(image: np.ndarray, key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        rng = generator(seed, Purpose.ERASING, int(key) & 0xFFFFFFFF)
-        return random_erasing(image, augment.random_erasing, rng), key
+    def erase(image: np.ndarray, rng_key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        rng = generator(seed, RngStream.ERASING, int(rng_key) & 0xFFFFFFFF)
+        return random_erasing(image, augment.random_erasing, rng), rng_key
 
-    def mix(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        rng = generator(seed, Purpose.MIXING, int(keys[0]) & 0xFFFFFFFF)
-        return keys, draw_mix(augment, model.image_shape, rng)
+    def mix(rng_keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        rng = generator(seed, RngStream.MIXING, int(rng_keys[0]) & 0xFFFFFFFF)
+        return rng_keys, draw_mixup(augment, model.image_shape, rng)
 
-    readable = Readable(split, skipped)
-    threads = {"num_parallel_workers": num_workers, "python_multiprocessing": False}
-    # One reader thread: it only counts. Reading and decoding are done by all workers below.
+    reader = ImageReader(split, corrupt)
+    workers = {"num_parallel_workers": num_workers, "python_multiprocessing": False}
+    # One worker is enough here: it only counts. The map below reads and decodes with all of them.
     dataset = ds.GeneratorDataset(
-        _Numbers(course.visits_per_epoch), ["visit"], sampler=Visits(course, first_step), num_parallel_workers=1
+        _Indices(plan.samples_per_epoch), ["sample"], sampler=TrainSampler(plan, first_step), num_parallel_workers=1
     )
-    dataset = dataset.map(prepare, ["visit"], ["image", "label", "key"], **threads)
+    dataset = dataset.map(prepare, ["sample"], ["image", "label", "rng_key"], **workers)
     dataset = dataset.map(to_input(model.preprocessing), "image", num_parallel_workers=num_workers)
     if augment.random_erasing:
-        dataset = dataset.map(erase, ["image", "key"], **threads)
-    dataset = dataset.batch(course.batch_size, drop_remainder=True)
-    dataset = dataset.map(mix, ["key"], ["key", "mix"], num_parallel_workers=1, python_multiprocessing=False)
-    return dataset.project(["image", "label", "key", "mix"])
+        dataset = dataset.map(erase, ["image", "rng_key"], **workers)
+    dataset = dataset.batch(plan.batch_size, drop_remainder=True)
+    dataset = dataset.map(mix, ["rng_key"], ["rng_key", "mix"], num_parallel_workers=1, python_multiprocessing=False)
+    return dataset.project(["image", "label", "rng_key", "mix"])
 
 
 def eval_pipeline(
@@ -89,45 +89,44 @@ def eval_pipeline(
     batch_size: int,
     num_workers: int,
     rank: int = 0,
-    num_shards: int = 1,
-    skipped: Skipped | None = None,
+    world_size: int = 1,
+    corrupt: CorruptImageLog | None = None,
 ) -> ds.Dataset:
-    """Batches in which each picture of one worker's share stands exactly once, in order.
+    """Batches that hold each image of one rank's shard exactly once, in order.
 
-    The last batch is filled up with blank pictures labelled ``PADDING_LABEL``, so that every batch has one shape.
-    The shares of all workers hold each picture of the split exactly once; one without a picture has a batch of blanks.
+    The last batch is padded with blank images that have the label ``PADDING_LABEL``, so that all batches have one
+    shape. The shards of all ranks together hold each image of the split exactly once. A rank whose shard is empty gets
+    one batch of padding.
 
     Args:
-        split: the pictures.
-        model: the network's settings.
-        batch_size: pictures in a batch.
-        num_workers: threads that prepare pictures.
-        rank: this worker's number.
-        num_shards: workers.
-        skipped: takes note of damaged pictures, whose place a blank one takes that does not count; None raises
-            instead.
+        split: the images.
+        model: configuration of the network.
+        batch_size: images per batch.
+        num_workers: data workers (threads) that read and transform images.
+        rank: rank of this process.
+        world_size: number of ranks.
+        corrupt: log of corrupt images, which are replaced by padding; None raises an error instead.
 
     Returns:
-        A dataset with columns ``image``, float32 (batch_size, 3, height, width), and ``label``, int32
-        (batch_size,).
+        A dataset with columns ``image``, float32 (batch_size, 3, height, width), and ``label``, int32 (batch_size,).
     """
 
     def prepare(index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        picture, label = readable.or_blank(int(index))
-        return np.asarray(picture), label
+        image, label = reader.or_blank(int(index))
+        return np.asarray(image), label
 
-    share = range(rank, len(split), num_shards)
-    missing = -len(share) % batch_size or (0 if share else batch_size)
+    shard = range(rank, len(split), world_size)
+    missing = -len(shard) % batch_size or (0 if shard else batch_size)
     blank = np.zeros((model.in_channels, *model.image_shape), np.float32)
     padding = [{"image": blank, "label": np.array(PADDING_LABEL, np.int32)}] * missing
-    if not share:
+    if not shard:
         return ds.PaddedDataset(padding).batch(batch_size)
-    readable = Readable(split, skipped)
+    reader = ImageReader(split, corrupt)
     dataset = ds.GeneratorDataset(
-        _Numbers(len(split)), ["index"], sampler=ds.SubsetSampler(list(share)), num_parallel_workers=1
+        _Indices(len(split)), ["index"], sampler=ds.SubsetSampler(list(shard)), num_parallel_workers=1
     )
-    threads = {"num_parallel_workers": num_workers, "python_multiprocessing": False}
-    dataset = dataset.map(prepare, ["index"], ["image", "label"], **threads)
+    workers = {"num_parallel_workers": num_workers, "python_multiprocessing": False}
+    dataset = dataset.map(prepare, ["index"], ["image", "label"], **workers)
     dataset = dataset.map(
         eval_transforms(model.image_shape, model.preprocessing), "image", num_parallel_workers=num_workers
     )
@@ -136,8 +135,8 @@ def eval_pipeline(
     return dataset.batch(batch_size)
 
 
-class _Numbers:
-    """A source of rows that are their own numbers."""
+class _Indices:
+    """A data source whose rows are their own indices."""
 
     def __init__(self, count: int) -> None:
         self.count = count
@@ -145,5 +144,5 @@ class _Numbers:
     def __len__(self) -> int:
         return self.count
 
-    def __getitem__(self, number: int) -> tuple[np.int64]:
-        return (np.int64(number),)
+    def __getitem__(self, index: int) -> tuple[np.int64]:
+        return (np.int64(index),)

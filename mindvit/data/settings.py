@@ -3,19 +3,25 @@
 import math
 import os
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
+
+from mindvit.config import setting
+from mindvit.models.choices import check_choices
 
 SourceName = Literal["folder", "imagenet", "cifar10", "cifar100", "digits", "mindrecord"]
+OnCorrupt = Literal["error", "skip"]
 CropName = Literal["random_resized", "padded"]
-PolicyName = Literal["none", "randaugment", "autoaugment", "autoaugment_cifar10", "trivialaugment", "three_augment"]
+AutoAugmentName = Literal[
+    "none", "randaugment", "autoaugment", "autoaugment_cifar10", "trivialaugment", "three_augment"
+]
 
 CORES = os.cpu_count() or 1
-"""Threads that can prepare pictures: MindSpore takes no more than one a core."""
+"""Threads that can prepare images: MindSpore takes no more than one a core."""
 
 
 @dataclass(frozen=True)
 class DataSettings:
-    """Which pictures, and how they are read."""
+    """Which images, and how they are read."""
 
     source: SourceName = "folder"
     """Kind of data source."""
@@ -23,38 +29,38 @@ class DataSettings:
     """Folder of the source; digits has dataset/digits by default, imagenet has dataset, the others have none."""
     classes: tuple[str, ...] | None = None
     """Train and validate on these classes alone, by their ids (names of folders); null takes all."""
-    per_class: int | None = None
-    """Training pictures of each class, at most, evenly spread over the source's order; null takes all."""
+    samples_per_class: int | None = None
+    """Training images of each class, at most, evenly spread over the source's order; null takes all."""
     batch_size: int = 16
-    """Pictures per step and worker."""
-    num_workers: int = min(8, CORES)
-    """Threads that prepare pictures, at most one a core."""
-    damaged: Literal["error", "skip"] = "error"
-    """What a picture that cannot be decoded does: error ends the run, skip leaves it out, counts and lists it."""
+    """Images per step and worker."""
+    num_workers: int = setting(min(8, CORES), changeable=True, per_node=True)
+    """Data workers: threads that read and augment images, at most one per core."""
+    on_corrupt: OnCorrupt = "error"
+    """What an image that cannot be decoded does: error ends the run, skip leaves it out, counts and lists it."""
 
     def __post_init__(self) -> None:
         check_loading(self.batch_size, self.num_workers)
         check_classes(self.classes)
-        if self.per_class is not None and self.per_class < 1:
-            raise ValueError(f"data.per_class must be at least 1, not {self.per_class}")
+        if self.samples_per_class is not None and self.samples_per_class < 1:
+            raise ValueError(f"data.samples_per_class must be at least 1, not {self.samples_per_class}")
 
 
 @dataclass(frozen=True)
 class AugmentSettings:
-    """How training pictures are varied."""
+    """How training images are varied."""
 
     crop: CropName = "random_resized"
-    """A crop of random size and shape, or the picture padded by an eighth of its side and shifted at random (CIFAR)."""
+    """A crop of random size and shape, or the image padded by an eighth of its side and shifted at random (CIFAR)."""
     crop_scale: tuple[float, float] = (0.08, 1.0)
-    """Least and greatest area of the random crop, as fractions of the picture's."""
+    """Least and greatest area of the random crop, as fractions of the image's."""
     crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
     """Least and greatest width/height of the random crop."""
     flip: bool | None = None
-    """Whether to mirror every other picture; by default wherever that keeps the class (not for digits)."""
-    policy: PolicyName = "none"
+    """Whether to mirror every other image; by default wherever that keeps the class (not for digits)."""
+    auto_augment: AutoAugmentName = "none"
     """Operations on colours and shapes: which published policy draws them."""
     randaugment_ops: int = 2
-    """RandAugment: operations drawn for a picture."""
+    """RandAugment: operations drawn for an image."""
     randaugment_magnitude: float = 9.0
     """RandAugment: how far the operations go, 0 to 10."""
     randaugment_noise: float = 0.0
@@ -66,27 +72,25 @@ class AugmentSettings:
     random_erasing: float = 0.0
     """Probability of filling a random box with noise; 0 is off."""
     mixup: float = 0.0
-    """Alpha of the Beta distribution that weighs two mixed pictures; 0 is off."""
+    """Alpha of the Beta distribution that weighs two mixed images; 0 is off."""
     cutmix: float = 0.0
-    """Alpha of the Beta distribution of the area pasted from another picture; 0 is off."""
-    mix_prob: float = 1.0
+    """Alpha of the Beta distribution of the area pasted from another image; 0 is off."""
+    mixup_prob: float = 1.0
     """Probability of mixing a batch, where mixup or cutmix is on."""
-    cutmix_share: float = 0.5
+    mixup_switch_prob: float = 0.5
     """Probability of cutmix rather than mixup, where both are on."""
-    repeats: int = 1
-    """Repeated augmentation: an epoch visits 1/repeats of the pictures, each this many times."""
+    repeated_aug: int = 1
+    """Repeated augmentation: an epoch visits 1/repeated_aug of the images, each this many times."""
 
     def __post_init__(self) -> None:
-        for name, names in (("crop", get_args(CropName)), ("policy", get_args(PolicyName))):
-            if getattr(self, name) not in names:
-                raise ValueError(f"augment.{name} must be one of {', '.join(names)}, not {getattr(self, name)}")
+        check_choices(self, "augment.")
         low, high = self.crop_scale
         if not 0 < low <= high <= 1:
             raise ValueError(f"augment.crop_scale needs 0 < least <= greatest <= 1, not {list(self.crop_scale)}")
         low, high = self.crop_ratio
         if not 0 < low <= high:
             raise ValueError(f"augment.crop_ratio needs 0 < least <= greatest, not {list(self.crop_ratio)}")
-        for name in ("randaugment_prob", "color_jitter", "random_erasing", "mix_prob", "cutmix_share"):
+        for name in ("randaugment_prob", "color_jitter", "random_erasing", "mixup_prob", "mixup_switch_prob"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"augment.{name} must lie between 0 and 1, not {getattr(self, name)}")
         for name in ("randaugment_noise", "mixup", "cutmix"):
@@ -96,14 +100,14 @@ class AugmentSettings:
             raise ValueError(
                 f"augment.randaugment_magnitude must lie between 0 and 10, not {self.randaugment_magnitude}"
             )
-        for name in ("randaugment_ops", "repeats"):
+        for name in ("randaugment_ops", "repeated_aug"):
             if getattr(self, name) < 1:
                 raise ValueError(f"augment.{name} must be at least 1, not {getattr(self, name)}")
 
 
 @dataclass(frozen=True)
 class EvalDataSettings:
-    """Which pictures to evaluate on. What is left empty (null) is what the checkpoint was trained with."""
+    """Which images to evaluate on. What is left empty (null) is what the checkpoint was trained with."""
 
     source: SourceName | None = None
     """Kind of data source."""
@@ -113,13 +117,13 @@ class EvalDataSettings:
     """Which split of the source."""
     classes: tuple[str, ...] | None = None
     """Evaluate on these classes alone, by their ids; by default on all, or on those that the checkpoint knows if it was
-    trained on a part of its source's. How many pictures that leaves out is said."""
+    trained on a part of its source's. How many images that leaves out is said."""
     batch_size: int = 32
-    """Pictures per step and worker; it has no bearing on the result."""
+    """Images per step and worker; it has no bearing on the result."""
     num_workers: int = min(8, CORES)
-    """Threads that prepare pictures, at most one a core."""
-    damaged: Literal["error", "skip"] = "error"
-    """What a picture that cannot be decoded does: error ends the run, skip leaves it out, counts and lists it."""
+    """Threads that prepare images, at most one a core."""
+    on_corrupt: OnCorrupt = "error"
+    """What an image that cannot be decoded does: error ends the run, skip leaves it out, counts and lists it."""
 
     def __post_init__(self) -> None:
         check_loading(self.batch_size, self.num_workers)

@@ -9,7 +9,7 @@ from mindvit.data.digits import open_digits
 from mindvit.data.folder import open_folder
 from mindvit.data.imagenet import DEFAULT_PATH as IMAGENET_PATH
 from mindvit.data.imagenet import open_imagenet
-from mindvit.data.mindrecord.reading import open_mindrecord
+from mindvit.data.mindrecord.reader import open_mindrecord
 from mindvit.data.settings import SourceName
 from mindvit.data.split import Source
 from mindvit.errors import UserError
@@ -29,7 +29,7 @@ def open_source(name: SourceName, path: str | None, download: bool = False) -> S
         UserError: if the data are missing or not laid out as the source needs.
     """
     if path is None and name not in DEFAULT_PATHS:
-        raise UserError(f"the source {name} needs --data.path, the folder that holds the pictures")
+        raise UserError(f"the source {name} needs --data.path, the folder that holds the images")
     openers = {
         "folder": open_folder,
         "imagenet": partial(open_imagenet, download=download),

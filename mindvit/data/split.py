@@ -1,4 +1,4 @@
-"""One split of a data source: pictures, their labels, and what the classes are called."""
+"""One split of a data source: images, their labels, and what the classes are called."""
 
 import difflib
 import zlib
@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from PIL import Image
 
+from mindvit.classes import Classes
 from mindvit.errors import UserError
 
 PADDING_LABEL = -1
@@ -16,54 +17,36 @@ PADDING_LABEL = -1
 
 
 @dataclass(frozen=True)
-class Classes:
-    """The classes of a source, in the order of their labels."""
-
-    ids: tuple[str, ...]
-    """What tells them apart in the data: folder names, or WordNet ids for ImageNet."""
-    names: tuple[str, ...]
-    """What a person calls them."""
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    @classmethod
-    def named(cls, names: tuple[str, ...]) -> "Classes":
-        """Classes whose names are their ids."""
-        return cls(tuple(names), tuple(names))
-
-
-@dataclass(frozen=True)
 class Split:
-    """Pictures that can be read by index, and their labels."""
+    """Images that can be read by index, and their labels."""
 
     origin: str
-    """Where the pictures lie, for messages."""
+    """Where the images lie, for messages."""
     classes: Classes
     labels: np.ndarray
     """int32, (num_images,)."""
     read: Callable[[int], Image.Image]
-    """Reads the picture of an index, in RGB; raises a UserError that names it where it cannot."""
+    """Reads the image of an index, in RGB; raises a UserError that names it where it cannot."""
     describe: Callable[[int], str]
-    """Says where the picture of an index lies."""
+    """Says where the image of an index lies."""
     flip: bool = True
-    """Whether a mirrored picture still shows its class."""
-    unread: deque = field(default_factory=lambda: deque(maxlen=1), compare=False)
-    """The last error of a picture that ended a pipeline, which does not hand it on whole."""
+    """Whether a mirrored image still shows its class."""
+    read_errors: deque = field(default_factory=lambda: deque(maxlen=1), compare=False)
+    """The last error of an image that ended a pipeline, which does not hand it on whole."""
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def fingerprint(self) -> str:
-        """A short text in which splits differ that have other classes, or other numbers of pictures in them."""
+        """A short text in which splits differ that have other classes, or other numbers of images in them."""
         checksum = zlib.crc32(self.labels.tobytes(), zlib.crc32("\n".join(self.classes.ids).encode()))
-        return f"{len(self)} pictures of {len(self.classes)} classes ({checksum:08x})"
+        return f"{len(self)} images of {len(self.classes)} classes ({checksum:08x})"
 
-    def of_classes(self, ids: tuple[str, ...]) -> "Split":
-        """The pictures of some classes alone, which are labelled from 0 in the order that they have here.
+    def select_classes(self, ids: tuple[str, ...]) -> "Split":
+        """The images of some classes alone, which are labelled from 0 in the order that they have here.
 
         Raises:
-            UserError: for a class that is not there, naming the nearest, or that has no picture.
+            UserError: for a class that is not there, naming the nearest, or that has no image.
         """
         for name in ids:
             if name not in self.classes.ids:
@@ -72,17 +55,21 @@ class Split:
         kept = [label for label, name in enumerate(self.classes.ids) if name in ids]
         empty = [self.classes.ids[label] for label in kept if label not in self.labels]
         if empty:
-            raise UserError(f"{self.origin} has no picture of {', '.join(empty[:5])}, which data.classes asks for")
+            raise UserError(f"{self.origin} has no image of {', '.join(empty[:5])}, which data.classes asks for")
         classes = Classes(*(tuple(names[label] for label in kept) for names in (self.classes.ids, self.classes.names)))
         part = self._part(np.flatnonzero(np.isin(self.labels, kept)))
         return replace(part, classes=classes, labels=np.searchsorted(kept, part.labels).astype(np.int32))
 
-    def at_most(self, per_class: int) -> "Split":
-        """So many pictures of each class, evenly spread over its pictures; all of a class that has no more."""
+    def limit_per_class(self, samples_per_class: int) -> "Split":
+        """So many images of each class, evenly spread over its images; all of a class that has no more."""
         chosen = []
         for label in np.unique(self.labels):
             own = np.flatnonzero(self.labels == label)
-            chosen.append(own[np.arange(per_class) * len(own) // per_class] if len(own) > per_class else own)
+            chosen.append(
+                own[np.arange(samples_per_class) * len(own) // samples_per_class]
+                if len(own) > samples_per_class
+                else own
+            )
         return self._part(np.sort(np.concatenate(chosen)))
 
     def _part(self, indices: np.ndarray) -> "Split":
@@ -94,7 +81,7 @@ class Split:
         )
 
     def relabel(self, classes: Classes) -> "Split":
-        """The same pictures with the labels of ``classes``, which must hold every class of this split.
+        """The same images with the labels of ``classes``, which must hold every class of this split.
 
         Raises:
             UserError: naming the classes that it does not hold.
@@ -120,13 +107,15 @@ class Source:
     train: Split | None
     val: Split | None
 
-    def part(self, classes: tuple[str, ...] | None, per_class: int | None) -> "Source":
-        """Of both splits only some classes, and of the training split only so many pictures of each; None takes all.
+    def subset(self, classes: tuple[str, ...] | None, samples_per_class: int | None) -> "Source":
+        """Of both splits only some classes, and of the training split only so many images of each; None takes all.
 
         Raises:
-            UserError: as ``Split.of_classes``.
+            UserError: as ``Split.select_classes``.
         """
         train, val = self.train, self.val
         if classes is not None:
-            train, val = (split and split.of_classes(classes) for split in (train, val))
-        return Source(train and train.at_most(per_class) if per_class is not None else train, val)
+            train, val = (split and split.select_classes(classes) for split in (train, val))
+        return Source(
+            train and train.limit_per_class(samples_per_class) if samples_per_class is not None else train, val
+        )

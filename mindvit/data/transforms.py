@@ -1,4 +1,4 @@
-"""From a picture to the network's input: at random for training, always alike for everything else."""
+"""From an image to the network's input: at random for training, always alike for everything else."""
 
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from mindvit.data.augment.color import color_jitter
 from mindvit.data.augment.geometry import flip, padded_crop, random_resized_crop
 from mindvit.data.augment.policies import make_policy
 from mindvit.data.settings import AugmentSettings
-from mindvit.models.config import Preprocessing
+from mindvit.models.vit_config import Preprocessing
 
 
 class _Filter(NamedTuple):
@@ -30,26 +30,26 @@ _INTERPOLATION = {
 class TrainTransform:
     """Random crop, random flip, policy and colour jitter, by Pillow.
 
-    Every choice comes from the generator that the caller gives, so that a picture's augmentation can be repeated.
+    Every choice comes from the generator that the caller gives, so that an image's augmentation can be repeated.
     The random operations of ``mindspore.dataset`` cannot serve: they draw from a stream that depends on the number of
-    workers and that cannot be continued in the middle. (Measured: 1,030 pictures/s against 1,390 with two workers on
+    workers and that cannot be continued in the middle. (Measured: 1,030 images/s against 1,390 with two workers on
     two cores, JPEG 500 x 375 to 224, bicubic.)
 
     Args:
         shape: height and width of the result, in pixels.
-        pictures: how the network wants its pictures.
+        preprocessing: how the network wants its images.
         augment: how they are varied; ``flip`` must be settled.
     """
 
-    def __init__(self, shape: tuple[int, int], pictures: Preprocessing, augment: AugmentSettings) -> None:
+    def __init__(self, shape: tuple[int, int], preprocessing: Preprocessing, augment: AugmentSettings) -> None:
         self.shape = shape
         self.augment = augment
-        self.resample = _INTERPOLATION[pictures.interpolation].pillow
-        fill = tuple(round(255 * value) for value in pictures.mean)
+        self.resample = _INTERPOLATION[preprocessing.interpolation].pillow
+        fill = tuple(round(255 * value) for value in preprocessing.mean)
         self.policy = make_policy(augment, fill, self.resample)
 
     def __call__(self, image: Image.Image, rng: np.random.Generator) -> np.ndarray:
-        """Varies an RGB picture of any size; returns uint8 (height, width, 3)."""
+        """Varies an RGB image of any size; returns uint8 (height, width, 3)."""
         augment = self.augment
         if augment.crop == "padded":
             image = padded_crop(image, self.shape, self.resample, rng)
@@ -65,35 +65,38 @@ class TrainTransform:
         return np.asarray(image)
 
 
-def eval_transforms(shape: tuple[int, int], pictures: Preprocessing) -> list:
+def eval_transforms(shape: tuple[int, int], preprocessing: Preprocessing) -> list:
     """Resize, central crop to ``shape`` (height and width), normalisation, channels first.
 
-    The picture is resized, at its own proportions, to the least size that covers ``shape / crop_pct``: for a square,
+    The image is resized, at its own proportions, to the least size that covers ``shape / crop_pct``: for a square,
     its shorter side is resized to that.
     """
-    cover, interpolation = [round(side / pictures.crop_pct) for side in shape], _INTERPOLATION[pictures.interpolation]
+    cover, interpolation = (
+        [round(side / preprocessing.crop_pct) for side in shape],
+        _INTERPOLATION[preprocessing.interpolation],
+    )
     square = shape[0] == shape[1]
     resize = vision.Resize(cover[0], interpolation.compiled) if square else _Cover(cover, interpolation.pillow)
-    return [resize, vision.CenterCrop(shape), *to_input(pictures)]
+    return [resize, vision.CenterCrop(shape), *to_input(preprocessing)]
 
 
 class _Cover:
-    """Resizes a picture, uint8 (height, width, 3), to the least size that covers a rectangle; MindSpore has no such
+    """Resizes an image, uint8 (height, width, 3), to the least size that covers a rectangle; MindSpore has no such
     operation."""
 
     def __init__(self, shape: list[int], resample: Image.Resampling) -> None:
         self.shape = shape
         self.resample = resample
 
-    def __call__(self, picture: np.ndarray) -> np.ndarray:
-        height, width = picture.shape[:2]
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        height, width = image.shape[:2]
         factor = max(self.shape[0] / height, self.shape[1] / width)
         size = max(self.shape[1], round(width * factor)), max(self.shape[0], round(height * factor))
-        return np.asarray(Image.fromarray(picture).resize(size, self.resample))
+        return np.asarray(Image.fromarray(image).resize(size, self.resample))
 
 
-def to_input(pictures: Preprocessing) -> list:
+def to_input(preprocessing: Preprocessing) -> list:
     """Normalisation, then channels first: uint8 (height, width, 3) to float32 (3, height, width)."""
-    mean = [255.0 * value for value in pictures.mean]
-    std = [255.0 * value for value in pictures.std]
+    mean = [255.0 * value for value in preprocessing.mean]
+    std = [255.0 * value for value in preprocessing.std]
     return [vision.Normalize(mean=mean, std=std), vision.HWC2CHW()]

@@ -1,4 +1,4 @@
-"""Top-1, Top-5 and loss over every picture exactly once."""
+"""Top-1, Top-5 and loss over every image exactly once."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from mindspore.dataset import Dataset
 from mindspore.train import Metric, Model
 
 from mindvit.data.split import PADDING_LABEL
-from mindvit.workers import sum_over_workers
+from mindvit.distributed import all_reduce_sum
 
 
 @dataclass(frozen=True)
@@ -17,13 +17,13 @@ class Evaluation:
     """The figures of one evaluation."""
 
     top1: float
-    """Percentage of pictures whose class came first."""
+    """Percentage of images whose class came first."""
     top5: float
-    """Percentage of pictures whose class was among the first five."""
+    """Percentage of images whose class was among the first five."""
     loss: float
     """Mean cross-entropy, without label smoothing."""
     num_images: int
-    """Pictures counted."""
+    """Images counted."""
 
 
 class EvaluationCell(nn.Cell):
@@ -38,9 +38,9 @@ class EvaluationCell(nn.Cell):
 
 
 class _Mean(Metric):
-    """A mean over the pictures that are not padding, of all workers together.
+    """A mean over the images that are not padding, of all workers together.
 
-    Sums and counts are reduced, so that no worker's mean weighs more than its pictures do.
+    Sums and counts are reduced, so that no worker's mean weighs more than its images do.
     """
 
     def __init__(self) -> None:
@@ -58,18 +58,18 @@ class _Mean(Metric):
         self._count += int(real.sum())
 
     def eval(self) -> float:
-        total, count = sum_over_workers(np.array([self._sum, self._count], np.float64))
+        total, count = all_reduce_sum(np.array([self._sum, self._count], np.float64))
         return float(total / count) if count else float("nan")
 
     def of_each(self, logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """The value of each picture, from logits (n, num_classes) and labels (n,)."""
+        """The value of each image, from logits (n, num_classes) and labels (n,)."""
         raise NotImplementedError
 
 
 class TopK(_Mean):
-    """Percentage of pictures whose class is among the k greatest logits.
+    """Percentage of images whose class is among the k greatest logits.
 
-    Of equal logits the one of the smaller class comes first. A picture with a NaN among its logits counts as wrong.
+    Of equal logits the one of the smaller class comes first. An image with a NaN among its logits counts as wrong.
     """
 
     def __init__(self, k: int) -> None:
@@ -93,13 +93,13 @@ class CrossEntropy(_Mean):
 
 
 class NumImages(_Mean):
-    """How many pictures were counted."""
+    """How many images were counted."""
 
     def of_each(self, logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
         return np.ones(len(labels))
 
     def eval(self) -> int:
-        return int(sum_over_workers(np.array([self._sum], np.float64))[0])
+        return int(all_reduce_sum(np.array([self._sum], np.float64))[0])
 
 
 def metrics() -> dict[str, Metric]:
@@ -107,7 +107,7 @@ def metrics() -> dict[str, Metric]:
     return {"top1": TopK(1), "top5": TopK(5), "loss": CrossEntropy(), "num_images": NumImages()}
 
 
-def evaluate(model: Model, dataset: Dataset, callbacks: list | None = None) -> Evaluation:
+def evaluate_model(model: Model, dataset: Dataset, callbacks: list | None = None) -> Evaluation:
     """Evaluates a model that was made with ``metrics()`` and an ``EvaluationCell``.
 
     Args:

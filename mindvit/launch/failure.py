@@ -27,7 +27,7 @@ def explain(job: Job, logs: Path, died: Sequence[tuple[int, int | None]]) -> str
         logs: the folder of its logs.
         died: the workers that ended, first ones first: their numbers and, where known, their exit codes.
     """
-    local = range(job.first_worker, job.first_worker + job.local_workers)
+    local = range(job.first_rank, job.first_rank + job.ranks_per_node)
     ranks = [rank for rank, _ in died] or list(local)  # One that ended at once may not have been seen at all.
     texts = {rank: _text(logs / f"worker_{rank}.log") for rank in ranks}
     for text in texts.values():
@@ -40,8 +40,8 @@ def explain(job: Job, logs: Path, died: Sequence[tuple[int, int | None]]) -> str
     said = [*texts.values(), scheduler]
     if any(_NEVER_MET in text for text in said):
         return (
-            f"not all of the {job.workers} workers joined within {job.join_timeout} s (JOIN_TIMEOUT) at "
-            f"{job.master_addr}:{job.master_port}. Start the same command on each of the {job.nodes} servers with its "
+            f"not all of the {job.world_size} workers joined within {job.join_timeout} s (JOIN_TIMEOUT) at "
+            f"{job.master_addr}:{job.master_port}. Start the same command on each of the {job.num_nodes} servers with its "
             "own NODE_RANK and the same NPROC, NNODES, MASTER_ADDR and MASTER_PORT, and see that the port is not "
             f"blocked or used by another job; logs in {logs}"
         )

@@ -10,7 +10,7 @@ from mindvit.errors import UserError
 from mindvit.runtime import choose_device, device_counts
 
 _DEFAULT_PORT = 8118
-_WORKERS_ON_CPU = 2
+_RANKS_ON_CPU = 2
 _TRUE_OR_FALSE = {"true": True, "false": False}
 
 
@@ -18,9 +18,9 @@ _TRUE_OR_FALSE = {"true": True, "false": False}
 class Job:
     """A job of workers, as seen from one of its servers."""
 
-    local_workers: int
+    ranks_per_node: int
     """Workers on this server, and on each of the others."""
-    nodes: int
+    num_nodes: int
     """Servers."""
     node_rank: int
     """This server's number."""
@@ -33,20 +33,24 @@ class Job:
     """Whether each worker keeps to its share of the processor's cores."""
 
     @property
-    def workers(self) -> int:
+    def world_size(self) -> int:
         """Workers of all servers."""
-        return self.nodes * self.local_workers
+        return self.num_nodes * self.ranks_per_node
 
     @property
-    def first_worker(self) -> int:
+    def first_rank(self) -> int:
         """The number of this server's first worker."""
-        return self.node_rank * self.local_workers
+        return self.node_rank * self.ranks_per_node
 
     def describe(self) -> str:
         """One line for a person."""
-        where = f" on each of {self.nodes} servers, of which this is number {self.node_rank}" if self.nodes > 1 else ""
-        workers = f"{self.local_workers} worker{'' if self.local_workers == 1 else 's'}"
-        return f"{workers}{where}, meeting at {self.master_addr}:{self.master_port}"
+        where = (
+            f" on each of {self.num_nodes} servers, of which this is number {self.node_rank}"
+            if self.num_nodes > 1
+            else ""
+        )
+        world_size = f"{self.ranks_per_node} worker{'' if self.ranks_per_node == 1 else 's'}"
+        return f"{world_size}{where}, meeting at {self.master_addr}:{self.master_port}"
 
 
 def read_job(device: str = "auto", environment: Mapping[str, str] = os.environ) -> Job:
@@ -61,22 +65,22 @@ def read_job(device: str = "auto", environment: Mapping[str, str] = os.environ) 
     """
     counts = device_counts()
     device = choose_device(device, {name: count > 0 for name, count in counts.items()})
-    nodes = _number(environment, "NNODES", 1, 1)
+    num_nodes = _number(environment, "NNODES", 1, 1)
     node_rank = _number(environment, "NODE_RANK", 0, 0)
-    if node_rank >= nodes:
-        raise UserError(f"NODE_RANK is {node_rank}, but with NNODES={nodes} it must be from 0 to {nodes - 1}")
-    local_workers = _number(environment, "NPROC", _WORKERS_ON_CPU if device == "CPU" else counts[device], 1)
-    if device != "CPU" and local_workers > counts[device]:
-        raise UserError(f"NPROC is {local_workers}, but this server has {counts[device]} {device} devices")
+    if node_rank >= num_nodes:
+        raise UserError(f"NODE_RANK is {node_rank}, but with NNODES={num_nodes} it must be from 0 to {num_nodes - 1}")
+    ranks_per_node = _number(environment, "NPROC", _RANKS_ON_CPU if device == "CPU" else counts[device], 1)
+    if device != "CPU" and ranks_per_node > counts[device]:
+        raise UserError(f"NPROC is {ranks_per_node}, but this server has {counts[device]} {device} devices")
     master_addr = environment.get("MASTER_ADDR", "127.0.0.1")
-    if nodes > 1:
-        _check_reachable(master_addr, nodes)
+    if num_nodes > 1:
+        _check_reachable(master_addr, num_nodes)
     job = Job(
-        local_workers,
-        nodes,
+        ranks_per_node,
+        num_nodes,
         node_rank,
         master_addr,
-        _number(environment, "MASTER_PORT", _DEFAULT_PORT if nodes > 1 else _free_port(), 1024, 65535),
+        _number(environment, "MASTER_PORT", _DEFAULT_PORT if num_nodes > 1 else _free_port(), 1024, 65535),
         _number(environment, "JOIN_TIMEOUT", 300, 1),
         _switch(environment, "BIND_CORES", device == "Ascend"),
     )
@@ -103,14 +107,14 @@ def _switch(environment: Mapping[str, str], name: str, default: bool) -> bool:
     return _TRUE_OR_FALSE[text] if text else default
 
 
-def _check_reachable(master_addr: str, nodes: int) -> None:
+def _check_reachable(master_addr: str, num_nodes: int) -> None:
     try:
         address = ipaddress.ip_address(socket.getaddrinfo(master_addr, None)[0][4][0])
     except OSError as error:
         raise UserError(f"MASTER_ADDR {master_addr} is no address that this server knows: {error.strerror}") from error
     if address.is_loopback:
         raise UserError(
-            f"with NNODES={nodes} MASTER_ADDR must be an address of server 0 that the others can reach, "
+            f"with NNODES={num_nodes} MASTER_ADDR must be an address of server 0 that the others can reach, "
             f"not {master_addr}"
         )
 

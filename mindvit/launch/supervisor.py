@@ -14,10 +14,10 @@ from types import FrameType
 
 import psutil
 
+from mindvit.errors import STOPPED_BY_USER
+from mindvit.distributed import end_with_parent
 from mindvit.launch.failure import exit_codes, explain
 from mindvit.launch.job import Job
-from mindvit.program import STOPPED_BY_USER
-from mindvit.workers import end_with_parent
 
 _TICK = 0.2
 """Seconds between two looks at the processes."""
@@ -71,7 +71,7 @@ def supervise(job: Job, command: list[str], logs: Path) -> int:
     if set(codes.values()) <= {STOPPED_BY_USER} | by_signal and (codes or stop.received):
         print("the job was stopped", file=sys.stderr)
         return STOPPED_BY_USER
-    died = [(watch.workers[worker], codes.get(worker.pid)) for worker in watch.died]
+    died = [(watch.ranks[process], codes.get(process.pid)) for process in watch.died]
     sentence = f"error: {explain(job, logs, died)}"
     if not screen.has_shown(sentence):
         print(sentence, file=sys.stderr)
@@ -80,8 +80,8 @@ def supervise(job: Job, command: list[str], logs: Path) -> int:
 
 def _msrun(job: Job, command: list[str], logs: Path) -> list[str]:
     options = {
-        "worker_num": job.workers,
-        "local_worker_num": job.local_workers,
+        "worker_num": job.world_size,
+        "local_worker_num": job.ranks_per_node,
         "master_addr": job.master_addr,
         "master_port": job.master_port,
         "node_rank": job.node_rank,
@@ -89,7 +89,7 @@ def _msrun(job: Job, command: list[str], logs: Path) -> list[str]:
         "join": True,
         "cluster_time_out": job.join_timeout,
         "bind_core": job.bind_cores,
-        "tail_worker_log": job.workers,  # No worker's number: the screen is served here, which ends in order.
+        "tail_worker_log": job.world_size,  # No worker's number: the screen is served here, which ends in order.
     }
     python = [sys.executable, "-m", "mindspore.parallel.cluster.run"]
     return [*python, *(f"--{name}={value}" for name, value in options.items()), *command]
@@ -116,7 +116,7 @@ class _Watch:
     def __init__(self, msrun: int, logs: Path) -> None:
         self.msrun = psutil.Process(msrun)
         self.logs = logs
-        self.workers: dict[psutil.Process, int] = {}
+        self.ranks: dict[psutil.Process, int] = {}
         """The number of each."""
         self.died: list[psutil.Process] = []
         """The workers that ended by themselves, first ones first."""
@@ -128,25 +128,25 @@ class _Watch:
         """Takes note of new processes and of those that ended; after a failure, sees to it that all do."""
         with suppress(psutil.NoSuchProcess):
             for child in self.msrun.children():
-                if child not in self.workers and child != self.scheduler:
+                if child not in self.ranks and child != self.scheduler:
                     self._enter(child)
         if self._failed_at is None:
-            self.died += [worker for worker in self.workers if worker not in self.died and not _is_running(worker)]
+            self.died += [process for process in self.ranks if process not in self.died and not _is_running(process)]
             if exit_codes(self.logs) or self._scheduler_failed():
                 self._failed_at = time.monotonic()
-        elif not any(map(_is_running, self.workers)) or time.monotonic() - self._failed_at > _PATIENCE:
+        elif not any(map(_is_running, self.ranks)) or time.monotonic() - self._failed_at > _PATIENCE:
             self.kill()
 
     def tell(self, number: signal.Signals) -> None:
         """Sends the workers a signal, also those that are still to come."""
         self._told = number
-        for worker in self.workers:
+        for process in self.ranks:
             with suppress(psutil.NoSuchProcess):
-                worker.send_signal(number)
+                process.send_signal(number)
 
     def kill(self) -> None:
         """Kills what still runs, but for ``msrun``, which then ends by itself."""
-        for process in filter(None, (*self.workers, self.scheduler)):
+        for process in filter(None, (*self.ranks, self.scheduler)):
             with suppress(psutil.NoSuchProcess):
                 for one in (*process.children(recursive=True), process):
                     one.kill()
@@ -157,7 +157,7 @@ class _Watch:
             if environment.get("MS_ROLE") == "MS_SCHED":
                 self.scheduler = child
             elif environment.get("MS_ROLE") == "MS_WORKER":
-                self.workers[child] = int(environment["RANK_ID"])
+                self.ranks[child] = int(environment["RANK_ID"])
                 if self._told is not None:
                     child.send_signal(self._told)
 

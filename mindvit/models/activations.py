@@ -1,11 +1,12 @@
 """The GELU activation in its two published forms."""
 
 import math
+from typing import Literal, get_args
 
 import mindspore as ms
 from mindspore import nn, ops
 
-GELU_FORMS = ("tanh", "exact")
+GELUForm = Literal["tanh", "exact"]
 
 
 class TanhGELU(nn.Cell):
@@ -70,7 +71,7 @@ class ExactGELU(nn.Cell):
         return ops.sigmoid(x * ops.sqrt(self.a + (self.b + self.c * square) * gate))
 
 
-def make_gelu(form: str) -> nn.Cell:
+def make_gelu(form: GELUForm) -> nn.Cell:
     """Returns the GELU cell of the given ``form``: ``"tanh"`` or ``"exact"``.
 
     Raises:
@@ -80,4 +81,4 @@ def make_gelu(form: str) -> nn.Cell:
         return TanhGELU()
     if form == "exact":
         return ExactGELU()
-    raise ValueError(f"gelu must be one of {', '.join(GELU_FORMS)}, not {form!r}")
+    raise ValueError(f"gelu must be one of {', '.join(get_args(GELUForm))}, not {form!r}")

@@ -7,21 +7,21 @@ from mindspore import nn, ops
 from mindspore.common.initializer import Uniform, XavierUniform
 
 from mindvit.models.dropout import Dropout
-from mindvit.models.neighbourhood import NeighbourhoodAttention
-from mindvit.models.positions import RelativeBias
+from mindvit.models.local_attention import LocalAttention
+from mindvit.models.pos_embed import RelativeBias
 from mindvit.models.softmax import Softmax
 
 
 class DotProductAttention(nn.Cell):
-    """Weighted sums of values, ``softmax(query keys^T + bias) value`` (Vaswani et al., 2017, eq. 1).
+    """Weighted sums of values, ``softmax(query key^T + bias) value`` (Vaswani et al., 2017, eq. 1).
 
     After ``fuse`` the device's own operator computes it wherever ``fits_fused_attention`` says so.
 
     Args:
         attention_dropout: probability of dropping an attention weight.
 
-    Inputs: query, keys, value, (batch, num_heads, tokens, head_dim), the query scaled; bias, (1, num_heads, tokens,
-    tokens) or None; key, int32 (batch,) or None. Output: as value.
+    Inputs: query, key, value, (batch, num_heads, tokens, head_dim), the query scaled; bias, (1, num_heads, tokens,
+    tokens) or None; rng_key, int32 (batch,) or None. Output: as value.
     """
 
     def __init__(self, attention_dropout: float = 0.0) -> None:
@@ -37,19 +37,19 @@ class DotProductAttention(nn.Cell):
         self.is_fused = allowed
         return self
 
-    def weights(self, query, keys, bias=None):
+    def weights(self, query, key, bias=None):
         """The attention weights, (batch, num_heads, tokens, tokens), before any is dropped."""
-        scores = self.scores(query, keys)
+        scores = self.scores(query, key)
         if bias is not None:
             scores = scores + bias.astype(scores.dtype)
         return self.softmax(scores)
 
-    def construct(self, query, keys, value, bias=None, key=None):
+    def construct(self, query, key, value, bias=None, rng_key=None):
         drops = self.training and self.attention_dropout.p > 0
         learns = self.training and bias is not None
         if self.is_fused and fits_fused_attention(query.dtype, query.shape, drops, learns):
-            return fused_attention(query, keys, value, bias)
-        return self.weigh(self.attention_dropout(self.weights(query, keys, bias), key), value)
+            return fused_attention(query, key, value, bias)
+        return self.weigh(self.attention_dropout(self.weights(query, key, bias), rng_key), value)
 
 
 def fits_fused_attention(dtype: ms.Type, shape: tuple[int, ...], drops: bool, learns_bias: bool) -> bool:
@@ -72,14 +72,14 @@ def fits_fused_attention(dtype: ms.Type, shape: tuple[int, ...], drops: bool, le
     return batch <= 2048 and num_heads <= 256 and head_dim % 16 == 0 and head_dim <= 512
 
 
-def fused_attention(query, keys, value, bias=None):
-    """``softmax(query keys^T + bias) value`` by one operator, which never holds all the weights at once.
+def fused_attention(query, key, value, bias=None):
+    """``softmax(query key^T + bias) value`` by one operator, which never holds all the weights at once.
 
     Untested on hardware: the operator exists on Ascend alone. Inputs and output: those of ``DotProductAttention``.
     """
     shift = None if bias is None else bias.astype(query.dtype)
     return ops.flash_attention_score(
-        query, keys, value, query.shape[1], real_shift=shift, scalar_value=1.0, input_layout="BNSD"
+        query, key, value, query.shape[1], real_shift=shift, scalar_value=1.0, input_layout="BNSD"
     )
 
 
@@ -93,9 +93,9 @@ class Attention(nn.Cell):
         attention_dropout: probability of dropping an attention weight.
         qk_norm_eps: epsilon of layer norms over each head's queries and keys (Dehghani et al., 2023); None has none.
         relative_bias: biases of the scores; None has none.
-        neighbourhood: weights the values in place of all by all; None lets every token see every other.
+        local_attention: weights the values in place of all by all; None lets every token see every other.
 
-    Inputs: x, (batch, tokens, embed_dim); key, int32 (batch,) or None. Output: as x. The outputs of ``qkv`` are ordered
+    Inputs: x, (batch, tokens, embed_dim); rng_key, int32 (batch,) or None. Output: as x. The outputs of ``qkv`` are ordered
     (3, num_heads, head_dim).
     """
 
@@ -108,7 +108,7 @@ class Attention(nn.Cell):
         *,
         qk_norm_eps: float | None = None,
         relative_bias: RelativeBias | None = None,
-        neighbourhood: NeighbourhoodAttention | None = None,
+        local_attention: LocalAttention | None = None,
     ) -> None:
         super().__init__()
         self.embed_dim = embed_dim
@@ -123,23 +123,23 @@ class Attention(nn.Cell):
         if self.has_norms:
             self.query_norm = nn.LayerNorm((self.head_dim,), epsilon=qk_norm_eps)
             self.key_norm = nn.LayerNorm((self.head_dim,), epsilon=qk_norm_eps)
-        self.is_local = neighbourhood is not None
-        self.attend = neighbourhood if self.is_local else DotProductAttention(attention_dropout)
+        self.is_local = local_attention is not None
+        self.attend = local_attention if self.is_local else DotProductAttention(attention_dropout)
         self.is_relative = relative_bias is not None
         if self.is_relative:
             self.relative_bias = relative_bias
         self.out = nn.Dense(embed_dim, embed_dim, weight_init=XavierUniform(), bias_init="zeros")
         self.dropout = Dropout(dropout)
 
-    def construct(self, x, key=None):
-        query, keys, value = self._heads(x)
-        x = self.attend(query, keys, value, self._bias(), key).transpose(0, 2, 1, 3).reshape(x.shape)
-        return self.dropout(self.out(x), key)
+    def construct(self, x, rng_key=None):
+        query, key, value = self._heads(x)
+        x = self.attend(query, key, value, self._bias(), rng_key).transpose(0, 2, 1, 3).reshape(x.shape)
+        return self.dropout(self.out(x), rng_key)
 
     def weights(self, x):
         """The attention weights of x, (batch, num_heads, tokens, tokens)."""
-        query, keys, _ = self._heads(x)
-        return self.attend.weights(query, keys, self._bias())
+        query, key, _ = self._heads(x)
+        return self.attend.weights(query, key, self._bias())
 
     def _heads(self, x):
         # Slices of the last axis: indexing a leading axis of 3 takes 2.6 times as long on CPU, and unstacking it
@@ -148,11 +148,11 @@ class Attention(nn.Cell):
         qkv = self.qkv(x)
         if self.has_norms:
             query = self.query_norm(self._split(qkv[:, :, :width])) * self.scale
-            keys = self.key_norm(self._split(qkv[:, :, width : 2 * width]))
+            key = self.key_norm(self._split(qkv[:, :, width : 2 * width]))
         else:
             query = self._split(qkv[:, :, :width] * self.scale)
-            keys = self._split(qkv[:, :, width : 2 * width])
-        return query, keys, self._split(qkv[:, :, 2 * width :])
+            key = self._split(qkv[:, :, width : 2 * width])
+        return query, key, self._split(qkv[:, :, 2 * width :])
 
     def _split(self, x):
         batch, tokens, _ = x.shape

@@ -1,4 +1,4 @@
-"""Dropout that repeats itself: each mask is a function of the sample's key, not of a generator's hidden state."""
+"""Dropout that repeats itself: each mask is a function of the sample's rng_key, not of a generator's hidden state."""
 
 import math
 
@@ -12,9 +12,9 @@ class KeyedCell(nn.Cell):
     """A cell whose randomness is a function of the samples' keys and of its own place in the network.
 
     MindSpore's dropout draws from a generator that no seed fixes and no checkpoint restores, so that a run could
-    never be continued exactly. Here a sample's key (one random integer for each visit of a picture) is combined with
-    the cell's ``site`` by ``h(s) = s (2 s + 1) mod 2^32``, the quadratic map of the RC6 cipher, whose high bits
-    depend on all bits of ``s``. The same picture is then dropped in the same way whatever the batch, the number of
+    never be continued exactly. Here a sample's rng_key (one random integer for each visit of an image) is combined with
+    the cell's ``rng_id`` by ``h(s) = s (2 s + 1) mod 2^32``, the quadratic map of the RC6 cipher, whose high bits
+    depend on all bits of ``s``. The same image is then dropped in the same way whatever the batch, the number of
     workers, or how often the run was interrupted. ``tests/models/test_dropout.py`` tests the masks' statistics.
 
     Args:
@@ -27,13 +27,13 @@ class KeyedCell(nn.Cell):
             raise ValueError(f"the probability of dropping must lie in [0, 1), not {p}")
         self.p = p
         self.threshold = _signed(int(p * 2**32) - 2**31)
-        self.site = 0
+        self.rng_id = 0
         self.golden = _signed(_GOLDEN)
         self.unkeyed = nn.Dropout(p=p)
 
-    def place(self, number: int) -> None:
+    def set_rng_id(self, number: int) -> None:
         """Gives the cell its place, so that no two cells of a network drop alike."""
-        self.site = _signed(_mix(number + 1))
+        self.rng_id = _signed(_mix(number + 1))
 
     def _spread(self, seed):
         return seed * (2 * seed + 1)
@@ -49,18 +49,18 @@ class Dropout(KeyedCell):
 
     Without keys MindSpore's own generator draws: right, but not repeatable.
 
-    Inputs: x, (batch, ..., width); key, int32 (batch,) or None. Output: as x.
+    Inputs: x, (batch, ..., width); rng_key, int32 (batch,) or None. Output: as x.
     """
 
-    def construct(self, x, key=None):
+    def construct(self, x, rng_key=None):
         if not self.training or self.p == 0:
             return x
-        if key is None:
+        if rng_key is None:
             return self.unkeyed(x)
         batch, width = x.shape[0], x.shape[-1]
         rows = x.size // (batch * width)
-        row = self._stir(ops.arange(rows).astype(ms.int32) * self.golden + self.site)
-        row = self._stir((key + self.site).reshape(batch, 1) + row.reshape(1, rows))
+        row = self._stir(ops.arange(rows).astype(ms.int32) * self.golden + self.rng_id)
+        row = self._stir((rng_key + self.rng_id).reshape(batch, 1) + row.reshape(1, rows))
         column = self._stir(ops.arange(width).astype(ms.int32) * self.golden + self.golden)
         drawn = self._spread(ops.expand_dims(row.reshape(x.shape[:-1]), -1) + column)
         return x * ((drawn >= self.threshold).astype(x.dtype) * (1.0 / (1.0 - self.p)))
@@ -72,16 +72,16 @@ class DropPath(KeyedCell):
     A branch that is kept is divided by the probability of keeping it, so that its expectation is unchanged.
     Without keys MindSpore's own generator draws: right, but not repeatable.
 
-    Inputs: x, (batch, ...); key, int32 (batch,) or None. Output: as x.
+    Inputs: x, (batch, ...); rng_key, int32 (batch,) or None. Output: as x.
     """
 
-    def construct(self, x, key=None):
+    def construct(self, x, rng_key=None):
         if not self.training or self.p == 0:
             return x
         shape = (x.shape[0],) + (1,) * (x.ndim - 1)
-        if key is None:
+        if rng_key is None:
             return x * self.unkeyed(ops.ones(shape, x.dtype))
-        kept = (self._spread(key + self.site) >= self.threshold).astype(x.dtype)
+        kept = (self._spread(rng_key + self.rng_id) >= self.threshold).astype(x.dtype)
         return x * (kept * (1.0 / (1.0 - self.p))).reshape(shape)
 
 
@@ -92,10 +92,10 @@ class PatchDropout(KeyedCell):
 
     Args:
         p: share of the patches that is left out; ``patches_kept`` says how many stay.
-        num_patches: patches of a picture.
+        num_patches: patches of an image.
         prefix_tokens: tokens before those of the patches; they always stay.
 
-    Inputs: x, (batch, prefix_tokens + patches, width); key, int32 (batch,) or None. Output: as x, with fewer tokens,
+    Inputs: x, (batch, prefix_tokens + patches, width); rng_key, int32 (batch,) or None. Output: as x, with fewer tokens,
     the patches in an order of chance.
     """
 
@@ -105,15 +105,15 @@ class PatchDropout(KeyedCell):
         self.kept = patches_kept(num_patches, p)
         self.prefix_tokens = prefix_tokens
 
-    def construct(self, x, key=None):
+    def construct(self, x, rng_key=None):
         if not self.training or self.p == 0:
             return x
         batch, patches, kept = x.shape[0], self.num_patches, self.kept
-        if key is None:
+        if rng_key is None:
             drawn = ops.standard_normal((batch, patches))
         else:
-            place = self._stir(ops.arange(patches).astype(ms.int32) * self.golden + self.site)
-            drawn = self._spread(self._stir((key + self.site).reshape(batch, 1) + place.reshape(1, patches)))
+            set_rng_id = self._stir(ops.arange(patches).astype(ms.int32) * self.golden + self.rng_id)
+            drawn = self._spread(self._stir((rng_key + self.rng_id).reshape(batch, 1) + set_rng_id.reshape(1, patches)))
             drawn = drawn.astype(ms.float32)
         chosen = ops.topk(drawn, kept)[1]  # MindSpore warns of "_, chosen" after a return.
         rows = ops.expand_dims(ops.arange(batch).astype(ms.int32), 1)
@@ -128,14 +128,14 @@ def patches_kept(num_patches: int, patch_dropout: float) -> int:
     return max(1, math.floor(num_patches * (1 - patch_dropout) + 1e-6))
 
 
-def place_dropouts(network: nn.Cell) -> None:
+def assign_rng_ids(network: nn.Cell) -> None:
     """Numbers all keyed cells of a network in their order, those that drop patches last.
 
     So every other cell draws the masks that it drew before there was such a one.
     """
     cells = [cell for _, cell in network.cells_and_names() if isinstance(cell, KeyedCell)]
     for number, cell in enumerate(sorted(cells, key=lambda cell: isinstance(cell, PatchDropout))):
-        cell.place(number)
+        cell.set_rng_id(number)
 
 
 def _mix(number: int) -> int:

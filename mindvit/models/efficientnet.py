@@ -102,7 +102,7 @@ class EfficientNetStem(nn.Cell):
     N(0, 2 / fan_out), as the paper's code has them. There is no drop path.
 
     Args:
-        in_channels: channels of the picture.
+        in_channels: channels of the image.
 
     Input: (batch, in_channels, height, width), both sides divisible by ``stride``. Output:
     (batch, out_channels, height / stride, width / stride).
@@ -128,12 +128,12 @@ class EfficientNetStem(nn.Cell):
 
 
 def efficientnet_macs(in_channels: int, height: int, width: int) -> int:
-    """Multiply-adds of an ``EfficientNetStem``'s convolutions, those of the squeezes included, for one picture.
+    """Multiply-adds of an ``EfficientNetStem``'s convolutions, those of the squeezes included, for one image.
 
     Args:
-        in_channels: channels of the picture.
-        height: of the picture, in pixels.
-        width: of the picture, in pixels.
+        in_channels: channels of the image.
+        height: of the image, in pixels.
+        width: of the image, in pixels.
     """
     places = (height // 2) * (width // 2)
     total, entering = places * 9 * in_channels * _ROOT_CHANNELS, _ROOT_CHANNELS

@@ -3,31 +3,31 @@
 from mindspore import nn
 
 from mindvit.models.attention import Attention
-from mindvit.models.config import ViTConfig
 from mindvit.models.dropout import Dropout
 from mindvit.models.feed_forward import FeedForward
-from mindvit.models.neighbourhood import NeighbourhoodAttention
-from mindvit.models.positions import RelativeBias
+from mindvit.models.local_attention import LocalAttention
+from mindvit.models.pos_embed import RelativeBias
 from mindvit.models.residual import PreNorm, ResidualCell
+from mindvit.models.vit_config import ViTConfig
 
 
 class Block(nn.SequentialCell):
     """A pre-norm block: ``x + attention(norm(x))``, then ``x + feed_forward(norm(x))``.
 
-    Inputs: x, (batch, tokens, embed_dim); key, int32 (batch,) or None. Output: as x.
+    Inputs: x, (batch, tokens, embed_dim); rng_key, int32 (batch,) or None. Output: as x.
     """
 
-    def construct(self, x, key=None):
-        return self.cell_list[1](self.cell_list[0](x, key), key)
+    def construct(self, x, rng_key=None):
+        return self.cell_list[1](self.cell_list[0](x, rng_key), rng_key)
 
 
 class TransformerEncoder(nn.Cell):
-    """``depth`` blocks, each followed by dropout where ``layer_dropout`` asks for it.
+    """``depth`` blocks, each followed by dropout where ``block_dropout`` asks for it.
 
     Args:
         config: the network's settings; all count here but those of the tokens' making and of the head.
 
-    Inputs: x, (batch, tokens, embed_dim); key, int32 (batch,) or None. Output: as x.
+    Inputs: x, (batch, tokens, embed_dim); rng_key, int32 (batch,) or None. Output: as x.
     """
 
     def __init__(self, config: ViTConfig) -> None:
@@ -41,11 +41,11 @@ class TransformerEncoder(nn.Cell):
             )
             blocks.append(Block(*(ResidualCell(cell, skip, config.layer_scale, width) for cell in (attend, feed))))
         self.layers = nn.CellList(blocks)
-        self.dropouts = nn.CellList([Dropout(config.layer_dropout) for _ in blocks])
+        self.dropouts = nn.CellList([Dropout(config.block_dropout) for _ in blocks])
 
-    def construct(self, x, key=None):
+    def construct(self, x, rng_key=None):
         for index, block in enumerate(self.layers):
-            x = self.dropouts[index](block(x, key), key)
+            x = self.dropouts[index](block(x, rng_key), rng_key)
         return x
 
     def recompute_blocks(self) -> None:
@@ -67,11 +67,11 @@ def make_attention(config: ViTConfig) -> Attention:
         config.dropout,
         config.attention_dropout,
         qk_norm_eps=config.norm_eps if config.qk_norm else None,
-        relative_bias=RelativeBias(*places) if config.positions == "relative" else None,
-        neighbourhood=None
-        if config.window is None
-        else NeighbourhoodAttention(
-            config.grid, config.window, config.prefix_tokens, config.num_heads, config.attention_dropout
+        relative_bias=RelativeBias(*places) if config.pos_embed == "relative" else None,
+        local_attention=None
+        if config.window_size is None
+        else LocalAttention(
+            config.grid, config.window_size, config.prefix_tokens, config.num_heads, config.attention_dropout
         ),
     )
 

@@ -16,7 +16,7 @@ class FeedForward(nn.Cell):
         dropout: probability of dropping an element, after each layer.
         gelu: ``"tanh"`` or ``"exact"``.
 
-    Inputs: x, (batch, tokens, embed_dim); key, int32 (batch,) or None. Output: as x.
+    Inputs: x, (batch, tokens, embed_dim); rng_key, int32 (batch,) or None. Output: as x.
     """
 
     def __init__(self, embed_dim: int, mlp_dim: int, dropout: float = 0.0, gelu: str = "tanh") -> None:
@@ -27,6 +27,6 @@ class FeedForward(nn.Cell):
         self.hidden_dropout = Dropout(dropout)
         self.dropout = Dropout(dropout)
 
-    def construct(self, x, key=None):
-        x = self.hidden_dropout(self.activation(self.dense1(x)), key)
-        return self.dropout(self.dense2(x), key)
+    def construct(self, x, rng_key=None):
+        x = self.hidden_dropout(self.activation(self.dense1(x)), rng_key)
+        return self.dropout(self.dense2(x), rng_key)

@@ -1,4 +1,4 @@
-"""From a picture, or a feature map, to a sequence of patch tokens."""
+"""From an image, or a feature map, to a sequence of patch tokens."""
 
 import math
 
@@ -8,7 +8,7 @@ from mindspore.common.initializer import TruncatedNormal
 
 
 class PatchEmbedding(nn.Cell):
-    """Cuts a picture into square patches and projects each linearly (Dosovitskiy et al., 2021, eq. 1).
+    """Cuts an image into square patches and projects each linearly (Dosovitskiy et al., 2021, eq. 1).
 
     The projection is the convolution ``conv``, whose weight of shape (embed_dim, in_channels, patch_size, patch_size)
     checkpoints carry. It is computed as one matrix product over the flattened patches: on CPU the stock convolution of

@@ -7,8 +7,8 @@ from mindspore import Parameter, nn, ops
 from mindspore.common.initializer import TruncatedNormal, Uniform, XavierUniform, initializer
 
 from mindvit.models.attention import DotProductAttention
-from mindvit.models.config import ViTConfig
 from mindvit.models.feed_forward import FeedForward
+from mindvit.models.vit_config import ViTConfig
 
 
 class ClassPool(nn.Cell):

@@ -14,14 +14,14 @@ class PreNorm(nn.SequentialCell):
         norm: the norm.
         layer: the sub-layer; takes tokens and keys.
 
-    Inputs: x, (batch, tokens, embed_dim); key, int32 (batch,) or None. Output: as x.
+    Inputs: x, (batch, tokens, embed_dim); rng_key, int32 (batch,) or None. Output: as x.
     """
 
     def __init__(self, norm: nn.Cell, layer: nn.Cell) -> None:
         super().__init__(norm, layer)
 
-    def construct(self, x, key=None):
-        return self.cell_list[1](self.cell_list[0](x), key)
+    def construct(self, x, rng_key=None):
+        return self.cell_list[1](self.cell_list[0](x), rng_key)
 
 
 class ResidualCell(nn.Cell):
@@ -33,7 +33,7 @@ class ResidualCell(nn.Cell):
         layer_scale: start of the learned factor of each channel (LayerScale, Touvron et al., 2021); None has none.
         embed_dim: width of a token; needed for ``layer_scale``.
 
-    Inputs: x, (batch, tokens, embed_dim); key, int32 (batch,) or None. Output: as x.
+    Inputs: x, (batch, tokens, embed_dim); rng_key, int32 (batch,) or None. Output: as x.
     """
 
     def __init__(
@@ -48,8 +48,8 @@ class ResidualCell(nn.Cell):
                 initializer(ms.common.initializer.Constant(layer_scale), (embed_dim,), ms.float32), name="layer_scale"
             )
 
-    def construct(self, x, key=None):
-        branch = self.cell(x) if key is None else self.cell(x, key)
+    def construct(self, x, rng_key=None):
+        branch = self.cell(x) if rng_key is None else self.cell(x, rng_key)
         if self.scaled:
             branch = branch * self.layer_scale
-        return x + self.drop_path(branch, key)
+        return x + self.drop_path(branch, rng_key)

@@ -29,7 +29,7 @@ class GroupNorm(nn.Cell):
         y = x.astype(ms.float32).reshape(batch * _GROUPS, -1)
         y = y - y.mean(1, keep_dims=True)
         scale = ops.rsqrt((y * y).mean(1, keep_dims=True) + 1e-5)
-        # A row for each channel of each picture: gradients are then sums along rows, which take half as long on CPU.
+        # A row for each channel of each image: gradients are then sums along rows, which take half as long on CPU.
         scale = ops.tile(scale, (1, channels // _GROUPS)).reshape(batch, channels) * self.gamma.astype(ms.float32)
         shift = ops.tile(self.beta.astype(ms.float32), (batch,)).reshape(-1, 1)
         y = y.reshape(batch * channels, -1) * scale.reshape(-1, 1) + shift
@@ -92,7 +92,7 @@ class ResNetStem(nn.Cell):
 
     Args:
         layers: units of each stage. The first stage keeps the size of the root's map, each further one halves it.
-        in_channels: channels of the picture.
+        in_channels: channels of the image.
         width: inner channels of the first stage, divisible by 32; each further stage has twice as many.
 
     Input: (batch, in_channels, height, width), both sides divisible by ``stride``. Output:
@@ -118,13 +118,13 @@ class ResNetStem(nn.Cell):
 
 
 def resnet_macs(layers: tuple[int, ...], in_channels: int, height: int, width: int, channels: int = 64) -> int:
-    """Multiply-adds of a ``ResNetStem``'s convolutions for one picture.
+    """Multiply-adds of a ``ResNetStem``'s convolutions for one image.
 
     Args:
         layers: units of each stage.
-        in_channels: channels of the picture.
-        height: of the picture, in pixels.
-        width: of the picture, in pixels.
+        in_channels: channels of the image.
+        height: of the image, in pixels.
+        width: of the image, in pixels.
         channels: inner channels of the first stage.
     """
     total = (height // 2) * (width // 2) * 7 * 7 * in_channels * channels

@@ -1,6 +1,7 @@
 """The table of stems: convolutional networks whose feature map feeds the Transformer."""
 
 from functools import cache
+from typing import Literal, get_args
 
 from mindspore import nn
 
@@ -11,7 +12,8 @@ from mindvit.models.resnet import ResNetStem, resnet_macs
 RESNETS: dict[str, tuple[int, ...]] = {"r26": (2, 2, 2, 2), "r50": (3, 4, 6, 3), "r50_s16": (3, 4, 9)}
 _SHAPES = {"r26": (32, 2048), "r50": (32, 2048), "r50_s16": (16, 1024), "efficientnet_b0": (32, 320)}
 
-STEMS = tuple(_SHAPES)
+StemName = Literal["r26", "r50", "r50_s16", "efficientnet_b0"]
+STEMS = get_args(StemName)
 
 
 def make_stem(name: str, in_channels: int = 3) -> nn.Cell:
@@ -19,7 +21,7 @@ def make_stem(name: str, in_channels: int = 3) -> nn.Cell:
 
     Args:
         name: one of ``STEMS``.
-        in_channels: channels of the picture.
+        in_channels: channels of the image.
 
     Raises:
         ValueError: for an unknown name.
@@ -31,7 +33,7 @@ def make_stem(name: str, in_channels: int = 3) -> nn.Cell:
 
 
 def stem_stride(name: str) -> int:
-    """Pixels, along a side, of the picture for each cell of the stem's feature map.
+    """Pixels, along a side, of the image for each cell of the stem's feature map.
 
     Raises:
         ValueError: for an unknown name.
@@ -51,7 +53,7 @@ def stem_channels(name: str) -> int:
 
 
 def stem_macs(name: str, in_channels: int, height: int, width: int) -> int:
-    """Multiply-adds of the stem's convolutions and dense layers for one picture of ``height`` x ``width`` pixels.
+    """Multiply-adds of the stem's convolutions and dense layers for one image of ``height`` x ``width`` pixels.
 
     Norms and activations are left out, as is usual, and so is standardising the weights.
 

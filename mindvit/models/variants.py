@@ -6,10 +6,10 @@ import re
 from dataclasses import fields, replace
 from typing import Any
 
-from mindvit.models.config import Preprocessing, ViTConfig
+from mindvit.models.vit_config import Preprocessing, ViTConfig
 
 # Widths and depths: Dosovitskiy et al. (2021), table 1, for B, L and H; Touvron et al. (2021), table 1, for Ti and S;
-# Zhai et al. (2022), table 2, for giant (ViT-g) and gigantic (ViT-G). "mini" is this project's own, for pictures of a
+# Zhai et al. (2022), table 2, for giant (ViT-g) and gigantic (ViT-G). "mini" is this project's own, for images of a
 # few dozen pixels.
 _SIZES: dict[str, dict[str, int]] = {
     "mini": {"embed_dim": 128, "depth": 6, "num_heads": 4, "mlp_dim": 256},
@@ -35,11 +35,11 @@ _PATCHES: dict[str, tuple[int, ...]] = {
 
 _HALVES = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
 
-# Of each family: sizes, patches, what is special about it, and how its pictures are prepared at 224 px.
+# Of each family: sizes, patches, what is special about it, and how its images are prepared at 224 px.
 _FLAX = {"norm_eps": 1e-6, "gelu": "tanh"}
 _PYTORCH = {"norm_eps": 1e-6, "gelu": "exact"}
-_AUGREG_PICTURES = Preprocessing(**_HALVES, interpolation="bicubic", crop_pct=0.9)
-_DEIT_PICTURES = Preprocessing(interpolation="bicubic")
+_AUGREG_PREPROCESSING = Preprocessing(**_HALVES, interpolation="bicubic", crop_pct=0.9)
+_DEIT_PREPROCESSING = Preprocessing(interpolation="bicubic")
 
 
 def _build_table() -> dict[str, ViTConfig]:
@@ -49,14 +49,14 @@ def _build_table() -> dict[str, ViTConfig]:
         family: str,
         size: str,
         patch: int,
-        pictures: Preprocessing,
+        preprocessing: Preprocessing,
         sizes: tuple[int, ...] = (224, 384),
         large_crop: float = 1.0,
         **special: Any,
     ) -> None:
         for image in sizes:
             if image % patch == 0:
-                prepared = replace(pictures, crop_pct=large_crop) if image == 384 else pictures
+                prepared = replace(preprocessing, crop_pct=large_crop) if image == 384 else preprocessing
                 settings = _SIZES[size] | special
                 table[f"{family}_{patch}_{image}"] = ViTConfig(image, patch, preprocessing=prepared, **settings)
 
@@ -64,7 +64,7 @@ def _build_table() -> dict[str, ViTConfig]:
     add("vit_mini", "mini", 4, small, sizes=(32,), norm_eps=1e-6)
     for size, patches in _PATCHES.items():
         for patch in patches:
-            # The tutorial's arithmetic and preparation of pictures, which those of a checkpoint replace. 384 is not a
+            # The tutorial's arithmetic and preparation of images, which those of a checkpoint replace. 384 is not a
             # multiple of 14, so those have 224 alone.
             add(f"vit_{size}", size, patch, Preprocessing(), large_crop=0.875)
     for name, size, patch, stem in (
@@ -72,19 +72,19 @@ def _build_table() -> dict[str, ViTConfig]:
         ("r50_b", "b", 16, "r50_s16"),
         ("r50_l", "l", 32, "r50"),
     ):
-        add(f"vit_{name}", size, patch, _AUGREG_PICTURES, stem=stem, **_FLAX)
-    add("vit_efficientnet_b0_s", "s", 32, _DEIT_PICTURES, sizes=(224,), stem="efficientnet_b0", **_FLAX)
+        add(f"vit_{name}", size, patch, _AUGREG_PREPROCESSING, stem=stem, **_FLAX)
+    add("vit_efficientnet_b0_s", "s", 32, _DEIT_PREPROCESSING, sizes=(224,), stem="efficientnet_b0", **_FLAX)
     for size, images in (("ti", (224,)), ("s", (224,)), ("b", (224, 384))):
-        add(f"deit_{size}", size, 16, _DEIT_PICTURES, images, **_PYTORCH)
-        add(f"deit_{size}_distilled", size, 16, _DEIT_PICTURES, images, distilled=True, **_PYTORCH)
+        add(f"deit_{size}", size, 16, _DEIT_PREPROCESSING, images, **_PYTORCH)
+        add(f"deit_{size}_distilled", size, 16, _DEIT_PREPROCESSING, images, distilled=True, **_PYTORCH)
     for size, patch in (("s", 16), ("b", 16), ("l", 16), ("h", 14)):
-        special = {"layer_scale": 1e-4, "prefix_positions": False, "drop_path_mode": "constant"}
-        add(f"deit3_{size}", size, patch, replace(_DEIT_PICTURES, crop_pct=1.0), **special, **_PYTORCH)
-    plain = {"positions": "sincos2d", "pool": "mean", "pre_logits_dim": 384}
+        special = {"layer_scale": 1e-4, "prefix_pos_embed": False, "drop_path_mode": "constant"}
+        add(f"deit3_{size}", size, patch, replace(_DEIT_PREPROCESSING, crop_pct=1.0), **special, **_PYTORCH)
+    plain = {"pos_embed": "sincos2d", "pool": "mean", "pre_logits_dim": 384}
     add("plain_vit_s", "s", 16, replace(small, crop_pct=0.875), sizes=(224,), **plain, **_FLAX)
     registers = {"register_tokens": 4, "pool": "mean_norm"}
-    add("vit_b_reg4_gap", "b", 16, _AUGREG_PICTURES, sizes=(256,), **registers, **_PYTORCH)
-    siglip = replace(_AUGREG_PICTURES, crop_pct=1.0)
+    add("vit_b_reg4_gap", "b", 16, _AUGREG_PREPROCESSING, sizes=(256,), **registers, **_PYTORCH)
+    siglip = replace(_AUGREG_PREPROCESSING, crop_pct=1.0)
     add("vit_b_siglip", "b", 16, siglip, pool="map", **_FLAX)
     return table
 
@@ -115,15 +115,15 @@ def override(config: ViTConfig, **settings: Any) -> ViTConfig:
     Raises:
         ValueError: for an unknown setting, naming the nearest, or sizes that do not fit.
     """
-    of_pictures = {item.name for item in fields(Preprocessing)}
+    of_preprocessing = {item.name for item in fields(Preprocessing)}
     of_model = {item.name for item in fields(ViTConfig)}
-    for key in settings.keys() - of_pictures - of_model:
-        nearest = difflib.get_close_matches(key, of_pictures | of_model, n=1, cutoff=0.0)
+    for key in settings.keys() - of_preprocessing - of_model:
+        nearest = difflib.get_close_matches(key, of_preprocessing | of_model, n=1, cutoff=0.0)
         raise ValueError(f"a model has no setting {key!r}; the nearest is {nearest[0]!r}")
-    pictures = {key: value for key, value in settings.items() if key in of_pictures}
+    preprocessing = {key: value for key, value in settings.items() if key in of_preprocessing}
     sizes = {key: value for key, value in settings.items() if key in of_model}
-    if pictures:
-        sizes["preprocessing"] = replace(sizes.get("preprocessing", config.preprocessing), **pictures)
+    if preprocessing:
+        sizes["preprocessing"] = replace(sizes.get("preprocessing", config.preprocessing), **preprocessing)
     return replace(config, **sizes)
 
 

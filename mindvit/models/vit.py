@@ -7,20 +7,20 @@ from mindspore import Parameter, nn, ops
 from mindspore.common.initializer import Normal, XavierUniform, initializer
 
 from mindvit.models.activations import make_gelu
-from mindvit.models.config import ViTConfig
-from mindvit.models.dropout import Dropout, PatchDropout, place_dropouts
+from mindvit.models.dropout import Dropout, PatchDropout, assign_rng_ids
 from mindvit.models.encoder import TransformerEncoder
 from mindvit.models.feed_forward import FeedForward
 from mindvit.models.patch_embedding import PatchEmbedding
 from mindvit.models.pooling import make_pool
-from mindvit.models.positions import join_rows_and_columns, sincos_2d
+from mindvit.models.pos_embed import join_rows_and_columns, sincos_2d
 from mindvit.models.stems import make_stem, stem_stride
+from mindvit.models.vit_config import ViTConfig
 
 
 class ViT(nn.Cell):
     """The Vision Transformer for classification (Dosovitskiy et al., 2021, "An Image is Worth 16x16 Words").
 
-    Patches of the picture, or of a stem's feature map, become tokens; class token, distillation token and registers
+    Patches of the image, or of a stem's feature map, become tokens; class token, distillation token and registers
     are put before them, in this order; then come the blocks, the norm, the pooling and the head.
 
     Parameter names and shapes are those of MindSpore's ViT tutorial, so that ``vit_b_16_224.ckpt`` loads as it is.
@@ -29,7 +29,7 @@ class ViT(nn.Cell):
     Args:
         config: the sizes and settings.
 
-    Inputs: images, (batch, in_channels, height, width), normalised; in training optionally key, int32 (batch,), a
+    Inputs: images, (batch, in_channels, height, width), normalised; in training optionally rng_key, int32 (batch,), a
     random number for each sample, of which all dropout is then a function. Output: logits, (batch, num_classes). A
     distilled network gives the mean of both heads' logits; in training it gives the pair, the class token's first.
     """
@@ -54,13 +54,13 @@ class ViT(nn.Cell):
         if self.num_registers:
             shape = (1, self.num_registers, width)
             self.registers = Parameter(initializer(Normal(0.02), shape, ms.float32), name="registers")
-        self.kind_of_positions = config.positions
-        if config.positions == "learned":
+        self.pos_embed_kind = config.pos_embed
+        if config.pos_embed == "learned":
             self.pos_embedding = _table("pos_embedding", config.placed_tokens + config.num_patches, width)
-        elif config.positions == "learned2d":
+        elif config.pos_embed == "learned2d":
             self.pos_rows = _table("pos_rows", config.grid[0], width // 2)
             self.pos_columns = _table("pos_columns", config.grid[1], width // 2)
-        elif config.positions == "sincos2d":
+        elif config.pos_embed == "sincos2d":
             self.pos_embedding = sincos_2d(config.grid, width)
         self.dropout = Dropout(config.dropout)
         self.patch_dropout = PatchDropout(config.patch_dropout, config.num_patches, config.prefix_tokens)
@@ -76,12 +76,12 @@ class ViT(nn.Cell):
         self.dense = nn.Dense(width, config.num_classes, weight_init="zeros", bias_init="zeros")
         if config.distilled:
             self.dense_distillation = nn.Dense(width, config.num_classes, weight_init="zeros", bias_init="zeros")
-        place_dropouts(self)
+        assign_rng_ids(self)
         # In a list, since a cell among a cell's own must not hold it in turn.
         self._all_tokens: list[nn.Cell] = []
 
-    def construct(self, images, key=None):
-        return self.classify(self.encode(images, key), key)
+    def construct(self, images, rng_key=None):
+        return self.classify(self.encode(images, rng_key), rng_key)
 
     def forward_features(self, images):
         """All tokens after the last block, (batch, prefix_tokens + patches, embed_dim).
@@ -93,8 +93,8 @@ class ViT(nn.Cell):
             self._all_tokens.append(_AllTokens(self))
         return self._all_tokens[0].set_train(self.training)(images)
 
-    def compute_as(self, config: ViTConfig) -> None:
-        """Takes over another config's epsilon of the norms, form of the GELU and preparation of pictures."""
+    def apply_numerics(self, config: ViTConfig) -> None:
+        """Takes over another config's epsilon of the norms, form of the GELU and preparation of images."""
         for _, cell in self.cells_and_names():
             if isinstance(cell, nn.LayerNorm):
                 cell.epsilon = config.norm_eps
@@ -106,11 +106,11 @@ class ViT(nn.Cell):
         self.config = replace(self.config, **changes)
         self._all_tokens.clear()
 
-    def embed(self, images, key=None):
-        """From pictures to the first block's input: (batch, prefix_tokens + patches, embed_dim)."""
+    def embed(self, images, rng_key=None):
+        """From images to the first block's input: (batch, prefix_tokens + patches, embed_dim)."""
         x = self.patch_embedding(self.stem(images) if self.has_stem else images)
         prefix, placed = self._prefix(), self.placed_tokens
-        table = self.table_of_positions()
+        table = self.pos_embed_table()
         if table is not None:
             x = x + table[:, placed:].astype(x.dtype)
         if prefix is not None:
@@ -119,22 +119,22 @@ class ViT(nn.Cell):
                 prefix = prefix[:, :placed] + table[:, :placed]
                 prefix = ops.concat((prefix, rest), 1) if self.num_registers else prefix
             x = ops.concat((ops.tile(prefix.astype(x.dtype), (x.shape[0], 1, 1)), x), 1)
-        return self.patch_dropout(self.dropout(x, key), key)
+        return self.patch_dropout(self.dropout(x, rng_key), rng_key)
 
-    def encode(self, images, key=None):
+    def encode(self, images, rng_key=None):
         """What ``forward_features`` gives, for use within a graph."""
-        return self.last_norm(self.transformer(self.embed(images, key), key))
+        return self.last_norm(self.transformer(self.embed(images, rng_key), rng_key))
 
     def last_norm(self, tokens):
         """The norm after the last block, except where the mean of the patches is taken first."""
         return tokens if self.norm_after_pool else self.norm(tokens)
 
-    def classify(self, tokens, key=None):
+    def classify(self, tokens, rng_key=None):
         """From what ``encode`` gives to what the network gives."""
-        logits = self.dense(self.head_dropout(self.pooled(tokens), key))
+        logits = self.dense(self.head_dropout(self.pooled(tokens), rng_key))
         if not self.is_distilled:
             return logits
-        second = self.dense_distillation(self.head_dropout(tokens[:, 1], key))
+        second = self.dense_distillation(self.head_dropout(tokens[:, 1], rng_key))
         return (logits, second) if self.training else (logits + second) / 2
 
     def pooled(self, tokens):
@@ -159,11 +159,11 @@ class ViT(nn.Cell):
             return None
         return tokens[0] if len(tokens) == 1 else ops.concat(tokens, 1)
 
-    def table_of_positions(self):
+    def pos_embed_table(self):
         """The positions that are added to the tokens, (1, placed tokens + patches, embed_dim), or None."""
-        if self.kind_of_positions == "learned2d":
+        if self.pos_embed_kind == "learned2d":
             return join_rows_and_columns(self.pos_rows, self.pos_columns)
-        if self.kind_of_positions in ("learned", "sincos2d"):
+        if self.pos_embed_kind in ("learned", "sincos2d"):
             return self.pos_embedding
         return None
 

@@ -7,11 +7,11 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 
-from mindvit.data.split import Classes
+from mindvit.classes import Classes
 from mindvit.errors import UserError
 from mindvit.factory import load_trained
-from mindvit.models.config import ViTConfig
 from mindvit.models.vit import ViT
+from mindvit.models.vit_config import ViTConfig
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Teacher(nn.Cell):
 
     Args:
         network: gives logits.
-        factor: what an input's channels are multiplied by, (channels,), so that pictures prepared for the student are
+        factor: what an input's channels are multiplied by, (channels,), so that images prepared for the student are
             such as the teacher was trained on.
         shift: what is then added to them, (channels,).
 
@@ -122,7 +122,7 @@ class LossOfMean(nn.Cell):
 
 
 def load_teacher(settings: DistillationSettings, student: ViTConfig, classes: Classes, download: bool) -> ViT | None:
-    """Loads the teacher's network, at the student's size of pictures; None where there is none.
+    """Loads the teacher's network, at the student's size of images; None where there is none.
 
     Raises:
         UserError: if it cannot be loaded, tells other classes apart, or none.
@@ -133,7 +133,7 @@ def load_teacher(settings: DistillationSettings, student: ViTConfig, classes: Cl
         trained = load_trained(settings.teacher, download, image_size=student.image_size)
     except UserError as error:
         raise UserError(f"distill.teacher: {error}") from error
-    own, outputs = trained.passport.classes, trained.network.config.num_classes
+    own, outputs = trained.metadata.classes, trained.network.config.num_classes
     if (own is not None and own.ids != classes.ids) or outputs != len(classes):
         raise UserError(
             f"distill.teacher {settings.teacher} tells {outputs} classes apart, which are not the data's "
@@ -145,7 +145,7 @@ def load_teacher(settings: DistillationSettings, student: ViTConfig, classes: Cl
 
 
 def make_teacher(network: nn.Cell, own: ViTConfig, student: ViTConfig) -> Teacher:
-    """The teacher of pictures that are prepared for the student.
+    """The teacher of images that are prepared for the student.
 
     Args:
         network: the teacher's, at the precision that it shall compute in.

@@ -1,74 +1,18 @@
-"""Optimizers."""
+"""The optimizers: AdamW, Adam, SGD with momentum, LAMB."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Mapping, Sequence
 
 import mindspore as ms
+import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 from mindspore.common.initializer import initializer
 
-from mindvit.training.parameter_groups import ParameterRule, ParameterSetting
+from mindvit.training.optimizer_settings import OptimizerSettings
+from mindvit.training.param_groups import ParamOptions
 
-if TYPE_CHECKING:
-    from mindvit.training.sharding import Piece
-
-
-@dataclass(frozen=True)
-class OptimizerSettings:
-    """How gradients change the weights."""
-
-    name: Literal["adamw", "adam", "sgd", "lamb"] = "adamw"
-    """adamw decays apart from the gradient; adam has no weight decay; sgd has momentum; lamb is for large batches."""
-    lr: float = 1e-3
-    """Peak learning rate."""
-    lr_batch_size: int | None = None
-    """lr holds for this many pictures a step and is scaled linearly with the actual number; null takes it as it is."""
-    betas: tuple[float, float] = (0.9, 0.999)
-    """Decay rates of the two moments (adamw, adam, lamb)."""
-    eps: float = 1e-8
-    """Added to the denominator (adamw, adam, lamb)."""
-    momentum: float = 0.9
-    """Share of the last step that goes into the next (sgd)."""
-    weight_decay: float = 0.05
-    """Decay of the weight matrices (adamw, sgd, lamb); vectors, class token and positions have none."""
-    layer_decay: float = 1.0
-    """Factor of the learning rate from each block to the one below it; 1 trains all at one rate."""
-    clip_norm: float | None = None
-    """Greatest global norm of the gradient; a longer one is scaled down to it."""
-    shard_states: bool = False
-    """Divide the optimizer's state evenly over the workers, for large networks: less memory, more to communicate."""
-    linear_probing: bool = False
-    """Train the head alone; the rest stays as it is."""
-    rules: list[ParameterRule] = field(default_factory=list)
-    """Rules for parameters by name: a list of {pattern, lr_scale, weight_decay, frozen}, each in force for all that its
-    pattern matches. Factors of several are multiplied; else the last one counts, also against the settings above."""
-
-    def __post_init__(self) -> None:
-        for name in ("lr", "eps", "lr_batch_size", "clip_norm"):
-            if getattr(self, name) is not None and getattr(self, name) <= 0:
-                raise ValueError(f"optimizer.{name} must be above 0, not {getattr(self, name)}")
-        if not all(0 < beta < 1 for beta in self.betas):
-            raise ValueError(f"optimizer.betas must lie between 0 and 1, not {list(self.betas)}")
-        if not 0 <= self.momentum < 1:
-            raise ValueError(f"optimizer.momentum must lie in [0, 1), not {self.momentum}")
-        if self.weight_decay < 0:
-            raise ValueError(f"optimizer.weight_decay must not be negative, but is {self.weight_decay}")
-        if not 0 < self.layer_decay <= 1:
-            raise ValueError(f"optimizer.layer_decay must be above 0 and at most 1, not {self.layer_decay}")
-        decaying = [rule.pattern for rule in self.rules if rule.weight_decay]
-        if self.name == "adam" and decaying:
-            raise ValueError(f"optimizer.rules give {decaying[0]!r} a weight_decay, which adam has not; adamw has")
-
-    @property
-    def decay(self) -> float:
-        """The weight decay that the optimizer has: adam has none."""
-        return 0.0 if self.name == "adam" else self.weight_decay
-
-    def peak_lr(self, batch_size: int) -> float:
-        """The peak learning rate at so many pictures a step, those of all workers together."""
-        return self.lr if self.lr_batch_size is None else self.lr * batch_size / self.lr_batch_size
+STATE_PREFIX = "optimizer."
+"""Start of the names of all optimizer states."""
 
 
 class Optimizer(nn.Cell):
@@ -95,25 +39,32 @@ class Optimizer(nn.Cell):
         self.parameters = ParameterTuple(parameters)
         self.lr_scales = tuple(lr_scales)
         self.weight_decays = tuple(weight_decays)
-        self.step = Parameter(Tensor(0, ms.int32), name="optimizer.step", requires_grad=False)
+        self.step = Parameter(Tensor(0, ms.int32), name=f"{STATE_PREFIX}step", requires_grad=False)
 
-    @property
-    def divided(self) -> dict[str, "Piece"]:
-        """The parts of its state that are divided over the workers, by name; see ``ShardedOptimizer``."""
-        return {}
+    def full_state(self) -> dict[str, Parameter | Tensor]:
+        """The optimizer states by name, each tensor whole; all ranks call it together."""
+        return {
+            parameter.name: parameter for parameter in self.get_parameters() if parameter.name.startswith(STATE_PREFIX)
+        }
 
-    def take_weights(self) -> None:
-        """Has to be called after weights were loaded, for the sake of an optimizer that keeps a part of them."""
+    def full_state_shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shapes of the tensors of ``full_state``."""
+        return {name: tuple(parameter.shape) for name, parameter in self.full_state().items()}
 
-    def take_pieces(self) -> None:
-        """Tells it that its weights are this worker's pieces of larger ones."""
+    def load_full_state(self, tensors: Mapping[str, np.ndarray]) -> None:
+        """Sets the optimizer states from what ``full_state`` gave; to be called after the weights were loaded."""
+        for name, parameter in self.full_state().items():
+            parameter.set_data(Tensor(tensors[name]))
+
+    def use_shards(self) -> None:
+        """Tells the optimizer that its parameters are this rank's shards of larger tensors."""
 
     def make_slot(self, slot: str) -> ParameterTuple:
         """Zeros in the weights' shapes, a kind of state that updates carry on."""
         return ParameterTuple(
             Parameter(
                 initializer("zeros", parameter.shape, ms.float32),
-                name=f"optimizer.{slot}.{parameter.name}",
+                name=f"{STATE_PREFIX}{slot}.{parameter.name}",
                 requires_grad=False,
             )
             for parameter in self.parameters
@@ -240,11 +191,11 @@ class Lamb(_Moments):
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         self.descend = ops.ApplyGradientDescent()
-        self.has_pieces = False
+        self.has_shards = False
 
-    def take_pieces(self) -> None:
-        """Tells it that its weights are pieces, whose norms are the whole ones' only over all workers."""
-        self.has_pieces = True
+    def use_shards(self) -> None:
+        """Tells the optimizer that its parameters are shards: the norm of a tensor is then summed over all ranks."""
+        self.has_shards = True
         self.sum = ops.AllReduce()
 
     def update(self, gradients, lr, step):
@@ -268,7 +219,7 @@ class Lamb(_Moments):
         """The ratio of two tensors' norms, 1 where either is 0; a float32 scalar."""
         # Not ops.L2Loss: on CPU it sums so coarsely that it is off by a tenth for 38 M values.
         length, other = ops.square(weight).sum(), ops.square(change).sum()
-        if self.has_pieces:
+        if self.has_shards:
             sums = self.sum(ops.stack((length, other)))
             length, other = sums[0], sums[1]
         usable = ops.logical_and(length > 0, other > 0)
@@ -278,14 +229,14 @@ class Lamb(_Moments):
 def make_optimizer(
     settings: OptimizerSettings,
     parameters: Sequence[Parameter],
-    parameter_settings: Sequence[ParameterSetting],
+    parameter_settings: Sequence[ParamOptions],
 ) -> Optimizer:
     """Makes the optimizer of the settings.
 
     Args:
         settings: which, and how.
         parameters: the weights to train, in the order that their gradients will come in.
-        parameter_settings: what ``parameter_groups.settle`` gave for these, and perhaps for others.
+        parameter_settings: what ``parameter_groups.resolve_param_groups`` gave for these, and perhaps for others.
     """
     of = {setting.name: setting for setting in parameter_settings}
     assert not any(of[parameter.name].frozen for parameter in parameters), "a frozen parameter is to be trained"

@@ -1,42 +1,44 @@
-"""All the settings of a training run."""
+"""The recipe: all settings of a training run."""
 
 from dataclasses import dataclass, field
 
+from mindvit.config import setting
 from mindvit.data.settings import AugmentSettings, DataSettings
 from mindvit.factory import ModelSettings
 from mindvit.losses import LossSettings
 from mindvit.runtime import RuntimeSettings
-from mindvit.training.averaging import AverageSettings
+from mindvit.training.best_checkpoints import CheckpointSettings
 from mindvit.training.distillation import DistillationSettings
-from mindvit.training.optimizers import OptimizerSettings
-from mindvit.training.ranking import CheckpointSettings
-from mindvit.training.schedules import ScheduleSettings
+from mindvit.training.ema import EMASettings
+from mindvit.training.lr_schedule import ScheduleSettings
+from mindvit.training.optimizer_settings import OptimizerSettings
+from mindvit.training.swa import SWASettings
 
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """The course of the run."""
+    """Length of the run, gradient accumulation, seed and logging."""
 
     epochs: int = 10
-    """Passes over the training pictures."""
+    """Passes over the training images."""
     steps: int | None = None
-    """Steps of the run, in place of epochs."""
+    """Optimizer steps of the run, in place of epochs. null uses epochs."""
     accumulate_steps: int = 1
-    """Parts that a step's pictures go through the network in; a step takes so many times data.batch_size."""
-    recompute: bool = False
-    """Compute a block's inner results again for its gradient in place of keeping them: about half the device's memory
-    for up to a third more arithmetic, and the same weights. It saves nothing beside accumulate_steps above 1, which
-    saves as much by itself."""
+    """Number of micro-batches accumulated per optimizer step. Images per rank per step = data.batch_size times this
+    value."""
+    recompute: bool = setting(False, changeable=True)
+    """Recompute the activations of each block in the backward pass (activation checkpointing): less memory, more
+    compute, the same weights. It has no effect with accumulate_steps above 1."""
     seed: int = 0
-    """Seed of the weights, the order of the pictures, their augmentation and all dropout."""
-    log_steps: int = 50
+    """Seed of the weights, the sampling order, the augmentation and all dropout."""
+    log_steps: int = setting(50, changeable=True)
     """Steps between two lines of metrics.jsonl within an epoch."""
     patience: int | None = None
-    """Epochs without a better checkpoint.metric after which the run stops early; null never stops it."""
+    """Early stopping: epochs without a better checkpoint.metric before the run stops. null disables it."""
     max_skipped_steps: int = 20
-    """Steps in a row that may overflow, under loss scaling, before the run stops."""
-    tensorboard: bool = False
-    """Write event files for TensorBoard too, into tensorboard/ of the run's folder (needs tensorboardX)."""
+    """Consecutive steps that may overflow under loss scaling before the run ends with an error."""
+    tensorboard: bool = setting(False, changeable=True)
+    """Write TensorBoard event files to tensorboard/ in the run folder. Needs the package tensorboardX."""
 
     def __post_init__(self) -> None:
         for name in ("epochs", "steps", "accumulate_steps", "log_steps", "patience", "max_skipped_steps"):
@@ -48,7 +50,7 @@ class TrainSettings:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A training run. The groups are those of a recipe file."""
+    """All settings of a training run. The groups are those of a recipe file."""
 
     model: ModelSettings = field(default_factory=ModelSettings)
     data: DataSettings = field(default_factory=DataSettings)
@@ -57,18 +59,19 @@ class Recipe:
     distill: DistillationSettings = field(default_factory=DistillationSettings)
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
     schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
-    average: AverageSettings = field(default_factory=AverageSettings)
+    ema: EMASettings = field(default_factory=EMASettings)
+    swa: SWASettings = field(default_factory=SWASettings)
     train: TrainSettings = field(default_factory=TrainSettings)
     checkpoint: CheckpointSettings = field(default_factory=CheckpointSettings)
     runtime: RuntimeSettings = field(default_factory=RuntimeSettings)
-    output_dir: str = "output/run"
-    """Folder that the run is written to."""
-    overwrite: bool = False
-    """Write over the run that output_dir already holds."""
-    resume: str | None = None
-    """Go on with a run: auto takes the newest whole state in output_dir, or starts anew where there is none; else the
-    path of a state."""
-    allow_changes: bool = False
-    """Go on even though settings have changed since."""
-    download: bool = False
-    """Fetch published data and weights that are missing."""
+    output_dir: str = setting("output/run", changeable=True)
+    """Run folder: all files of the run are written to it."""
+    overwrite: bool = setting(False, changeable=True)
+    """Overwrite the run that output_dir already holds."""
+    resume: str | None = setting(None, changeable=True)
+    """Resume a run: auto takes the newest intact training checkpoint in output_dir, or starts from scratch if there is
+    none; otherwise the path of a training checkpoint."""
+    allow_config_changes: bool = setting(False, changeable=True)
+    """Resume even if settings have changed since the training checkpoint was written."""
+    download: bool = setting(False, changeable=True)
+    """Download published data and weights that are missing."""

@@ -1,23 +1,44 @@
-"""A run: its recipe, what was made of it, and where it stands."""
+"""A training run: its recipe, its parts and its progress."""
 
-import json
-from dataclasses import asdict, dataclass, fields, replace
-from pathlib import Path
+from dataclasses import dataclass
 
-from mindspore import Tensor
+from mindspore import nn
+from mindspore.train import Model
 
-from mindvit.data.sources import DEFAULT_PATHS
+from mindvit.config import plain
+from mindvit.data.sampling import SamplingPlan
 from mindvit.data.split import Source
-from mindvit.data.visits import Course
-from mindvit.errors import UserError
-from mindvit.factory import ModelSettings
 from mindvit.models.vit import ViT
+from mindvit.models.vit_config import ViTConfig
+from mindvit.run_metrics import WeightsKind
 from mindvit.runtime import Runtime
-from mindvit.training.assembly import Engine
+from mindvit.training.ema import ExponentialMovingAverage
 from mindvit.training.recipe import Recipe
+from mindvit.training.run_folder import RunFolder
 from mindvit.training.run_state import RunState
-from mindvit.training.states import Saved, differences, load_state
-from mindvit.weights.passport import Passport
+from mindvit.training.step import TrainStep
+from mindvit.training.swa import StochasticWeightAverage
+from mindvit.weights.metadata import CheckpointMetadata
+
+
+@dataclass(frozen=True)
+class TrainComponents:
+    """What computes: the training step, the averages, and the models to evaluate."""
+
+    step: TrainStep
+    ema: ExponentialMovingAverage | None
+    swa: StochasticWeightAverage | None
+    models: dict[WeightsKind, Model]
+    """What is evaluated, by kind of weights; the raw one is also what is trained."""
+    groups: str
+    """Table of the parameter groups."""
+    teacher: ViTConfig | None = None
+    """Configuration of the teacher network; None without distillation."""
+
+    @property
+    def averages(self) -> list[nn.Cell]:
+        """The averages that the run keeps."""
+        return [average for average in (self.ema, self.swa) if average is not None]
 
 
 @dataclass(frozen=True)
@@ -25,78 +46,33 @@ class Run:
     """All parts of a run."""
 
     recipe: Recipe
-    """The settings as they were resolved."""
+    """The settings, with every default resolved."""
     runtime: Runtime
+    folder: RunFolder
     source: Source
     network: ViT
-    course: Course
-    engine: Engine
+    plan: SamplingPlan
+    components: TrainComponents
     state: RunState
 
     @property
     def epochs(self) -> int:
-        """Epochs of the run, the last one perhaps not whole."""
+        """Number of epochs; the last one may be incomplete."""
         return -(-self.state.total_steps // self.state.steps_per_epoch)
 
     @property
     def settings(self) -> dict:
-        """What a state says of the run that wrote it: all settings, and the number of workers."""
-        return {**plain(self.recipe), "workers": self.runtime.world_size}
+        """What a training checkpoint says about its run: all settings, and the number of ranks."""
+        return {**plain(self.recipe), "world_size": self.runtime.world_size}
 
     @property
-    def passport(self) -> Passport:
-        """The passport of its weights, before any epoch."""
-        return Passport(
+    def metadata(self) -> CheckpointMetadata:
+        """The metadata of the run's checkpoints, before any epoch."""
+        return CheckpointMetadata(
             model_name=self.recipe.model.name,
             model=self.network.config,
             classes=self.source.train.classes,
             data_source=self.recipe.data.source,
             data_path=self.recipe.data.path,
-            is_part=self.recipe.data.classes is not None,
+            is_class_subset=self.recipe.data.classes is not None,
         )
-
-    def go_on_from(self, saved: Saved, allow_changes: bool) -> "Run":
-        """The run with a saved state put in place; where settings have changed, at the corresponding position.
-
-        Raises:
-            UserError: if settings have changed and that is not allowed, or the state's tensors do not fit.
-        """
-        changed = differences(saved.recipe, self.settings)
-        if changed and not allow_changes:
-            raise UserError(
-                f"{saved.path} was written under other settings: {'; '.join(changed)}. "
-                "Go on with the old ones (config.yaml of its folder), or take the new ones with --allow_changes true"
-            )
-        load_state(saved, self.engine.step, self.engine.averages)
-        state, folder = saved.state, Path(self.recipe.output_dir)
-        if state.steps_per_epoch != self.state.steps_per_epoch:
-            share = self.state.steps_per_epoch / state.steps_per_epoch
-            updates = self.engine.step.optimizer.step
-            updates.set_data(Tensor(round(updates.asnumpy().item() * share), updates.dtype))
-            state = replace(state, step=round(state.step * share), losses=[], norms=[])
-        best = [entry for entry in state.best if (folder / entry["file"]).exists()]
-        planned = {"steps_per_epoch": self.state.steps_per_epoch, "total_steps": self.state.total_steps}
-        return replace(self, state=replace(state, best=best, **planned))
-
-
-def resolve(recipe: Recipe, runtime: Runtime, source: Source, network: ViT) -> Recipe:
-    """The recipe with every setting that was left to the program replaced by what it came to."""
-    settled = {**asdict(network.config), **asdict(network.config.preprocessing)}
-    names = {item.name for item in fields(ModelSettings)} & settled.keys()
-    chosen = {name: getattr(runtime, name) for name in ("device", "precision", "fused_attention", "data_sink")}
-    return replace(
-        recipe,
-        model=replace(recipe.model, **{name: settled[name] for name in names}),
-        data=replace(recipe.data, path=recipe.data.path or str(DEFAULT_PATHS[recipe.data.source])),
-        augment=replace(recipe.augment, flip=source.train.flip if recipe.augment.flip is None else recipe.augment.flip),
-        runtime=replace(recipe.runtime, **chosen),
-        # Acts, not properties of the run: repeating the config must neither write over this one nor go on with it.
-        overwrite=False,
-        resume=None,
-        allow_changes=False,
-    )
-
-
-def plain(recipe: Recipe) -> dict:
-    """The settings as JSON and YAML know them."""
-    return json.loads(json.dumps(asdict(recipe)))

@@ -1,4 +1,4 @@
-"""A run's folder: whom it belongs to, and what in it a run can go on from."""
+"""The folder of a run: its files, and who may write to it."""
 
 import shutil
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from mindvit.errors import UserError
 from mindvit.files import make_folder, remove_leftovers, write_text
 from mindvit.training.run_state import RunState
-from mindvit.training.states import Saved, list_states, newest_state, read_state, step_of
+from mindvit.training.train_checkpoint import list_train_checkpoints, step_of
 
 
 class RunFolder:
@@ -18,84 +18,79 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.states = path / "states"
+        self.config = path / "config.yaml"
         self.metrics = path / "metrics.jsonl"
+        self.curves = path / "curves.png"
+        self.summary = path / "summary.json"
+        self.corrupt_images = path / "corrupt_images.txt"
+        self.tensorboard = path / "tensorboard"
+        self.checkpoints = path / "checkpoints"
+        """The best weights."""
+        self.train_checkpoints = path / "train_checkpoints"
+        """What the run can resume from."""
 
-    def find_state(self, resume: str | None) -> Saved | None:
-        """The state that ``--resume`` asks for; None where the run is to begin anew.
-
-        A run that was killed in its first epoch, before its first state, begins anew.
-
-        Raises:
-            UserError: if it cannot be read, or ``auto`` finds states but no whole one, or the weights of several epochs
-                without a state: to begin anew would then lose something.
-        """
-        if resume is None:
-            return None
-        if resume != "auto":
-            return read_state(Path(resume))
-        saved = newest_state(self.states)
-        if saved is None and (list_states(self.states) or (any(self.path.glob("*.ckpt")) and self._is_beyond_start())):
-            raise UserError(
-                f"{self.path} holds a run but no whole state to go on from; choose another folder with --output_dir, "
-                "or begin anew, which removes what it holds, with --overwrite true and without --resume"
-            )
-        return saved
-
-    def _is_beyond_start(self) -> bool:
-        """Whether the record tells of more than a first epoch that was broken off."""
-        record = self.metrics.read_text(encoding="utf-8") if self.metrics.exists() else ""
-        return record.count('"event": "epoch"') != 1 or (self.path / "summary.json").exists()
-
-    def check_free(self, resume: str | None, overwrite: bool, saved: Saved | None) -> None:
-        """Makes the folder, and checks that the run may be written into it.
-
-        Raises:
-            UserError: if it cannot be written, or holds another run.
-        """
-        make_folder(self.path)
-        goes_on_here = resume == "auto" or (saved and saved.path.resolve().parent.parent == self.path.resolve())
-        if (self.path / "config.yaml").exists() and not overwrite and not goes_on_here:
-            raise UserError(
-                f"{self.path} already holds a run; go on with it with --resume auto, choose another folder with "
-                "--output_dir, or write over it with --overwrite true"
-            )
-
-    def claim(self, config: str, state: RunState) -> None:
-        """Removes what does not belong to the run, and writes its settings.
+    def check_writable(self, overwrite: bool, resumes: bool) -> None:
+        """Creates the folder, and checks that the run may write to it.
 
         Args:
-            config: the text of ``config.yaml``.
-            state: where the run stands.
+            overwrite: whether a run that the folder holds may be overwritten.
+            resumes: whether this run resumes the one that the folder holds.
+
+        Raises:
+            UserError: if the folder cannot be written to, or holds another run.
+        """
+        make_folder(self.path)
+        if self.config.exists() and not overwrite and not resumes:
+            raise UserError(
+                f"{self.path} already holds a run; resume it with --resume auto, choose another folder with "
+                "--output_dir, or overwrite it with --overwrite true"
+            )
+
+    def initialize(self, config: str, state: RunState) -> None:
+        """Removes files that do not belong to the run, and writes its settings.
+
+        Args:
+            config: content of ``config.yaml``.
+            state: progress of the run.
         """
         if state.step == 0:
-            for path in (*self.path.glob("*.ckpt"), *map(self.path.joinpath, ("summary.json", "curves.png"))):
+            for path in (*self.path.glob("*.ckpt"), self.summary, self.curves, self.corrupt_images):
                 path.unlink(missing_ok=True)
-            (self.path / "damaged.txt").unlink(missing_ok=True)
-            for name in ("states", "checkpoints", "tensorboard"):
-                shutil.rmtree(self.path / name, ignore_errors=True)
-        for place in (self.path, self.states, self.path / "checkpoints"):
-            remove_leftovers(place)
-        for path in list_states(self.states):
+            for folder in (self.train_checkpoints, self.checkpoints, self.tensorboard):
+                shutil.rmtree(folder, ignore_errors=True)
+        for folder in (self.path, self.train_checkpoints, self.checkpoints):
+            remove_leftovers(folder)
+        for path in list_train_checkpoints(self.train_checkpoints):
             if step_of(path) > state.step:
                 path.unlink()
-        write_text(self.path / "config.yaml", config)
+        write_text(self.config, config)
 
-    def has_state_of(self, state: RunState) -> bool:
-        """Whether the newest state is of this step."""
-        saved = list_states(self.states)
-        return bool(saved) and step_of(saved[-1]) == state.step
+    def holds_trained_epochs(self) -> bool:
+        """Whether the folder holds more than the start of a run that was interrupted in its first epoch."""
+        if list_train_checkpoints(self.train_checkpoints):
+            return True
+        if not any(self.path.glob("*.ckpt")):
+            return False
+        metrics = self.metrics.read_text(encoding="utf-8") if self.metrics.exists() else ""
+        return metrics.count('"event": "epoch"') != 1 or self.summary.exists()
 
-    def last_state(self) -> str:
-        """Which state was kept last, as a sentence."""
-        saved = list_states(self.states)
-        return f"The last good state is {saved[-1]}." if saved else "No state had been kept yet."
+    def has_checkpoint_of(self, state: RunState) -> bool:
+        """Whether the newest training checkpoint is of this step."""
+        newest = self._newest()
+        return newest is not None and step_of(newest) == state.step
 
-    def how_to_go_on(self, world_size: int = 1) -> str:
-        """What was kept of a run that was stopped, and the command that goes on with it, on so many workers."""
-        saved = list_states(self.states)
-        if not saved:
-            return "stopped before the first state; nothing was kept"
-        config = self.path / "config.yaml"
+    def last_checkpoint(self) -> str:
+        """A sentence that names the last training checkpoint."""
+        newest = self._newest()
+        return f"The last training checkpoint is {newest}." if newest else "There is no training checkpoint yet."
+
+    def resume_hint(self, world_size: int = 1) -> str:
+        """What was kept of a stopped run, and the command that resumes it on so many ranks."""
+        newest = self._newest()
+        if newest is None:
+            return "stopped before the first training checkpoint; nothing was kept"
         start = "python train.py --config" if world_size == 1 else "bash scripts/run_distribute_train.sh"
-        return f"stopped; kept {saved[-1]}. Go on with: {start} {config} --resume auto"
+        return f"stopped; kept {newest}. Resume with: {start} {self.config} --resume auto"
+
+    def _newest(self) -> Path | None:
+        return next(reversed(list_train_checkpoints(self.train_checkpoints)), None)

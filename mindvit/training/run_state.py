@@ -1,58 +1,75 @@
-"""Where a run stands."""
+"""The progress of a training run."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from mindvit.training.best_checkpoints import BestCheckpoint
 
 
 @dataclass
 class RunState:
-    """What a run knows of itself beside its tensors; all of it is kept for going on.
+    """The state of a run beside its tensors. A training checkpoint holds all of it.
 
-    Steps count the batches that were taken, which is the position in the data. Where an overflow skips an update the
-    optimizer's own count stays behind.
+    Steps count the batches taken, which is the position in the data. Where an overflow skips an update, the step count
+    of the optimizer stays behind.
     """
 
     steps_per_epoch: int
     total_steps: int
     step: int = 0
-    """Steps made."""
+    """Steps taken."""
     losses: list[float] = field(default_factory=list)
-    """Of this epoch's steps so far."""
+    """Losses of the steps of this epoch so far."""
     norms: list[float] = field(default_factory=list)
-    """Norms of the gradients of this epoch's steps so far."""
+    """Gradient norms of the steps of this epoch so far."""
     lr: float = 0.0
     """Learning rate of the last step."""
     skipped_steps: int = 0
-    """Steps of this epoch whose update was skipped for an overflow."""
+    """Steps of this epoch whose update was skipped because of an overflow."""
     skipped_in_a_row: int = 0
-    """Such steps up to now without one between that was not skipped."""
+    """Consecutive skipped steps up to now."""
     recorded_epochs: int = 0
     """Epochs that were evaluated and recorded."""
-    best: list[dict] = field(default_factory=list)
-    """The best weights kept, best first: their file, which weights they are, epoch and figures."""
+    best: list[BestCheckpoint] = field(default_factory=list)
+    """The best weights kept, best first."""
     best_score: float | None = None
-    """The best figure so far of the metric that the run is judged by; greater is better."""
+    """Best score so far by ``checkpoint.metric``; greater is better."""
     epochs_without_gain: int = 0
+    """Consecutive epochs without a better score."""
     seconds: float = 0.0
-    """Time spent training, in all sittings."""
+    """Training time of all sessions, in seconds."""
     metrics_bytes: int = 0
-    """Length of metrics.jsonl."""
+    """Length of metrics.jsonl, in bytes."""
 
     @property
     def epoch(self) -> int:
-        """Number, from 1, of the epoch that the last step belongs to."""
+        """The epoch of the last step, from 1."""
         return max(-(-self.step // self.steps_per_epoch), 1)
 
     @property
     def at_epoch_end(self) -> bool:
-        """Whether an epoch, or the whole run, has just been trained to its end."""
+        """Whether the last step ended an epoch, or the run."""
         return self.step > 0 and (self.step % self.steps_per_epoch == 0 or self.step >= self.total_steps)
 
     @property
     def is_unrecorded(self) -> bool:
-        """Whether an epoch was trained to its end whose evaluation is still to be done."""
+        """Whether an epoch was trained to its end but not evaluated and recorded yet."""
         return self.at_epoch_end and self.recorded_epochs < self.epoch
 
     def begin_epoch(self) -> None:
-        """Forgets the figures of the epoch before."""
+        """Clears the values of the previous epoch."""
         if self.step % self.steps_per_epoch == 0:
             self.losses, self.norms, self.skipped_steps = [], [], 0
+
+    def to_json(self) -> dict[str, Any]:
+        """The state as JSON values."""
+        return {**asdict(self), "best": [entry.to_json() for entry in self.best]}
+
+    @classmethod
+    def from_json(cls, stored: dict[str, Any]) -> "RunState":
+        """Reads what ``to_json`` gave.
+
+        Raises:
+            ValueError, TypeError, KeyError: if it is something else.
+        """
+        return cls(**{**stored, "best": [BestCheckpoint.from_json(entry) for entry in stored["best"]]})

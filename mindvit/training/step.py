@@ -4,16 +4,16 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, amp, nn, ops
 
-from mindvit.training.averaging import ExponentialAverage
 from mindvit.training.distillation import Teacher
-from mindvit.training.mixing import MixBatch
+from mindvit.training.ema import ExponentialMovingAverage
+from mindvit.training.mixup import Mixup
 from mindvit.training.optimizers import Optimizer
 
 
 class TrainStep(nn.Cell):
     """Forward, loss, gradients, accumulation, reduction over workers, clipping, optimizer and averages, in this order.
 
-    A batch holds the pictures of the whole step. With ``accumulate_steps`` it is cut into so many parts, which go
+    A batch holds the images of the whole step. With ``accumulate_steps`` it is cut into so many parts, which go
     through the network one after the other in a loop of one compiled graph, and whose gradients are averaged. So
     ``train.Model`` counts optimizer steps, and whatever is counted per step moves once per update.
 
@@ -33,7 +33,7 @@ class TrainStep(nn.Cell):
             ``min(1, clip_norm / (norm + 1e-6))``, as PyTorch's.
         scaler: scales the loss; None does not.
         world_size: workers to average over.
-        mixing: mixes the batch; None does not.
+        mixup: mixes the batch; None does not.
         ema: average to bring up to date after each update.
         teacher: from images to logits, which the loss takes beside the labels; None has none.
 
@@ -52,8 +52,8 @@ class TrainStep(nn.Cell):
         clip_norm: float | None = None,
         scaler: amp.LossScaler | None = None,
         world_size: int = 1,
-        mixing: MixBatch | None = None,
-        ema: ExponentialAverage | None = None,
+        mixup: Mixup | None = None,
+        ema: ExponentialMovingAverage | None = None,
         teacher: Teacher | None = None,
     ) -> None:
         super().__init__(auto_prefix=False)
@@ -62,15 +62,15 @@ class TrainStep(nn.Cell):
         self.teacher = teacher
         self.optimizer = optimizer
         self.learning_rates = Tensor(learning_rates, ms.float32)
-        self.parts = accumulate_steps
+        self.micro_batches = accumulate_steps
         self.clip_norm = clip_norm
         self.rescales = accumulate_steps > 1 or clip_norm is not None or scaler is not None
-        self.mixing = mixing
+        self.mixup = mixup
         self.ema = ema
         self.weights = optimizer.parameters
         self.world_size = world_size
         self.gradient = ms.value_and_grad(self._scaled_loss, None, self.weights)
-        if self.parts > 1:
+        if self.micro_batches > 1:
             self.gradient_sums = self.weights.clone("accumulated", "zeros")
             self.loss_sum = Parameter(Tensor(0.0, ms.float32), name="accumulated.loss", requires_grad=False)
         self.scaler = scaler
@@ -84,15 +84,15 @@ class TrainStep(nn.Cell):
             self.reduce = nn.DistributedGradReducer(self.weights, mean=True, degree=world_size)
 
     def construct(self, images, labels, keys, mix):
-        if self.mixing is not None:
-            images, labels = self.mixing(images, labels, mix)
+        if self.mixup is not None:
+            images, labels = self.mixup(images, labels, mix)
         loss, gradients = self._accumulated(images, labels, keys)
         stop = ()
         if self.world_size > 1:
             sums = self.sum(ops.stack((loss, self.stop_asked.value())))
             loss, stop = sums[0] / self.world_size, (sums[1] > 0,)
             gradients = self.reduce(gradients)
-        factor = Tensor(1.0 / self.parts, ms.float32)
+        factor = Tensor(1.0 / self.micro_batches, ms.float32)
         if self.scaler is not None:
             factor = factor / self.loss_scale
         loss = loss * factor
@@ -124,21 +124,21 @@ class TrainStep(nn.Cell):
 
     def _accumulated(self, images, labels, keys):
         """The sums, over the parts of the batch, of the scaled loss and of its gradients."""
-        if self.parts == 1:
+        if self.micro_batches == 1:
             return self.gradient(images, labels, keys)
-        images = images.reshape((self.parts, -1) + images.shape[1:])  # noqa: RUF005 (graph mode parses no star)
-        labels = labels.reshape((self.parts, -1) + labels.shape[1:])  # noqa: RUF005
-        keys = keys.reshape(self.parts, -1)
+        images = images.reshape((self.micro_batches, -1) + images.shape[1:])  # noqa: RUF005 (graph mode parses no star)
+        labels = labels.reshape((self.micro_batches, -1) + labels.shape[1:])  # noqa: RUF005
+        keys = keys.reshape(self.micro_batches, -1)
         for gradient_sum in self.gradient_sums:
             ops.assign(gradient_sum, ops.zeros_like(gradient_sum))
         ops.assign(self.loss_sum, Tensor(0.0, ms.float32))
-        part = Tensor(0, ms.int32)
-        while part < self.parts:
-            loss, gradients = self.gradient(images[part], labels[part], keys[part])
+        micro_batch = Tensor(0, ms.int32)
+        while micro_batch < self.micro_batches:
+            loss, gradients = self.gradient(images[micro_batch], labels[micro_batch], keys[micro_batch])
             ops.assign_add(self.loss_sum, loss)
             for index in range(len(gradients)):
                 ops.assign_add(self.gradient_sums[index], gradients[index])
-            part = part + 1
+            micro_batch = micro_batch + 1
         sums = ()
         for gradient_sum in self.gradient_sums:
             sums = sums + (gradient_sum.value(),)  # noqa: RUF005

@@ -1,1 +1,1 @@
-"""Checkpoints: finding, reading, writing and loading them."""
+"""WeightSaver: finding, reading, writing and loading them."""

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 
 from mindvit.errors import UserError
-from mindvit.models.config import ViTConfig
 from mindvit.models.variants import model_config
 from mindvit.models.vit import ViT
+from mindvit.models.vit_config import ViTConfig
 from mindvit.weights.layouts.huggingface import huggingface_names
-from mindvit.weights.layouts.timm import timm_renaming
-from mindvit.weights.passport import Passport
+from mindvit.weights.layouts.timm import timm_key_map
+from mindvit.weights.metadata import CheckpointMetadata
 
 _TIMM_SIZES = {"ti": "tiny", "s": "small", "b": "base", "l": "large", "h": "huge"}
 _TIMM_HYBRIDS = {
@@ -40,13 +40,13 @@ class Export:
 
     arrays: dict[str, np.ndarray]
     """Weights by its names."""
-    companions: dict[str, dict[str, Any]] = field(default_factory=dict)
+    sidecars: dict[str, dict[str, Any]] = field(default_factory=dict)
     """JSON files that stand beside the weights, by name."""
     advice: str = ""
     """How they are loaded there; ``{file}`` and ``{folder}`` stand for where they were written."""
 
 
-def to_timm(network: ViT, passport: Passport) -> Export:
+def to_timm(network: ViT, metadata: CheckpointMetadata) -> Export:
     """For ``timm.create_model``, whose arguments the advice names.
 
     Raises:
@@ -69,13 +69,13 @@ def to_timm(network: ViT, passport: Passport) -> Export:
         for index, token in enumerate(("cls", "distillation")[:placed]):
             tensors[token] = tensors[token] + tensors["pos_embedding"][:, index : index + 1]
         tensors["pos_embedding"] = tensors["pos_embedding"][:, placed:]
-    arrays = _renamed(lambda: timm_renaming(config).to_theirs(tensors), "timm")
-    base = _timm_base(config, passport.model_name)
+    arrays = _renamed(lambda: timm_key_map(config).to_theirs(tensors), "timm")
+    base = _timm_base(config, metadata.model_name)
     arguments = "".join(f", {key}={value}" for key, value in _timm_arguments(config, base).items())
     return Export(arrays, advice=f'timm.create_model("{_timm_name(base)}"{arguments}, checkpoint_path="{{file}}")')
 
 
-def to_huggingface(network: ViT, passport: Passport) -> Export:
+def to_huggingface(network: ViT, metadata: CheckpointMetadata) -> Export:
     """For ``ViTForImageClassification.from_pretrained``, or DeiT's with its second head.
 
     Raises:
@@ -96,16 +96,16 @@ def to_huggingface(network: ViT, passport: Passport) -> Export:
     _add_rows(tensors, config)
     arrays = _renamed(lambda: huggingface_names(tensors), "huggingface")
     architecture = "DeiTForImageClassificationWithTeacher" if config.distilled else "ViTForImageClassification"
-    companions = {"config.json": _huggingface_config(config, passport, architecture)}
-    companions["preprocessor_config.json"] = _huggingface_pictures(config)
-    return Export(arrays, companions, f'transformers.{architecture}.from_pretrained("{{folder}}")')
+    sidecars = {"config.json": _huggingface_config(config, metadata, architecture)}
+    sidecars["preprocessor_config.json"] = _huggingface_preprocessing(config)
+    return Export(arrays, sidecars, f'transformers.{architecture}.from_pretrained("{{folder}}")')
 
 
 def _refuse(config: ViTConfig, library: str, **lacking: bool) -> None:
     lacking |= {
-        "window": config.window is not None,
+        "window_size": config.window_size is not None,
         "patch_stride": config.patch_stride not in (None, config.patch_size),
-        "positions": config.positions in ("relative", "none"),
+        "pos_embed": config.pos_embed in ("relative", "none"),
     }
     names = [name for name, lacks in lacking.items() if lacks]
     if names:
@@ -115,9 +115,9 @@ def _refuse(config: ViTConfig, library: str, **lacking: bool) -> None:
 def _with_table(network: ViT) -> dict[str, np.ndarray]:
     """All weights, with one learned table of positions whatever makes the network's."""
     tensors = {parameter.name: parameter.asnumpy() for parameter in network.get_parameters()}
-    if network.config.positions != "learned":
+    if network.config.pos_embed != "learned":
         tensors = {name: values for name, values in tensors.items() if name not in ("pos_rows", "pos_columns")}
-        tensors["pos_embedding"] = network.table_of_positions().asnumpy()
+        tensors["pos_embedding"] = network.pos_embed_table().asnumpy()
     return tensors
 
 
@@ -196,9 +196,9 @@ def _timm_arguments(config: ViTConfig, name: str) -> dict[str, Any]:
     return arguments
 
 
-def _huggingface_config(config: ViTConfig, passport: Passport, architecture: str) -> dict[str, Any]:
+def _huggingface_config(config: ViTConfig, metadata: CheckpointMetadata, architecture: str) -> dict[str, Any]:
     height, width = config.image_shape
-    names = passport.classes.names if passport.classes else [f"LABEL_{index}" for index in range(config.num_classes)]
+    names = metadata.classes.names if metadata.classes else [f"LABEL_{index}" for index in range(config.num_classes)]
     return {
         "architectures": [architecture],
         "model_type": "deit" if config.distilled else "vit",
@@ -219,17 +219,17 @@ def _huggingface_config(config: ViTConfig, passport: Passport, architecture: str
     }
 
 
-def _huggingface_pictures(config: ViTConfig) -> dict[str, Any]:
+def _huggingface_preprocessing(config: ViTConfig) -> dict[str, Any]:
     height, width = config.image_shape
-    pictures = config.preprocessing
+    preprocessing = config.preprocessing
     return {
         "image_processor_type": "ViTImageProcessor",
         "do_resize": True,
         "size": {"height": height, "width": width},
-        "resample": _PILLOW_FILTERS[pictures.interpolation],
+        "resample": _PILLOW_FILTERS[preprocessing.interpolation],
         "do_rescale": True,
         "rescale_factor": 1 / 255,
         "do_normalize": True,
-        "image_mean": list(pictures.mean),
-        "image_std": list(pictures.std),
+        "image_mean": list(preprocessing.mean),
+        "image_std": list(preprocessing.std),
     }

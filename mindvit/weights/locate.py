@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mindvit.data.fetch import TUTORIAL_WEIGHTS, fetch_file
+from mindvit.download import TUTORIAL_WEIGHTS, download_file
 from mindvit.errors import UserError
 from mindvit.weights.checkpoint import read_checkpoint
 
@@ -26,7 +26,7 @@ def find_checkpoint(path: str, download: bool = False) -> Path:
             return candidate
     published = _PUBLISHED.get(given.name)
     if published and download:
-        fetch_file(published, kept, read_checkpoint)
+        download_file(published, kept, read_checkpoint)
         return kept
     if given.is_dir():
         raise UserError(f"{given} is a folder; name a checkpoint file in it")

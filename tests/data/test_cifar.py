@@ -25,10 +25,10 @@ def test_cifar10_is_read_as_its_description_says(tmp_path):
     assert source.train.classes.names == tuple(NAMES)
     record = np.fromfile(root / "data_batch_2.bin", np.uint8).reshape(-1, 3073)[1]
     assert source.train.labels[4] == record[0]
-    picture = np.asarray(source.train.read(4))
-    assert picture.shape == (32, 32, 3)
+    image = np.asarray(source.train.read(4))
+    assert image.shape == (32, 32, 3)
     # 1,024 red bytes, then green, then blue, each row by row.
-    assert picture[5, 7].tolist() == [record[1 + channel * 1024 + 5 * 32 + 7] for channel in range(3)]
+    assert image[5, 7].tolist() == [record[1 + channel * 1024 + 5 * 32 + 7] for channel in range(3)]
 
 
 def test_cifar100_has_its_fine_classes(tmp_path):

@@ -3,7 +3,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from mindvit.data.digits import open_digits
-from mindvit.data.pictures import read_picture
+from mindvit.data.images import read_image
 from mindvit.errors import UserError
 
 
@@ -23,13 +23,13 @@ def test_the_split_is_stratified_and_holds_every_digit_once(folder):
     assert files == {f"{index:04d}.png" for index in range(1797)}
 
 
-def test_a_picture_shows_its_digit(folder):
+def test_a_image_shows_its_digit(folder):
     digits = load_digits()
     for path in sorted(folder.rglob("*.png"))[::300]:
         index = int(path.stem)
         assert path.parent.name == str(digits.target[index])
         expected = (digits.images[index] * 255 / 16).round()
-        np.testing.assert_array_equal(np.asarray(read_picture(path))[:, :, 0], expected)
+        np.testing.assert_array_equal(np.asarray(read_image(path))[:, :, 0], expected)
 
 
 def test_digits_are_not_mirrored(folder):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mindvit.data.folder import open_folder, open_pictures, read_split
-from mindvit.data.split import Classes
+from mindvit.data.folder import open_folder, open_unlabelled, read_split
+from mindvit.classes import Classes
 from mindvit.errors import UserError
 
 
@@ -48,7 +48,7 @@ def test_a_single_class_is_refused(make_folder):
 def test_an_empty_class_is_named(make_folder):
     root = make_folder()
     (root / "train/ant").mkdir()
-    with pytest.raises(UserError, match="train/ant holds no pictures"):
+    with pytest.raises(UserError, match="train/ant holds no images"):
         open_folder(root)
 
 
@@ -80,7 +80,7 @@ def test_relabelling_names_the_classes_that_a_model_does_not_have(make_folder):
         read_split(make_folder() / "val").relabel(Classes.named(("cat", "emu")))
 
 
-def test_all_pictures_of_a_folder_are_found_in_the_order_of_their_paths(tmp_path):
+def test_all_images_of_a_folder_are_found_in_the_order_of_their_paths(tmp_path):
     root = tmp_path / "Bilder.png"
     colours = {}
     names = ["b/10.png", "a.PNG", "b/2.jpg", "b/c/1.webp", "ä/狗 1.bmp", "z.png", "b.gif"]
@@ -92,7 +92,7 @@ def test_all_pictures_of_a_folder_are_found_in_the_order_of_their_paths(tmp_path
     (root / "b/notes.txt").write_text("x")
     (root / "folder.png").mkdir()
     (root / "gone.png").symlink_to(root / "nowhere.png")
-    split = open_pictures(root)
+    split = open_unlabelled(root)
     ordered = ["a.PNG", "b/10.png", "b/2.jpg", "b/c/1.webp", "b.gif", "z.png", "ä/狗 1.bmp"]
     assert [split.describe(index) for index in range(len(split))] == [str(root / name) for name in ordered]
     for index, name in enumerate(ordered):
@@ -101,9 +101,9 @@ def test_all_pictures_of_a_folder_are_found_in_the_order_of_their_paths(tmp_path
     assert split.labels.dtype == np.int32
 
 
-def test_a_folder_without_pictures_is_named(tmp_path):
+def test_a_folder_without_images_is_named(tmp_path):
     (tmp_path / "notes.txt").write_text("x")
-    with pytest.raises(UserError, match=rf"{tmp_path} has no pictures; known are \.bmp, "):
-        open_pictures(tmp_path)
+    with pytest.raises(UserError, match=rf"{tmp_path} has no images; known are \.bmp, "):
+        open_unlabelled(tmp_path)
     with pytest.raises(UserError, match=r"the folder .*notes\.txt does not exist"):
-        open_pictures(tmp_path / "notes.txt")
+        open_unlabelled(tmp_path / "notes.txt")

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from mindvit.data.imagenet import open_imagenet, read_meta, shipped_classes
+from mindvit.data.imagenet import open_imagenet, read_meta, imagenet_classes
 from mindvit.errors import UserError
 
 
@@ -34,7 +34,7 @@ def test_a_file_that_is_no_meta_mat_is_named(tmp_path):
 
 
 def test_the_shipped_classes_are_the_thousand():
-    classes = shipped_classes()
+    classes = imagenet_classes()
     assert len(classes) == len(set(classes.ids)) == 1000
     assert classes.ids == tuple(sorted(classes.ids))
     assert (classes.names[0], classes.names[236], classes.names[999]) == ("tench", "Doberman", "toilet tissue")

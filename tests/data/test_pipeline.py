@@ -5,21 +5,22 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mindvit.data.augment.mixing import draw_mix
+from mindvit.data.augment.draw_mixup import draw_mixup
 from mindvit.data.folder import read_split
-from mindvit.data.pictures import read_picture
+from mindvit.data.images import read_image
 from mindvit.data.pipeline import PADDING_LABEL, eval_pipeline, train_pipeline
-from mindvit.data.randomness import Purpose, generator
+from mindvit.data.rng import RngStream, generator
 from mindvit.data.settings import AugmentSettings
-from mindvit.data.split import Classes, Split
-from mindvit.data.visits import Course
+from mindvit.classes import Classes
+from mindvit.data.split import Split
+from mindvit.data.sampling import SamplingPlan
 from mindvit.errors import UserError
 from mindvit.models import Preprocessing, ViTConfig
 
 MODEL = ViTConfig(image_size=8, patch_size=4, preprocessing=Preprocessing((0.5,) * 3, (0.25,) * 3, crop_pct=0.5))
 AUGMENT = AugmentSettings(flip=True)
 WHOLE = {"crop_scale": (1.0, 1.0), "crop_ratio": (1.0, 1.0), "flip": False}
-"""Settings under which a square picture is only resized."""
+"""Settings under which a square image is only resized."""
 EVERYTHING = AugmentSettings(
     flip=True,
     policy="randaugment",
@@ -34,7 +35,7 @@ COLUMNS = ("image", "label", "key", "mix")
 
 
 def numbered(count, size=8):
-    """A split whose picture i is filled with the value i and labelled i."""
+    """A split whose image i is filled with the value i and labelled i."""
     return Split(
         origin="numbers",
         classes=Classes.named(tuple(map(str, range(count)))),
@@ -45,13 +46,13 @@ def numbered(count, size=8):
 
 
 def motley(count):
-    """A split whose pictures are all different in every pixel."""
+    """A split whose images are all different in every pixel."""
     values = np.random.default_rng(0).integers(0, 256, (count, 12, 10, 3)).astype(np.uint8)
     return replace(numbered(count), read=lambda index: Image.fromarray(values[index]))
 
 
-def train(split, augment, batch_size, *, model=MODEL, num_workers=1, first_step=0, seed=0, rank=0, num_shards=1):
-    course = Course(len(split), batch_size, seed, augment.repeats, rank, num_shards)
+def train(split, augment, batch_size, *, model=MODEL, num_workers=1, first_step=0, seed=0, rank=0, world_size=1):
+    course = SamplingPlan(len(split), batch_size, seed, augment.repeated_aug, rank, world_size)
     return train_pipeline(split, model, augment, course, num_workers, first_step)
 
 
@@ -69,18 +70,18 @@ def united(epochs, name):
     return np.concatenate([batch[name] for batch in joined(epochs)])
 
 
-@pytest.mark.parametrize("num_shards", [1, 2, 3])
+@pytest.mark.parametrize("world_size", [1, 2, 3])
 @pytest.mark.parametrize("count", [2, 7, 10, 12])
-def test_evaluation_sees_every_picture_exactly_once(count, num_shards):
+def test_evaluation_sees_every_image_exactly_once(count, world_size):
     seen = []
-    for rank in range(num_shards):
-        (epoch,) = batches(eval_pipeline(numbered(count), MODEL, 4, 1, rank, num_shards))
+    for rank in range(world_size):
+        (epoch,) = batches(eval_pipeline(numbered(count), MODEL, 4, 1, rank, world_size))
         assert all(batch["image"].shape == (4, 3, 8, 8) for batch in epoch), "every batch has one shape"
         seen += [label for batch in epoch for label in batch["label"].tolist() if label != PADDING_LABEL]
     assert sorted(seen) == list(range(count))
 
 
-def test_evaluation_pairs_pictures_and_labels():
+def test_evaluation_pairs_images_and_labels():
     (epoch,) = batches(eval_pipeline(numbered(10), MODEL, 4, 2))
     for batch in epoch:
         for image, label in zip(batch["image"], batch["label"], strict=True):
@@ -88,7 +89,7 @@ def test_evaluation_pairs_pictures_and_labels():
                 np.testing.assert_allclose(image, (label / 255 - 0.5) / 0.25, atol=1e-5)
 
 
-def test_training_pairs_pictures_and_labels_in_the_columns_that_a_step_takes():
+def test_training_pairs_images_and_labels_in_the_columns_that_a_step_takes():
     epochs = batches(train(numbered(10), AugmentSettings(flip=True), 4, num_workers=2), epochs=2)
     for batch in joined(epochs):
         assert tuple(batch) == COLUMNS
@@ -106,7 +107,7 @@ def test_training_shuffles_anew_each_epoch_and_drops_what_fills_no_batch():
     assert labels[0] != labels[1]
 
 
-def test_another_seed_gives_another_order_and_other_pictures():
+def test_another_seed_gives_another_order_and_other_images():
     one, other = (batches(train(motley(12), AUGMENT, 12, seed=seed))[0][0] for seed in (1, 2))
     assert sorted(one["label"]) == sorted(other["label"]) == list(range(12))
     assert one["label"].tolist() != other["label"].tolist()
@@ -151,7 +152,7 @@ def test_batches_do_not_hang_on_any_global_seed(uninterrupted):
 @pytest.mark.parametrize("augment", [AUGMENT, EVERYTHING], ids=["plain", "everything"])
 def test_two_workers_see_in_a_step_what_one_with_twice_the_batch_sees(augment):
     whole = joined(batches(train(motley(13), augment, 4), epochs=2))
-    shares = [joined(batches(train(motley(13), augment, 2, rank=rank, num_shards=2), epochs=2)) for rank in range(2)]
+    shares = [joined(batches(train(motley(13), augment, 2, rank=rank, world_size=2), epochs=2)) for rank in range(2)]
     assert len(whole) == 6
     for batch, *parts in zip(whole, *shares, strict=True):
         for name in ("image", "label", "key"):
@@ -160,12 +161,12 @@ def test_two_workers_see_in_a_step_what_one_with_twice_the_batch_sees(augment):
             )
 
 
-def test_training_shares_cover_all_pictures_without_overlap():
-    shares = [batches(train(numbered(12), AUGMENT, 3, rank=rank, num_shards=2)) for rank in range(2)]
+def test_training_shares_cover_all_images_without_overlap():
+    shares = [batches(train(numbered(12), AUGMENT, 3, rank=rank, world_size=2)) for rank in range(2)]
     assert sorted(label for share in shares for label in united(share, "label")) == list(range(12))
 
 
-def test_repeated_augmentation_shows_fewer_pictures_differently_each_time():
+def test_repeated_augmentation_shows_fewer_images_differently_each_time():
     augment = AugmentSettings(flip=True, crop_scale=(0.3, 0.9), repeats=3)
     for epoch in batches(train(motley(12), augment, 4, num_workers=2), epochs=2):
         labels, keys, images = (united([epoch], name) for name in ("label", "key", "image"))
@@ -186,8 +187,8 @@ def test_the_mix_of_a_batch_is_drawn_from_its_first_key():
     model = replace(MODEL, image_size=32)
     epochs = batches(train(numbered(16, size=32), augment, 2, model=model, seed=3), epochs=3)
     for batch in joined(epochs):
-        rng = generator(3, Purpose.MIXING, int(batch["key"][0].astype(np.uint32)))
-        np.testing.assert_array_equal(batch["mix"], draw_mix(augment, (32, 32), rng))
+        rng = generator(3, RngStream.MIXING, int(batch["key"][0].astype(np.uint32)))
+        np.testing.assert_array_equal(batch["mix"], draw_mixup(augment, (32, 32), rng))
 
 
 def test_without_mixup_and_cutmix_nothing_is_mixed():
@@ -196,7 +197,7 @@ def test_without_mixup_and_cutmix_nothing_is_mixed():
     assert all(batch["mix"].tolist() == [1, 1, 0, 0, 0, 0] for batch in epoch)
 
 
-def test_erasing_puts_standard_normal_noise_into_the_normalised_picture():
+def test_erasing_puts_standard_normal_noise_into_the_normalised_image():
     model = replace(MODEL, image_size=32)
     augment = AugmentSettings(**WHOLE, random_erasing=0.7)
     (epoch,) = batches(train(numbered(200, size=32), augment, 50, model=model, num_workers=2))
@@ -205,25 +206,25 @@ def test_erasing_puts_standard_normal_noise_into_the_normalised_picture():
     erased = ~np.isclose(images, plain, atol=1e-5)
     hit = erased.any((1, 2, 3))
     assert 0.55 < hit.mean() < 0.85
-    assert 0.1 < erased[hit].mean() < 0.25, "boxes cover 0.02 to 1/3 of a picture"
+    assert 0.1 < erased[hit].mean() < 0.25, "boxes cover 0.02 to 1/3 of an image"
     noise = images[erased]
     assert abs(noise.mean()) < 0.02 and abs(noise.std() - 1) < 0.02
     assert len({box.tobytes() for box in erased[hit]}) > 0.9 * hit.sum(), "each visit has a box of its own"
 
 
 @pytest.mark.parametrize("change", [{"policy": "randaugment", "randaugment_prob": 1.0}, {"color_jitter": 0.5}])
-def test_policy_and_jitter_reach_the_pictures(change):
+def test_policy_and_jitter_reach_the_images(change):
     (plain,), (varied,) = (batches(train(motley(12), AugmentSettings(**WHOLE, **more), 12))[0] for more in ({}, change))
     np.testing.assert_array_equal(plain["label"], varied["label"])
     assert (plain["image"] != varied["image"]).any((1, 2, 3)).sum() > 8
 
 
-def test_too_few_pictures_for_a_step_are_refused():
-    words = r"takes 16 pictures \(data.batch_size times train.accumulate_steps\), but numbers has only 10"
+def test_too_few_images_for_a_step_are_refused():
+    words = r"takes 16 images \(data.batch_size times train.accumulate_steps\), but numbers has only 10"
     with pytest.raises(UserError, match=words):
         train(numbered(10), AUGMENT, 16)
-    with pytest.raises(UserError, match="8 pictures for each of 2 workers"):
-        train(numbered(10), AUGMENT, 8, num_shards=2)
+    with pytest.raises(UserError, match="8 images for each of 2 workers"):
+        train(numbered(10), AUGMENT, 8, world_size=2)
 
 
 def test_evaluation_resizes_the_shorter_side_and_crops_the_centre(tmp_path):
@@ -246,7 +247,7 @@ def test_batches_of_rectangles_are_channels_height_width():
         assert [batch["image"].shape for batch in epoch] == [(3, 3, 8, 16)] * 3
     (epoch,) = batches(eval_pipeline(motley(5), WIDE, 4, 1))
     assert [batch["image"].shape for batch in epoch] == [(4, 3, 8, 16)] * 2
-    assert not epoch[1]["image"][1:].any(), "blank pictures fill the last batch"
+    assert not epoch[1]["image"][1:].any(), "blank images fill the last batch"
 
 
 def test_the_mix_of_rectangles_has_boxes_of_their_height_and_width():
@@ -270,8 +271,8 @@ def test_bicubic_of_evaluation_is_pillows(tmp_path, rng):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         Image.fromarray(values).save(tmp_path / name / "x.png")
-    pictures = Preprocessing((0.0,) * 3, (1.0,) * 3, interpolation="bicubic", crop_pct=1.0)
-    model = ViTConfig(image_size=8, patch_size=4, preprocessing=pictures)
+    images = Preprocessing((0.0,) * 3, (1.0,) * 3, interpolation="bicubic", crop_pct=1.0)
+    model = ViTConfig(image_size=8, patch_size=4, preprocessing=images)
     (epoch,) = batches(eval_pipeline(read_split(tmp_path), model, 2, 1))
     expected = np.asarray(Image.fromarray(values).resize((8, 8), Image.Resampling.BICUBIC)) / 255
     np.testing.assert_allclose(epoch[0]["image"][0].transpose(1, 2, 0), expected, atol=1e-5)
@@ -291,7 +292,7 @@ def test_flip_mirrors_and_can_be_switched_off(tmp_path):
         assert (5 < mirrored.sum() < 35) if flip else not mirrored.any()
 
 
-def test_odd_pictures_train_as_a_person_sees_them(tmp_path):
+def test_odd_images_train_as_a_person_sees_them(tmp_path):
     upright = np.zeros((16, 16, 3), np.uint8)
     upright[:8] = 255
     for name in ("a", "b"):
@@ -301,7 +302,7 @@ def test_odd_pictures_train_as_a_person_sees_them(tmp_path):
     exif[0x0112] = 6
     turned.save(tmp_path / "a/x.jpg", exif=exif, quality=100)
     Image.fromarray(upright).save(tmp_path / "b/x.gif")
-    np.testing.assert_allclose(np.asarray(read_picture(tmp_path / "a/x.jpg"))[[2, -3], 8], [[255] * 3, [0] * 3], atol=3)
+    np.testing.assert_allclose(np.asarray(read_image(tmp_path / "a/x.jpg"))[[2, -3], 8], [[255] * 3, [0] * 3], atol=3)
     (epoch,) = batches(train(read_split(tmp_path), AugmentSettings(**WHOLE), 2))
     np.testing.assert_allclose(epoch[0]["image"][:, :, 0], 2.0, atol=0.2)
     np.testing.assert_allclose(epoch[0]["image"][:, :, -1], -2.0, atol=0.2)

@@ -1,14 +1,14 @@
 import pytest
 
-from mindvit.config import parse
+from mindvit.parsing import parse
 from mindvit.errors import UserError
-from mindvit.evaluation.report import EvalSettings
+from mindvit.evaluation.evaluator import EvalSettings
 from mindvit.training.recipe import Recipe
 
 
 def test_classes_are_read_as_texts():
-    data = parse(Recipe, "", ["--data.classes", '["0", "7"]', "--data.per_class", "3"])[0].data
-    assert (data.classes, data.per_class) == (("0", "7"), 3)
+    data = parse(Recipe, "", ["--data.classes", '["0", "7"]', "--data.samples_per_class", "3"])[0].data
+    assert (data.classes, data.samples_per_class) == (("0", "7"), 3)
     assert parse(EvalSettings, "", ["--ckpt", "x", "--data.classes", "[cat, dog]"])[0].data.classes == ("cat", "dog")
 
 
@@ -19,7 +19,7 @@ def test_classes_are_read_as_texts():
         (Recipe, ["--data.classes", "cat"], "^data.classes must be a list of texts .* or null, not cat$"),
         (Recipe, ["--data.classes", "[cat]"], r"^data.classes needs at least two classes .*, not \['cat'\]$"),
         (Recipe, ["--data.classes", "[cat, dog, cat]"], "^data.classes names cat more than once$"),
-        (Recipe, ["--data.per_class", "0"], "^data.per_class must be at least 1, not 0$"),
+        (Recipe, ["--data.samples_per_class", "0"], "^data.samples_per_class must be at least 1, not 0$"),
         (EvalSettings, ["--ckpt", "x", "--data.classes", "[cat]"], "^data.classes needs at least two classes"),
     ],
 )

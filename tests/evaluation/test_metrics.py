@@ -36,7 +36,7 @@ def test_padding_does_not_count():
     assert measure(padded)["num_images"] == 2
 
 
-def test_a_last_batch_of_another_size_weighs_by_its_pictures():
+def test_a_last_batch_of_another_size_weighs_by_its_images():
     result = measure(([[1, 0], [1, 0], [1, 0]], [0, 0, 0]), ([[1, 0]], [1]))
     assert result["top1"] == 75
 

@@ -45,7 +45,7 @@ def here(monkeypatch):
 def test_there_are_as_many_workers_as_devices_or_two_on_the_cpu(machine, devices, asked, workers, binds):
     machine(**devices)
     job = read_job(asked, {})
-    assert (job.local_workers, job.workers, job.bind_cores) == (workers, workers, binds)
+    assert (job.ranks_per_node, job.workers, job.bind_cores) == (workers, workers, binds)
 
 
 def test_one_server_needs_to_be_told_nothing_and_takes_a_free_port(machine):
@@ -59,7 +59,7 @@ def test_one_server_needs_to_be_told_nothing_and_takes_a_free_port(machine):
 def test_several_servers_number_their_workers_one_after_the_other(machine, here):
     told = {"NPROC": "8", "NNODES": "4", "NODE_RANK": "3", "MASTER_ADDR": "server0", "JOIN_TIMEOUT": "60"}
     job = read_job("auto", {**told, "BIND_CORES": "true"})
-    assert (job.workers, job.first_worker, job.master_port) == (32, 24, 8118)
+    assert (job.workers, job.first_rank, job.master_port) == (32, 24, 8118)
     assert (job.join_timeout, job.bind_cores) == (60, True)
     assert job.describe() == "8 workers on each of 4 servers, of which this is number 3, meeting at server0:8118"
 

@@ -23,12 +23,12 @@ CONSTRUCTIONS = {
     "exact_gelu": {"gelu": "exact"},
     "overlapping": {"image_size": 10, "patch_stride": 3},
     "wide": {"image_size": (8, 16)},
-    "learned2d": {"image_size": (8, 16), "positions": "learned2d"},
-    "sincos2d": {"image_size": (16, 8), "positions": "sincos2d"},
-    "relative": {"image_size": (12, 8), "positions": "relative", "depth": 2},
-    "no_positions": {"positions": "none"},
+    "learned2d": {"image_size": (8, 16), "pos_embed": "learned2d"},
+    "sincos2d": {"image_size": (16, 8), "pos_embed": "sincos2d"},
+    "relative": {"image_size": (12, 8), "pos_embed": "relative", "depth": 2},
+    "no_positions": {"pos_embed": "none"},
     "registers": {"register_tokens": 3},
-    "bare_class_token": {"prefix_positions": False},
+    "bare_class_token": {"prefix_pos_embed": False},
     "qk_norm": {"qk_norm": True},
     "layer_scale": {"layer_scale": 0.1},
     "mean": {"pool": "mean"},
@@ -37,12 +37,12 @@ CONSTRUCTIONS = {
     "map": {"pool": "map"},
     "pre_logits": {"pre_logits_dim": 6},
     "distilled": {"distilled": True},
-    "deit3": {"prefix_positions": False, "layer_scale": 0.1, "distilled": True, "register_tokens": 2},
-    "window": {"image_size": (20, 16), "window": 3},
+    "deit3": {"prefix_pos_embed": False, "layer_scale": 0.1, "distilled": True, "register_tokens": 2},
+    "window_size": {"image_size": (20, 16), "window_size": 3},
     "window_in_blocks": {
         "image_size": (36, 40),
-        "window": 3,
-        "positions": "relative",
+        "window_size": 3,
+        "pos_embed": "relative",
         "register_tokens": 2,
         "qk_norm": True,
     },
@@ -50,7 +50,7 @@ CONSTRUCTIONS = {
         "depth": 2,
         "image_size": (16, 10),
         "patch_stride": 2,
-        "positions": "learned2d",
+        "pos_embed": "learned2d",
         "class_token": True,
         "register_tokens": 2,
         "qk_norm": True,
@@ -64,7 +64,7 @@ CONSTRUCTIONS = {
         "image_size": (8, 13),
         "patch_stride": 1,
         "patch_size": 5,
-        "positions": "relative",
+        "pos_embed": "relative",
         "class_token": True,
         "register_tokens": 2,
         "qk_norm": True,
@@ -99,6 +99,6 @@ def weighted(config: ViTConfig, rng: np.random.Generator) -> tuple[ViT, dict[str
     return network, {name: values.astype(np.float64) for name, values in weights.items()}
 
 
-def pictures(config: ViTConfig, rng: np.random.Generator, count: int = 2) -> np.ndarray:
+def random_images(config: ViTConfig, rng: np.random.Generator, count: int = 2) -> np.ndarray:
     """Random input for a network, float32."""
     return rng.standard_normal((count, config.in_channels, *config.image_shape)).astype(np.float32)

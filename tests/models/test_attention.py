@@ -7,15 +7,15 @@ from mindspore import Tensor, nn, ops
 
 from mindvit.models import Attention
 from mindvit.models.attention import DotProductAttention, fits_fused_attention, fused_attention
-from mindvit.models.neighbourhood import (
-    BlockedNeighbourhood,
-    MaskedNeighbourhood,
-    NeighbourhoodAttention,
-    neighbourhood_mask,
+from mindvit.models.local_attention import (
+    BlockedLocalAttention,
+    MaskedLocalAttention,
+    LocalAttention,
+    local_attention_mask,
 )
-from mindvit.models.positions import RelativeBias
+from mindvit.models.pos_embed import RelativeBias
 from mindvit.models.softmax import Softmax
-from mindvit.runtime import Runtime, with_precision
+from mindvit.runtime import Runtime, apply_amp
 from tests.fused_attention import flash_attention_score
 
 GRID, WINDOW, PREFIX = (12, 12), 7, 2
@@ -41,9 +41,9 @@ PLACES = (GRID, WINDOW, PREFIX, 1)
     [
         (DotProductAttention, False),
         (lambda: Weights(DotProductAttention()), False),
-        (lambda: MaskedNeighbourhood(*PLACES), True),
-        (lambda: BlockedNeighbourhood(*PLACES, block=(4, 4)), True),
-        (lambda: Weights(NeighbourhoodAttention(*PLACES)), True),
+        (lambda: MaskedLocalAttention(*PLACES), True),
+        (lambda: BlockedLocalAttention(*PLACES, block=(4, 4)), True),
+        (lambda: Weights(LocalAttention(*PLACES)), True),
     ],
     ids=["all", "all weights", "masked", "blocked", "local weights"],
 )
@@ -52,9 +52,9 @@ def test_at_o2_every_attention_has_its_softmax_in_float32(rng, make, is_local):
     keys = rng.standard_normal((1, 1, TOKENS, 1)).astype(np.float16)
     # Queries of 1 make the keys the scores, and as values the unit vectors bring the weights to light.
     query, value = np.ones_like(keys), np.eye(TOKENS)[None, None]
-    cell = with_precision(make(), Runtime("CPU", "O2")).set_train(False)
+    cell = apply_amp(make(), Runtime("CPU", "O2")).set_train(False)
     found = cell(*(Tensor(array, ms.float32) for array in (query, keys, value))).asnumpy()[0, 0]
-    near = neighbourhood_mask(GRID, WINDOW, PREFIX).asnumpy() if is_local else np.ones((TOKENS, TOKENS), bool)
+    near = local_attention_mask(GRID, WINDOW, PREFIX).asnumpy() if is_local else np.ones((TOKENS, TOKENS), bool)
     expected = np.exp(keys[0, 0, :, 0].astype(np.float64)) * near
     expected /= expected.sum(1, keepdims=True)
     assert np.mean(found[near] != expected.astype(np.float16)[near]) < 0.01
@@ -161,7 +161,7 @@ def computed(fused, tokens, run, biased=False):
     rng = np.random.default_rng(3)
     for parameter in attention.get_parameters():
         parameter.set_data(Tensor(0.3 * rng.standard_normal(parameter.shape).astype(np.float32)))
-    return run(with_precision(attention, Runtime("CPU", "O2", fused_attention=fused)), Tensor(tokens))
+    return run(apply_amp(attention, Runtime("CPU", "O2", fused_attention=fused)), Tensor(tokens))
 
 
 def test_a_layer_learns_by_the_operator_what_it_learns_without(rng, monkeypatch):
@@ -201,7 +201,7 @@ class WeightsOf(nn.Cell):
 def test_the_weights_of_fused_attention_can_still_be_seen(rng, monkeypatch):
     monkeypatch.setattr(ops, "flash_attention_score", seven)
     attention = Attention(32, 2)
-    cell = with_precision(WeightsOf(attention), Runtime("CPU", "O2", fused_attention=True)).set_train(False)
+    cell = apply_amp(WeightsOf(attention), Runtime("CPU", "O2", fused_attention=True)).set_train(False)
     weights = cell(Tensor(rng.standard_normal((2, 5, 32)).astype(np.float32))).asnumpy()
     assert attention.attend.is_fused
     assert weights.shape == (2, 2, 5, 5)

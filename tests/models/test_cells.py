@@ -6,7 +6,7 @@ import pytest
 from mindspore import nn
 
 from mindvit.models import Attention, FeedForward, ResidualCell, TransformerEncoder, ViTConfig
-from mindvit.models.positions import RelativeBias
+from mindvit.models.pos_embed import RelativeBias
 from tests import numpy_vit
 
 

@@ -7,9 +7,9 @@ from mindspore import nn
 
 from mindvit import create_model
 from mindvit.models import Dropout, DropPath
-from mindvit.models.dropout import KeyedCell, PatchDropout, place_dropouts
+from mindvit.models.dropout import KeyedCell, PatchDropout, assign_rng_ids
 from tests import numpy_vit
-from tests.models.constructions import config_of, pictures, weighted
+from tests.models.constructions import config_of, images, weighted
 
 
 def keys(rng, count):
@@ -120,7 +120,7 @@ def test_every_dropout_of_a_network_has_a_place_of_its_own():
     assert len({cell.site for cell in cells}) == len(cells) == 3 + 3 * 7
 
 
-@pytest.mark.parametrize("setting", ["dropout", "attention_dropout", "drop_path", "layer_dropout", "patch_dropout"])
+@pytest.mark.parametrize("setting", ["dropout", "attention_dropout", "drop_path", "block_dropout", "patch_dropout"])
 def test_each_setting_reaches_the_network_and_repeats_under_its_keys(rng, setting):
     sizes = {"image_size": 8, "embed_dim": 16, "depth": 2, "num_heads": 2, "mlp_dim": 32, "num_classes": 3}
     network = create_model("vit_mini_4_32", **sizes, **{setting: 0.5})
@@ -136,9 +136,9 @@ def test_each_setting_reaches_the_network_and_repeats_under_its_keys(rng, settin
 
 def test_places_follow_the_order_of_the_cells():
     cells = nn.SequentialCell(Dropout(0.1), DropPath(0.1))
-    place_dropouts(cells)
+    assign_rng_ids(cells)
     first = [cell.site for cell in cells]
-    place_dropouts(cells)
+    assign_rng_ids(cells)
     assert first == [cell.site for cell in cells]
     assert first[0] != first[1]
 
@@ -216,7 +216,7 @@ class Embed(nn.Cell):
 def test_patches_are_dropped_with_their_positions_and_only_in_training(rng):
     config = config_of("distilled", register_tokens=2, patch_dropout=0.4)
     network, weights = weighted(config, rng)
-    images, key = pictures(config, rng), keys(rng, 2)
+    images, key = random_images(config, rng), keys(rng, 2)
     embed = Embed(network)
     whole = numpy_vit.embed(images.astype(np.float64), weights)
     np.testing.assert_allclose(embed.set_train(False)(ms.Tensor(images), key).asnumpy(), whole, atol=1e-5)
@@ -230,8 +230,8 @@ def test_patches_are_dropped_with_their_positions_and_only_in_training(rng):
 
 def test_a_cell_that_drops_patches_has_the_last_place_and_the_others_those_that_they_would_have_without():
     network = nn.CellList([Dropout(0.1), PatchDropout(0.5, 4), Dropout(0.1)])
-    place_dropouts(network)
+    assign_rng_ids(network)
     without = nn.CellList([Dropout(0.1), Dropout(0.1)])
-    place_dropouts(without)
+    assign_rng_ids(without)
     assert [network[0].site, network[2].site] == [cell.site for cell in without]
     assert network[1].site == at(Dropout(0.1), 2).site

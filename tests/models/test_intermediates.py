@@ -25,13 +25,13 @@ BATCH, HEADS, PATCHES = 3, 2, 6
 
 KINDS = {
     "class token": {},
-    "none but patches": {"pool": "mean", "positions": "sincos2d"},
+    "none but patches": {"pool": "mean", "pos_embed": "sincos2d"},
     "class token unpooled": {"pool": "mean", "class_token": True, "layer_scale": 0.5},
     "registers": {"register_tokens": 3},
-    "distilled, registers": {"distilled": True, "register_tokens": 2, "prefix_positions": False},
+    "distilled, registers": {"distilled": True, "register_tokens": 2, "prefix_pos_embed": False},
     "qk_norm": {"qk_norm": True, "pre_logits_dim": 5},
-    "relative positions": {"positions": "relative", "register_tokens": 1},
-    "norm after the mean": {"pool": "mean_norm", "positions": "learned2d"},
+    "relative pos_embed": {"pos_embed": "relative", "register_tokens": 1},
+    "norm after the mean": {"pool": "mean_norm", "pos_embed": "learned2d"},
 }
 
 # MindSpore compiles a cell again where another one was freed in the meantime.
@@ -60,15 +60,15 @@ def placed(x, w, config, network):
     """The patches' tokens with their positions, and the tokens before them."""
     before = [w[name][0] for name in ("cls", "distillation", "registers") if name in w]
     before = np.concatenate(before) if before else np.empty((0, 16))
-    if config.positions == "learned":
+    if config.pos_embed == "learned":
         table = w["pos_embedding"][0]
         count = len(table) - PATCHES
         before[:count] += table[:count]
         x = x + table[count:]
-    elif config.positions == "learned2d":
+    elif config.pos_embed == "learned2d":
         rows, columns = w["pos_rows"][0], w["pos_columns"][0]
         x = x + np.stack([np.concatenate([columns[c], rows[r]]) for r in range(2) for c in range(3)])
-    elif config.positions == "sincos2d":
+    elif config.pos_embed == "sincos2d":
         x = x + network.pos_embedding.asnumpy()
     return np.concatenate([np.tile(before, (len(x), 1, 1)), x], 1)
 
@@ -95,7 +95,7 @@ def attention(x, w, prefix, config):
             for part, name in ((query, "query_norm"), (key, "key_norm"))
         )
     scores = query @ key.transpose(0, 1, 3, 2) / np.sqrt(8)
-    if config.positions == "relative":
+    if config.pos_embed == "relative":
         scores = scores + relative_bias(w[f"{prefix}.relative_bias.table"], config.prefix_tokens)
     weights = softmax(scores)
     joined = (weights @ value).transpose(0, 2, 1, 3).reshape(x.shape)
@@ -183,13 +183,13 @@ def test_the_networks_own_weights_are_used_under_their_own_names(images):
 
 
 def test_results_can_be_used_within_a_graph_and_have_gradients(images):
-    """The class token's part of a block's output, by the pixels: what a picture of saliency rests on."""
+    """The class token's part of a block's output, by the pixels: what an image of saliency rests on."""
     network, which = vit(), Tensor(images)
     cell = Intermediates(network, attention=False)
     alive.append(cell)
 
-    def score(pictures):
-        return cell(pictures)["block1"][:, 0].sum()
+    def score(images):
+        return cell(images)["block1"][:, 0].sum()
 
     slope = ms.grad(score)(which).asnumpy()
     assert slope.shape == images.shape
@@ -213,8 +213,8 @@ class Holder(nn.Cell):
         super().__init__(auto_prefix=False)
         self.network = network
 
-    def construct(self, pictures):
-        return self.network(pictures)
+    def construct(self, images):
+        return self.network(images)
 
 
 def test_asking_for_features_changes_nothing_of_what_a_network_computes_elsewhere(images):
@@ -236,7 +236,7 @@ def test_features_follow_what_is_set_on_the_network_later(images):
     assert np.abs(in_training[0] - in_training[1]).max() > 0.1, "dropout acts"
     network.set_train(False)
     np.testing.assert_array_equal(network.forward_features(Tensor(images)).asnumpy(), in_evaluation)
-    network.compute_as(replace(network.config, norm_eps=0.5))
+    network.apply_numerics(replace(network.config, norm_eps=0.5))
     expected = reference(images, network)["tokens"]
     np.testing.assert_allclose(network.forward_features(Tensor(images)).asnumpy(), expected, atol=2e-5)
     assert np.abs(in_evaluation - expected).max() > 0.1

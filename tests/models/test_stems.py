@@ -13,9 +13,9 @@ from mindvit.models.efficientnet import EfficientNetStem, MBConv, Swish
 from mindvit.models.resnet import GroupNorm, ResNetStem
 from mindvit.models.stems import STEMS, make_stem, stem_channels, stem_macs, stem_stride
 from mindvit.training.optimizers import OptimizerSettings, make_optimizer
-from mindvit.training.parameter_groups import make_rules, settle
+from mindvit.training.param_groups import make_rules, resolve_param_groups
 from mindvit.training.step import TrainStep
-from tests.references.make_stem_references import RESNET, TARGET, direction, picture, weight
+from tests.references.make_stem_references import RESNET, TARGET, direction, image, weight
 
 REFERENCE = np.load(TARGET)
 COUNTS = json.loads(REFERENCE["counts"].item())
@@ -50,8 +50,8 @@ class Gradient(nn.Cell):
 
 def check_gradients(net, cell):
     """Output and gradients beside the reference's; a gradient is measured against the length it could have had."""
-    cotangent = picture(net, REFERENCE[f"{net}/output"].shape)
-    (_, output), (of_input, of_weights) = Gradient(cell)(Tensor(picture(net)), Tensor(cotangent))
+    cotangent = image(net, REFERENCE[f"{net}/output"].shape)
+    (_, output), (of_input, of_weights) = Gradient(cell)(Tensor(image(net)), Tensor(cotangent))
     expected = REFERENCE[f"{net}/gradient/input"]
     np.testing.assert_allclose(of_input.asnumpy() / expected.std(), expected / expected.std(), atol=1e-3)
     for parameter, gradient in zip(cell.trainable_params(), of_weights, strict=True):
@@ -69,7 +69,7 @@ def test_the_resnet_and_its_gradients_are_timms():
 
 def test_the_efficientnet_is_timms_in_evaluation():
     cell = filled("efficientnet", EfficientNetStem()).set_train(False)
-    output = cell(Tensor(picture("efficientnet"))).asnumpy()
+    output = cell(Tensor(image("efficientnet"))).asnumpy()
     spread = REFERENCE["efficientnet/output"].std()
     np.testing.assert_allclose(output / spread, REFERENCE["efficientnet/output"] / spread, atol=1e-4)
 
@@ -131,7 +131,9 @@ def test_each_part_of_a_training_batch_moves_the_statistics_that_evaluation_uses
     network = Classifier()
     parameters = network.trainable_params()
     optimizer = make_optimizer(
-        OptimizerSettings(name="sgd"), parameters, settle(parameters, make_rules(OptimizerSettings(), depth=1))
+        OptimizerSettings(name="sgd"),
+        parameters,
+        resolve_param_groups(parameters, make_rules(OptimizerSettings(), depth=1)),
     )
     step = TrainStep(network, CrossEntropySmooth(4), optimizer, np.zeros(1, np.float32), accumulate_steps=2)
     images = rng.standard_normal((8, 4, 6, 6)).astype(np.float32) + 1
@@ -193,7 +195,7 @@ def test_multiply_adds_are_those_that_pytorch_counts(name, size):
 
 
 @pytest.mark.parametrize("name", ["r26", "efficientnet_b0"])
-def test_channels_of_the_picture_count_in_the_first_convolution_alone(name):
+def test_channels_of_the_image_count_in_the_first_convolution_alone(name):
     first = next(make_stem(name, in_channels=5).get_parameters())
     assert first.shape[1] == 5
     more = stem_macs(name, 5, 64, 64) - stem_macs(name, 3, 64, 64)

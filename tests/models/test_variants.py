@@ -2,7 +2,7 @@ import pytest
 
 from mindvit import create_model, list_models
 from mindvit.errors import UserError
-from mindvit.models.counting import forward_flops, parameter_count
+from mindvit.analysis.counting import forward_flops, parameter_count
 from mindvit.models.variants import model_config, name_in, override
 
 # Our name, timm's, millions of weights and billions of multiply-adds by timm's tables (pytorch-image-models,
@@ -50,7 +50,7 @@ TIMM = [
 ]
 
 # Relatives of names that timm has at other sizes only: our name, overrides, timm's name, then as above, all headless.
-REGISTERS = {"layer_scale": 1e-5, "register_tokens": 4, "prefix_positions": False}
+REGISTERS = {"layer_scale": 1e-5, "register_tokens": 4, "prefix_pos_embed": False}
 TIMM_AT_OTHER_SIZES = [
     ("vit_s_14_224", {"image_size": 518, "layer_scale": 1e-5}, "vit_small_patch14_dinov2", 22.06, 46.76),
     ("vit_b_14_224", {"image_size": 518, "layer_scale": 1e-5}, "vit_base_patch14_dinov2", 86.58, 151.71),
@@ -150,7 +150,7 @@ def test_an_unknown_setting_answers_with_the_nearest():
         create_model("vit_ti_16_224", num_head=4)
 
 
-def test_settings_of_model_and_pictures_are_overridden():
+def test_settings_of_model_and_images_are_overridden():
     config = override(model_config("vit_ti_16_224"), image_size=32, crop_pct=1.0, interpolation="bicubic")
     assert config.image_size == 32
     assert (config.preprocessing.crop_pct, config.preprocessing.interpolation) == (1.0, "bicubic")

@@ -9,7 +9,7 @@ from mindspore import nn
 from mindvit import create_model
 from mindvit.models import Preprocessing, ViT
 from tests import numpy_vit
-from tests.models.constructions import CONSTRUCTIONS, config_of, pictures, weighted
+from tests.models.constructions import CONSTRUCTIONS, config_of, images, weighted
 
 TABLE = Path(__file__).parent.parent / "references/tutorial_vit_b_16_224_parameters.tsv"
 
@@ -41,9 +41,9 @@ def test_the_tutorials_checkpoint_loads_strictly_and_gives_the_tutorials_logits(
 def test_each_construction_gives_the_logits_of_its_description(rng, name):
     config = config_of(name)
     network, weights = weighted(config, rng)
-    images = pictures(config, rng)
+    images = random_images(config, rng)
     expected = numpy_vit.vit_of(images.astype(np.float64), weights, config)
-    assert expected.shape == (2, 7) and expected.std(0).max() > 0.1, "pictures matter"
+    assert expected.shape == (2, 7) and expected.std(0).max() > 0.1, "images matter"
     np.testing.assert_allclose(network(ms.Tensor(images)).asnumpy(), expected, atol=2e-5)
 
 
@@ -86,7 +86,7 @@ def test_every_block_has_the_dropouts_of_the_settings():
 def test_a_distilled_network_gives_both_heads_logits_in_training(rng, name):
     config = config_of(name)
     network, weights = weighted(config, rng)
-    images = pictures(config, rng)
+    images = random_images(config, rng)
     expected = numpy_vit.vit_of(images.astype(np.float64), weights, config, both_heads=True)
     assert np.abs(expected[0] - expected[1]).max() > 0.1
     logits = network.set_train(True)(ms.Tensor(images))
@@ -106,7 +106,7 @@ class Parts(nn.Cell):
 
 def tokens_of(images, weights, config):
     """In NumPy: the first block's input, and all tokens after the last norm."""
-    layout = (config.patch_stride, config.positions, config.prefix_positions)
+    layout = (config.patch_stride, config.pos_embed, config.prefix_pos_embed)
     embedded = numpy_vit.embed(images.astype(np.float64), weights, *layout)
     arithmetic = (config.num_heads, config.norm_eps, numpy_vit.GELU[config.gelu])
     tokens = numpy_vit.encode(embedded, weights, *arithmetic, config.grid)
@@ -119,7 +119,7 @@ def tokens_of(images, weights, config):
 def test_the_parts_of_a_network_give_what_they_say(rng, name):
     config = config_of(name)
     network, weights = weighted(config, rng)
-    images = pictures(config, rng)
+    images = random_images(config, rng)
     embedded, tokens, features = (part.asnumpy() for part in Parts(network).set_train(False)(ms.Tensor(images)))
     expected = tokens_of(images, weights, config)
     assert expected[0].shape == (2, config.prefix_tokens + config.num_patches, 12)
@@ -134,7 +134,7 @@ def test_the_parts_of_a_network_give_what_they_say(rng, name):
 def test_forward_features_follow_the_mode_of_the_network(rng):
     config = config_of("registers", image_size=16, patch_dropout=0.5, depth=1)
     network, _ = weighted(config, rng)
-    images = ms.Tensor(pictures(config, rng))
+    images = ms.Tensor(random_images(config, rng))
     still = network.forward_features(images).asnumpy()
     assert still.shape == (2, 4 + 16, 12)
     network.set_train(True)
@@ -145,7 +145,7 @@ def test_forward_features_follow_the_mode_of_the_network(rng):
 
 def test_each_network_has_forward_features_of_its_own(rng):
     config = config_of("plain", depth=1)
-    images = ms.Tensor(pictures(config, rng))
+    images = ms.Tensor(random_images(config, rng))
     first, second = (weighted(config, rng)[0].forward_features(images).asnumpy() for _ in range(2))
     assert np.abs(first - second).max() > 0.1
 
@@ -153,11 +153,11 @@ def test_each_network_has_forward_features_of_its_own(rng):
 def test_a_network_that_has_run_takes_over_another_ones_arithmetic(rng):
     config = config_of("map_of_all", depth=1, norm_eps=1e-6, gelu="tanh")
     network, weights = weighted(config, rng)
-    images = pictures(config, rng)
+    images = random_images(config, rng)
     seen = []
     for settings in ({}, {"norm_eps": 0.5}, {"gelu": "exact"}):
         config = replace(config, **settings)
-        network.compute_as(replace(config, dropout=0.5))
+        network.apply_numerics(replace(config, dropout=0.5))
         assert network.config == config, "nothing else is taken over"
         seen.append(network(ms.Tensor(images)).asnumpy())
         expected = numpy_vit.vit_of(images.astype(np.float64), weights, config)
@@ -168,28 +168,28 @@ def test_a_network_that_has_run_takes_over_another_ones_arithmetic(rng):
 def test_forward_features_that_have_run_take_over_another_ones_arithmetic(rng):
     config = config_of("mean_norm_of_all", depth=1, norm_eps=1e-6, gelu="tanh")
     network, weights = weighted(config, rng)
-    images = pictures(config, rng)
+    images = random_images(config, rng)
     seen = []
     for settings in ({}, {"norm_eps": 0.5}, {"gelu": "exact"}):
         config = replace(config, **settings)
-        network.compute_as(config)
+        network.apply_numerics(config)
         seen.append(network.forward_features(ms.Tensor(images)).asnumpy())
         np.testing.assert_allclose(seen[-1], tokens_of(images, weights, config)[1], atol=2e-5)
     assert np.abs(seen[1] - seen[0]).max() > 0.01 and np.abs(seen[2] - seen[1]).max() > 5e-5
 
 
-def test_the_preparation_of_pictures_is_taken_over(rng):
+def test_the_preparation_of_images_is_taken_over(rng):
     network = ViT(config_of("plain", depth=1))
-    pictures_of = Preprocessing((0.5,) * 3, (0.5,) * 3, "bicubic", 0.9)
-    network.compute_as(config_of("plain", preprocessing=pictures_of))
-    assert network.config == config_of("plain", depth=1, preprocessing=pictures_of)
+    images_of = Preprocessing((0.5,) * 3, (0.5,) * 3, "bicubic", 0.9)
+    network.apply_numerics(config_of("plain", preprocessing=images_of))
+    assert network.config == config_of("plain", depth=1, preprocessing=images_of)
 
 
 @pytest.mark.parametrize("name", ["map_of_all", "mean_norm_of_all", "distilled_of_all"])
 def test_every_weight_is_trained(rng, name):
     config = config_of(name, depth=1)
     network, _ = weighted(config, rng)
-    images = ms.Tensor(pictures(config, rng))
+    images = ms.Tensor(random_images(config, rng))
 
     def loss(images):
         logits = network(images)
@@ -219,7 +219,7 @@ class MeanStem(nn.Cell):
         return x.reshape(batch, channels, height // 32, 32, width // 32, 32).mean((3, 5))
 
 
-def test_a_stems_feature_map_is_cut_into_patches_in_place_of_the_picture(rng, monkeypatch):
+def test_a_stems_feature_map_is_cut_into_patches_in_place_of_the_image(rng, monkeypatch):
     monkeypatch.setattr("mindvit.models.vit.make_stem", lambda name, in_channels: MeanStem())
     config = config_of("plain", image_size=(128, 192), patch_size=64, stem="r26", depth=1)
     network, weights = weighted(config, rng)

@@ -41,7 +41,7 @@ def finish(job, timeout=200):
     return job.returncode, out, err
 
 
-def write_pictures(root, **counts):
+def write_images(root, **counts):
     rng = np.random.default_rng(0)
     for split, count in counts.items():
         for index in range(count):

@@ -5,7 +5,7 @@ import shutil
 import pytest
 from PIL import Image
 
-from mindvit.weights.checkpoint import STATE_KEY, read_tensors, write_tensors
+from mindvit.weights.checkpoint import TRAIN_STATE_KEY, read_tensors, write_tensors
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_folder_with_one_class(train_fails, make_folder):
 def test_folder_with_an_empty_class(train_fails, make_folder):
     root = make_folder()
     (root / "val/emu").mkdir()
-    train_fails(["val/emu holds no pictures"], "--data.path", root)
+    train_fails(["val/emu holds no images"], "--data.path", root)
 
 
 def test_different_classes_in_train_and_val(train_fails, make_folder):
@@ -63,7 +63,7 @@ def test_unknown_model(train_fails, make_folder):
 
 def test_batch_larger_than_the_data(train_fails, make_folder):
     train_fails(
-        ["a step takes 100 pictures", "data.batch_size", "6 training"],
+        ["a step takes 100 images", "data.batch_size", "6 training"],
         "--data.path",
         make_folder(),
         "--data.batch_size",
@@ -73,7 +73,7 @@ def test_batch_larger_than_the_data(train_fails, make_folder):
 
 def test_a_state_in_place_of_weights(fails_with, tiny_checkpoint, tmp_path):
     tensors, texts = read_tensors(tiny_checkpoint())
-    write_tensors(tmp_path / "state.ckpt", tensors, {**texts, STATE_KEY: "{}"})
+    write_tensors(tmp_path / "state.ckpt", tensors, {**texts, TRAIN_STATE_KEY: "{}"})
     words = ["state.ckpt is a state", "best.ckpt or last.ckpt"]
     fails_with(words, "eval.py", "--ckpt", tmp_path / "state.ckpt")
 
@@ -95,13 +95,13 @@ def test_a_state_that_is_none(train_fails, make_folder, tmp_path, tiny_checkpoin
     [
         (["'*.wait'", "matches no parameter"], ["--optimizer.rules", "[{pattern: '*.wait', lr_scale: 2}]"]),
         (["freeze every parameter"], ["--optimizer.rules", "[{pattern: '*', frozen: true}]"]),
-        (["average.ema_decay must lie"], ["--average.ema_decay", 1]),
+        (["ema.decay must lie"], ["--ema.decay", 1]),
         (["checkpoint.keep_last must be at least 1"], ["--checkpoint.keep_last", 0]),
         (["train.accumulate_steps must be at least 1"], ["--train.accumulate_steps", 0]),
         (["loss.name must be one of cross_entropy, bce"], ["--loss.name", "mse"]),
         (
             ["positions sincos2d need an embed_dim divisible by 4"],
-            ["--model.positions", "sincos2d", "--model.embed_dim", 6],
+            ["--model.pos_embed", "sincos2d", "--model.embed_dim", 6],
         ),
     ],
 )
@@ -159,8 +159,8 @@ def test_evaluation_result_that_cannot_be_written(fails_with, tiny_checkpoint, m
     fails_with(["cannot write into the folder"], "eval.py", *arguments)
 
 
-@pytest.mark.parametrize(("content", "words"), [(None, "cannot read the picture"), (b"hello", "is not a picture")])
-def test_picture_that_is_none(fails_with, tiny_checkpoint, tmp_path, content, words):
+@pytest.mark.parametrize(("content", "words"), [(None, "cannot read the image"), (b"hello", "is not an image")])
+def test_image_that_is_none(fails_with, tiny_checkpoint, tmp_path, content, words):
     if content:
         (tmp_path / "x.jpg").write_bytes(content)
     output = tmp_path / "out.jpg"
@@ -168,7 +168,7 @@ def test_picture_that_is_none(fails_with, tiny_checkpoint, tmp_path, content, wo
     assert not output.exists()
 
 
-def test_picture_of_an_unknown_ending(fails_with, tiny_checkpoint, tmp_path):
+def test_image_of_an_unknown_ending(fails_with, tiny_checkpoint, tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "x.png")
     arguments = ["--ckpt", tiny_checkpoint(), "--image", tmp_path / "x.png", "--output", tmp_path / "out.xyz"]
     fails_with(["use .jpg or .png"], "infer.py", *arguments)

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 
 from mindvit.weights.checkpoint import read_checkpoint
-from tests.weights.published import SIZES, Published, write_npz
+from tests.weights.published import SIZES, PublishedFile, write_npz
 
 
 @pytest.fixture
 def of_timm(tmp_path):
-    path = write_npz(tmp_path / "timm.npz", Published("timm").weights("vit"))
+    path = write_npz(tmp_path / "timm.npz", PublishedFile("timm").weights("vit"))
     sizes = [part for name, value in SIZES.items() for part in (f"--network.{name}", str(value))]
     return ["--source", str(path), "--model", "vit_b_16_224", *sizes]
 
@@ -20,12 +20,12 @@ def test_a_file_is_converted_there_and_back(run_program, of_timm, tmp_path):
         "model",
         "use",
         "arithmetic",
-        "pictures",
+        "images",
         "classes",
         "output",
     ]
     assert "arithmetic  exact GELU, epsilon 1e-06" in out
-    assert read_checkpoint(tmp_path / "new/mine.ckpt").passport.origin == "timm"
+    assert read_checkpoint(tmp_path / "new/mine.ckpt").metadata.origin == "timm"
     arguments = ["--source", tmp_path / "new/mine.ckpt", "--to", "timm", "--output", tmp_path / "back.safetensors"]
     code, out, err = run_program("convert.py", *arguments)
     assert code == 0, err
@@ -57,7 +57,7 @@ def test_a_file_is_converted_there_and_back(run_program, of_timm, tmp_path):
         (
             ["timm has no ViT with this model's positions"],
             "x.safetensors",
-            ["--to", "timm", "--network.positions", "relative", "--strict", "false"],
+            ["--to", "timm", "--network.pos_embed", "relative", "--strict", "false"],
         ),
         (["image_size 33 is not divisible by patch_size 8"], "x.ckpt", ["--network.image_size", 33]),
         (["cannot write"], "file/x.ckpt", []),

@@ -10,21 +10,21 @@ from pathlib import Path
 
 import pytest
 
-from mindvit.data.mindrecord.reading import open_mindrecord
+from mindvit.data.mindrecord.reader import open_mindrecord
 from tests.conftest import ROOT
 
 SCRIPT = "scripts/convert_to_mindrecord.py"
 
-# The processes of a conversion run this file too, as spawned processes do, and so read pictures as it says.
+# The processes of a conversion run this file too, as spawned processes do, and so read images as it says.
 TROUBLED = f"""
 import os, signal, sys, time
 sys.path.insert(0, {str(ROOT)!r})
 from pathlib import Path
-from mindvit.program import run
+from mindvit.cli import run
 
 def main():
-    from mindvit.config import parse
-    from mindvit.data.mindrecord.conversion import MindRecordSettings, convert_to_mindrecord
+    from mindvit.parsing import parse
+    from mindvit.data.mindrecord.converter import MindRecordSettings, convert_to_mindrecord
     convert_to_mindrecord(parse(MindRecordSettings, "")[0])
 
 if __name__ == "__main__":
@@ -33,9 +33,9 @@ if __name__ == "__main__":
 from mindvit.data.mindrecord import writing
 rows = writing._source_rows
 
-def troubled(pictures):
-    for row in rows(pictures):
-        if pictures.root.name == "val":
+def troubled(images):
+    for row in rows(images):
+        if images.root.name == "val":
             while not list(Path(os.environ["OUT"]).glob("train/*.mindrecord")):
                 time.sleep(0.01)
             Path(os.environ["OUT"] + ".pid").write_text(str(os.getpid()))
@@ -118,7 +118,7 @@ def test_a_conversion_survives_the_death_of_a_process_and_its_own(troubled, run_
         "val-00000-of-00001.mindrecord",
         "val-00000-of-00001.mindrecord.db",
     ]
-    assert "val      6 pictures of 2 classes in 1 shard" in text
+    assert "val      6 images of 2 classes in 1 shard" in text
     assert len(open_mindrecord(out).val) == 6
 
 
@@ -161,6 +161,6 @@ def test_evaluation_on_shards_is_that_on_the_folder(run_program, make_folder, ti
 
 def test_mistakes_end_with_a_sentence(fails_with, make_folder, tmp_path):
     arguments = ["--path", make_folder(), "--output", tmp_path / "out"]
-    fails_with(["--shards 7 is more than the 6 pictures"], SCRIPT, *arguments, "--shards", 7)
+    fails_with(["--shards 7 is more than the 6 images"], SCRIPT, *arguments, "--shards", 7)
     fails_with(["out has no manifest.json"], SCRIPT, "--verify", tmp_path / "out")
     fails_with(["'shard'", "'shards'"], SCRIPT, *arguments, "--shard", 7)

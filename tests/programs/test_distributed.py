@@ -10,14 +10,14 @@ import pytest
 
 from mindvit.weights.checkpoint import read_tensors
 from tests.conftest import TINY
-from tests.programs.jobs import finish, options, start, write_pictures
+from tests.programs.jobs import finish, options, start, write_images
 
 # A model of a few thousand weights, and whatever makes going on exactly hard.
 SETTINGS = {
     **{f"model.{name}": value for name, value in TINY.items()},
     **{"model.name": "vit_mini_4_32", "model.drop_path": 0.2, "model.dropout": 0.1, "optimizer.shard_states": True},
     **{"data.batch_size": 2, "data.num_workers": 1, "train.accumulate_steps": 2, "train.epochs": 6},
-    **{"augment.policy": "randaugment", "augment.random_erasing": 0.5, "average.ema_decay": 0.9},
+    **{"augment.auto_augment": "randaugment", "augment.random_erasing": 0.5, "ema.decay": 0.9},
     **{"train.log_steps": 1, "checkpoint.every_steps": 2, "runtime.peak_tflops": 0.1, "optimizer.clip_norm": 1.0},
     **{"optimizer.lr": 0.01},
 }
@@ -56,16 +56,16 @@ def figures(folder):
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    return write_pictures(tmp_path_factory.mktemp("pictures"), train=26, val=11)
+def random_images(tmp_path_factory):
+    return write_images(tmp_path_factory.mktemp("images"), train=26, val=11)
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory, pictures):
+def runs(tmp_path_factory, images):
     """The folders of a run that went through, and of one that was killed, went on, was stopped and went on again."""
     root = tmp_path_factory.mktemp("runs")
     recipe = root / "recipe.yaml"
-    recipe.write_text(f"data: {{path: {pictures}}}\n")
+    recipe.write_text(f"data: {{path: {images}}}\n")
     told = {}
 
     def train(name):
@@ -135,7 +135,7 @@ def test_worker_0_is_on_the_screen_and_alone_writes(runs):
     assert str(logs) in out
     assert "best epoch" not in (logs / "worker_1.log").read_text()
     lines = [json.loads(line) for line in lines_of(whole)]
-    assert [line["num_images"] for line in lines if line["event"] == "epoch"] == [11] * 6, "each picture once"
+    assert [line["num_images"] for line in lines if line["event"] == "epoch"] == [11] * 6, "each image once"
     assert json.loads((whole / "summary.json").read_text())["num_images"] == 11
 
 
@@ -147,12 +147,12 @@ def test_a_state_of_two_workers_is_gone_on_from_by_one(runs, run_program, tmp_pa
     code, _, err = run_program("train.py", *again)
     assert code == 2
     assert "workers: 2 -> 1" in err
-    code, out, err = run_program("train.py", *again, "--allow_changes", "true", "--data.batch_size", 4)
+    code, out, err = run_program("train.py", *again, "--allow_config_changes", "true", "--data.batch_size", 4)
     assert code == 0, out + err
     lines = [json.loads(line) for line in lines_of(folder)]
     before = json.loads(read_tensors(state)[1]["mindvit.state"])["step"]
     assert [line["step"] for line in lines if line["event"] == "step"] == list(range(before + 1, 19))
-    # The same pictures a step, and so the same course but for rounding.
+    # The same images a step, and so the same course but for rounding.
     last = [
         [line["train_loss"] for line in figures(place) if line["event"] == "epoch"][-1] for place in (whole, folder)
     ]
@@ -160,14 +160,14 @@ def test_a_state_of_two_workers_is_gone_on_from_by_one(runs, run_program, tmp_pa
 
 
 def test_a_mistake_that_all_workers_find_is_told_once(tmp_path):
-    root = write_pictures(tmp_path / "pictures", train=2, val=2)
+    root = write_images(tmp_path / "images", train=2, val=2)
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(f"data: {{path: {root}, batch_size: 1}}\nmodel: {{name: vit_mini_4_32}}\n")
     code, out, err = finish(start("run_distribute_train.sh", recipe, "--output_dir", tmp_path / "run", NPROC="3"))
     assert code == 2
     assert (out + err).count("error: ") == 1
-    assert "error: a step takes 1 pictures for each of 3 workers" in out
-    assert "has only 2 training pictures" in out
+    assert "error: a step takes 1 images for each of 3 workers" in out
+    assert "has only 2 training images" in out
     assert not list((tmp_path / "run").glob("*.*")), "nothing half-written"
 
 

@@ -23,7 +23,7 @@ def test_features_are_written_for_a_folder_with_subfolders(run_program, make_fol
     arguments = ["--ckpt", tiny_checkpoint(), "--folder", folder, "--output", output, *block]
     code, out, err = run_program(PROGRAM, *arguments)
     assert code == 0, out + err
-    assert "features 12x32 of 12 pictures" in out
+    assert "features 12x32 of 12 images" in out
     with np.load(output, allow_pickle=False) as stored:
         assert stored["features"].shape == (12, 32)
         assert stored["files"].tolist()[:4] == [
@@ -35,11 +35,11 @@ def test_features_are_written_for_a_folder_with_subfolders(run_program, make_fol
     assert list(output.parent.iterdir()) == [output]
 
 
-def test_a_folder_that_is_missing_or_has_no_pictures(fails, tiny_checkpoint, tmp_path):
+def test_a_folder_that_is_missing_or_has_no_images(fails, tiny_checkpoint, tmp_path):
     ckpt = ["--ckpt", tiny_checkpoint()]
     fails(["the folder nowhere does not exist"], *ckpt, "--folder", "nowhere")
     (tmp_path / "empty").mkdir()
-    fails(["empty has no pictures", ".png"], *ckpt, "--folder", tmp_path / "empty")
+    fails(["empty has no images", ".png"], *ckpt, "--folder", tmp_path / "empty")
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_a_checkpoint_that_is_none(fails, make_folder, tiny_checkpoint, tmp_path
     fails(["tiny.ckpt is damaged"], "--ckpt", ckpt, *folder)
 
 
-def test_a_damaged_picture(fails, make_folder, tiny_checkpoint):
+def test_a_damaged_image(fails, make_folder, tiny_checkpoint):
     folder = make_folder()
     bad = folder / "val/dog/1.png"
     bad.write_bytes(bad.read_bytes()[:60])

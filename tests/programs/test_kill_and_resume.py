@@ -21,7 +21,7 @@ sys.path.insert(0, "{root}")
 moment, count = sys.argv.pop(1).split(":")
 
 from mindvit import files
-from mindvit.program import run
+from mindvit.cli import run
 
 
 def die():
@@ -46,20 +46,20 @@ def dying_at(place, name, moment_of, after=False):
 
 
 def main():
-    from mindvit.config import parse
+    from mindvit.parsing import parse
     from mindvit.training import trainer
-    from mindvit.training.callbacks.checkpoints import Checkpoints
+    from mindvit.training.callbacks.weight_saver import WeightSaver
     from mindvit.training.callbacks.evaluate import Evaluate
     from mindvit.training.callbacks.metrics_log import MetricsLog
-    from mindvit.training.callbacks.record import EpochRecord
+    from mindvit.training.callbacks.metrics_recorder import MetricsRecorder
     from mindvit.training.recipe import Recipe
     from mindvit.training import states
     from mindvit.weights import checkpoint
 
-    dying_at(EpochRecord, "on_train_step_end", "step", after=True)
-    dying_at(checkpoint.Passport, "to_json", "weights")
+    dying_at(MetricsRecorder, "on_train_step_end", "step", after=True)
+    dying_at(checkpoint.CheckpointMetadata, "to_json", "weights")
     dying_at(MetricsLog, "_append", "line", after=True)
-    dying_at(trainer, "summarise", "summary")
+    dying_at(trainer, "write_summary", "summary")
 
     if moment == "evaluation":
         import mindvit.evaluation.metrics as metrics
@@ -69,7 +69,7 @@ def main():
 
     def half_written(content, path, **kwargs):
         save(content, path, **kwargs)
-        if Path(path).name.startswith("epoch") and moment in ("half", "renaming"):
+        if Path(path).name.startswith("epoch") and moment in ("half", "key_map"):
             written.append(path)
             if len(written) == int(count):
                 if moment == "half":
@@ -87,8 +87,13 @@ EVERYTHING = {
     **{f"model.{name}": value for name, value in TINY.items()},
     **{"model.name": "vit_mini_4_32", "model.drop_path": 0.2, "model.dropout": 0.1},
     **{"data.batch_size": 2, "data.num_workers": 2, "train.accumulate_steps": 2, "train.epochs": 3},
-    **{"augment.policy": "randaugment", "augment.mixup": 0.8, "augment.cutmix": 1.0, "augment.random_erasing": 0.5},
-    **{"augment.color_jitter": 0.3, "average.ema_decay": 0.9, "average.swa_start_epoch": 2, "optimizer.lr": 0.01},
+    **{
+        "augment.auto_augment": "randaugment",
+        "augment.mixup": 0.8,
+        "augment.cutmix": 1.0,
+        "augment.random_erasing": 0.5,
+    },
+    **{"augment.color_jitter": 0.3, "ema.decay": 0.9, "swa.start_epoch": 2, "optimizer.lr": 0.01},
     **{"optimizer.clip_norm": 1.0, "schedule.warmup_epochs": 1, "checkpoint.every_steps": 2, "checkpoint.keep_best": 2},
     **{"train.log_steps": 1, "runtime.peak_tflops": 0.1},
 }
@@ -98,7 +103,7 @@ MOMENTS = [
     "step:5",  # In the middle of an epoch, after two states.
     "half:1",  # While a state is written, half of which is on the disk.
     "evaluation:2",
-    "renaming:2",  # A state is written whole but has not got its name yet.
+    "key_map:2",  # A state is written whole but has not got its name yet.
     "weights:2",  # Between the epoch's line in metrics.jsonl and its weights.
     "line:4",
     "summary:1",  # Everything is done but the summary.
@@ -118,7 +123,7 @@ def figures(folder):
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory, pictures):
+def runs(tmp_path_factory, images):
     """The folders of a run that was never killed, and of one that was killed at each of the moments in turn."""
     root = tmp_path_factory.mktemp("runs")
     script = root / "killed.py"
@@ -126,7 +131,7 @@ def runs(tmp_path_factory, pictures):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
 
     def start(folder, moment):
-        command = [sys.executable, str(script), moment, *arguments(folder, pictures)]
+        command = [sys.executable, str(script), moment, *arguments(folder, images)]
         return subprocess.Popen(
             command, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
@@ -144,10 +149,10 @@ def runs(tmp_path_factory, pictures):
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
+def random_images(tmp_path_factory):
     from PIL import Image
 
-    root = tmp_path_factory.mktemp("pictures")
+    root = tmp_path_factory.mktemp("images")
     rng = np.random.default_rng(0)
     for split, count in (("train", 13), ("val", 5)):
         for label, name in enumerate(("cat", "dog")):

@@ -26,10 +26,10 @@ def test_pretraining_and_fine_tuning_go_through_end_to_end(run_program, tmp_path
     quick = [*SMALL, "--train.epochs", 1, "--data.num_workers", 1, "--runtime.peak_tflops", 0.1]
     code, out, err = run_program("train.py", "--config", ROOT / "configs/pretrain_digits.yaml", *quick)
     assert code == 0, err
-    assert "720 pictures to train on, 181 for validation" in out
+    assert "720 images to train on, 181 for validation" in out
 
     # So small a rate that what was loaded is what is saved.
-    still = [*quick, "--optimizer.lr", 1e-12, "--data.per_class", 4]
+    still = [*quick, "--optimizer.lr", 1e-12, "--data.samples_per_class", 4]
     with (
         pytest.warns(match=r"positions are resized from 4x4 patches to 6x6 \(bicubic\)"),
         pytest.warns(match="head tells other classes apart than the model's; dense is fresh"),
@@ -37,13 +37,13 @@ def test_pretraining_and_fine_tuning_go_through_end_to_end(run_program, tmp_path
         code, out, err = run_program("train.py", "--config", ROOT / "configs/finetune_digits.yaml", *still)
     assert code == 0, err
     assert "24x24 px in patches of 4" in out
-    assert "20 pictures to train on, 179 for validation" in out
+    assert "20 images to train on, 179 for validation" in out
     assert "classes    5: 5, 6, 7, 8, 9\n" in out
     # After one epoch it hangs on the machine's rounding whether the raw weights or their average are the best.
     one = read_checkpoint("output/pretrain_digits/best.ckpt")
     other = read_checkpoint("output/finetune_digits/last.ckpt")
-    assert one.passport.classes.ids == ("0", "1", "2", "3", "4")
-    assert other.passport.classes.ids == ("5", "6", "7", "8", "9")
+    assert one.metadata.classes.ids == ("0", "1", "2", "3", "4")
+    assert other.metadata.classes.ids == ("5", "6", "7", "8", "9")
     for name, value in one.tensors.items():
         if name not in ("pos_embedding", "dense.weight", "dense.bias"):
             np.testing.assert_allclose(other.tensors[name], value, atol=1e-6, err_msg=name)

@@ -87,8 +87,8 @@ def test_eval_and_infer_scripts_pass_their_arguments_on(quickstart, clone):
     code, out, err = run(clone, "run_eval.sh", folder / "best.ckpt", "--data.batch_size", "50")
     assert code == 0, err
     assert "images   360" in out
-    picture = sorted((clone / "dataset/digits/val/7").iterdir())[0]
-    code, out, err = run(clone, "run_infer.sh", folder / "best.ckpt", picture, "--json", "--top_k", 2)
+    image = sorted((clone / "dataset/digits/val/7").iterdir())[0]
+    code, out, err = run(clone, "run_infer.sh", folder / "best.ckpt", image, "--json", "--top_k", 2)
     assert code == 0, err
     assert len(json.loads(out)["predictions"]) == 2
 

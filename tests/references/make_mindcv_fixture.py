@@ -10,7 +10,7 @@ import mindspore as ms
 import numpy as np
 from mindcv.models.vit import VisionTransformer
 
-from tests.weights.published import CLASSES, DEPTH, HEADS, HIDDEN, IMAGE, PATCH, WIDTH, pack, pictures, spread
+from tests.weights.published import CLASSES, DEPTH, HEADS, HIDDEN, IMAGE, PATCH, WIDTH, pack, images, spread
 
 
 def kind_of(name, values):
@@ -38,7 +38,7 @@ def main():
         values = spread(kind_of(parameter.name, parameter), parameter.shape, rng)
         parameter.set_data(ms.Tensor(values))
         arrays[f"vit/weights/{parameter.name}"] = values
-    arrays["vit/logits"] = model(ms.Tensor(pictures())).asnumpy()
+    arrays["vit/logits"] = model(ms.Tensor(random_images())).asnumpy()
     print(pack("mindcv", arrays))
 
 

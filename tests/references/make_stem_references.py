@@ -5,14 +5,14 @@ Run by hand from the project's folder, in an environment of its own, since mindv
 The committed file was made by timm 1.0.31, PyTorch 2.13.0 (CPU) and NumPy 1.26.4 with Python 3.11 on x86-64, all in
 float64 and then rounded to float32.
 
-Weights and pictures are not in the file: ``weight`` and ``picture`` make both from names and shapes, here and in the
-tests. The convolutions of the ResNet and its pictures are made so small that both epsilons show in the result. Arrays:
+Weights and images are not in the file: ``weight`` and ``image`` make both from names and shapes, here and in the
+tests. The convolutions of the ResNet and its images are made so small that both epsilons show in the result. Arrays:
     <net>/names              mindvit's names of the parameters
     <net>/output             of the network; <net> is resnet (two stages, width 32), or efficientnet (B0 at full size)
     <block>/output           of a block of EfficientNet-B0 in training mode; <block> is block1.1 or block2.0
     <block>/statistics/<n>   its moving statistics after that one pass
     <net or block>/gradient/input, <net or block>/gradient/<name>
-                             gradients of sum(output * picture(output.shape)); those of weights as their product with
+                             gradients of sum(output * image(output.shape)); those of weights as their product with
                              ``direction`` of their name and shape, a single number (efficientnet has none)
     counts                   a string of JSON: parameters and multiply-adds of each named stem
 """
@@ -28,7 +28,7 @@ import numpy as np
 TARGET = Path(__file__).with_name("stems.npz")
 
 RESNET = {"layers": (2, 1), "width": 32}
-PICTURES = {
+IMAGES = {
     "resnet": (2, 3, 32, 48),
     "efficientnet": (2, 3, 64, 96),
     "block1.1": (3, 24, 6, 8),
@@ -54,11 +54,11 @@ def weight(net, name, shape):
     return values * np.float32(1e-3 if net == "resnet" else (2.0 / np.prod(shape[1:])) ** 0.5)
 
 
-def picture(net, shape=None):
+def image(net, shape=None):
     """The input, float32, or for another shape what the output is multiplied with."""
     if shape is not None:
         return _normal(f"{net} cotangent", shape)
-    return _normal(f"{net} picture", PICTURES[net]) * np.float32(SCALES.get(net, 1.0))
+    return _normal(f"{net} image", IMAGES[net]) * np.float32(SCALES.get(net, 1.0))
 
 
 def direction(name, shape):
@@ -99,11 +99,11 @@ def run(net, module, tensors, gradients=True):
     """The arrays of one network or block, which is left as it is after the pass."""
     import torch
 
-    x = torch.from_numpy(picture(net)).double().requires_grad_()
+    x = torch.from_numpy(image(net)).double().requires_grad_()
     output = module(x)
     arrays = {"output": output, "names": np.array(sorted(tensors))}
     if gradients:
-        cotangent = torch.from_numpy(picture(net, tuple(output.shape))).double()
+        cotangent = torch.from_numpy(image(net, tuple(output.shape))).double()
         (output * cotangent).sum().backward()
         arrays["gradient/input"] = x.grad
         for name, tensor in tensors.items():

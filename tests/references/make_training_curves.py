@@ -104,7 +104,7 @@ def initial_weights():
 
 
 def load_data():
-    """Normalised pictures (1797, 3, 8, 8), float32, and labels (1797,)."""
+    """Normalised images (1797, 3, 8, 8), float32, and labels (1797,)."""
     digits, data = load_digits(), SETTINGS["data"]
     images = ((digits.images / data["white"] - data["mean"]) / data["std"]).astype(np.float32)
     return np.repeat(images[:, None], MODEL["in_channels"], 1), digits.target
@@ -127,7 +127,7 @@ def feed_forward(x, w, prefix):
 
 
 def vit(images, w):
-    """Logits (batch, num_classes) of pictures (batch, in_channels, image_size, image_size)."""
+    """Logits (batch, num_classes) of images (batch, in_channels, image_size, image_size)."""
 
     def norm(x, prefix):
         gamma, beta = w[f"{prefix}.gamma"], w[f"{prefix}.beta"]

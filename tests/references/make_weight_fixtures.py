@@ -6,7 +6,7 @@ The committed files were made by PyTorch 2.13.0 (CPU), timm 1.0.31, torchvision 
 MindCV's are made by make_mindcv_fixture.py.
 
 All arrays are float32: <model>/weights/<the library's name> and <model>/logits, (2, 7), of tests.weights.published's
-pictures; logits_48x48 and logits_32x48 are those at other sizes, with the positions that the library resized.
+images; logits_48x48 and logits_32x48 are those at other sizes, with the positions that the library resized.
 timm.npz also has the names of timm's models (models).
 """
 
@@ -27,7 +27,7 @@ from transformers import (
     ViTImageProcessor,
 )
 
-from tests.weights.published import CLASSES, DEPTH, FOLDER, HEADS, HIDDEN, IMAGE, PATCH, WIDTH, pack, pictures, spread
+from tests.weights.published import CLASSES, DEPTH, FOLDER, HEADS, HIDDEN, IMAGE, PATCH, WIDTH, pack, images, spread
 
 TIMM_SIZES = {
     "img_size": IMAGE,
@@ -80,7 +80,7 @@ def randomise(model, seed):
 
 def logits(model, height=IMAGE, width=IMAGE):
     with torch.no_grad():
-        found = model(torch.from_numpy(pictures(height, width)))
+        found = model(torch.from_numpy(random_images(height, width)))
     return getattr(found, "logits", found).numpy()
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from mindvit.config import parse
+from mindvit.parsing import parse
 from mindvit.training import trainer
 from mindvit.training.recipe import Recipe
 

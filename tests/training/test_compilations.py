@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 from mindspore.common.api import _cell_graph_executor as executor
 
-from mindvit.config import parse
+from mindvit.parsing import parse
 from mindvit.training import trainer
 from mindvit.training.recipe import Recipe
 
@@ -28,9 +28,9 @@ def compiled(monkeypatch):
 def test_a_run_compiles_one_training_graph_and_one_evaluation_graph_for_each_network(
     compiled, tmp_path, tiny, make_folder
 ):
-    # Batches of 4: the training pictures are two and a half of them, and the last of evaluation's three is half empty.
+    # Batches of 4: the training images are two and a half of them, and the last of evaluation's three is half empty.
     folder = make_folder(counts=5)
     options = ["--data.path", str(folder), "--output_dir", str(tmp_path / "run"), "--train.epochs", "2"]
-    recipe, _ = parse(Recipe, "", [*tiny, *options, "--model.depth", "1", "--average.ema_decay", "0.9"])
+    recipe, _ = parse(Recipe, "", [*tiny, *options, "--model.depth", "1", "--ema.decay", "0.9"])
     trainer.train(recipe)
     assert compiled == {"TrainStep": 1, "EvaluationCell": 2}

@@ -8,17 +8,17 @@ import pytest
 from mindspore import Tensor, nn
 
 from mindvit.data.settings import AugmentSettings
-from mindvit.data.split import Classes
-from mindvit.data.visits import Course
+from mindvit.classes import Classes
+from mindvit.data.sampling import SamplingPlan
 from mindvit.errors import UserError
 from mindvit.factory import load_trained
 from mindvit.losses import LossSettings, make_loss
 from mindvit.models import Preprocessing, ViT, ViTConfig
-from mindvit.models.counting import forward_flops, training_flops
+from mindvit.analysis.counting import forward_flops, training_flops
 from mindvit.models.variants import model_config
 from mindvit.runtime import Runtime
-from mindvit.training.assembly import assemble
-from mindvit.training.averaging import AverageSettings
+from mindvit.training.setup import build
+from mindvit.training.averaged_model import AverageSettings
 from mindvit.training.distillation import (
     DistillationLoss,
     DistillationSettings,
@@ -31,9 +31,9 @@ from mindvit.training.optimizers import OptimizerSettings
 from mindvit.training.recipe import Recipe, TrainSettings
 from mindvit.weights.checkpoint import read_tensors, write_checkpoint, write_tensors
 from mindvit.weights.formats.safetensors import write_safetensors
-from mindvit.weights.layouts.timm import timm_renaming
-from mindvit.weights.passport import Passport
-from mindvit.weights.resizing import resize_positions
+from mindvit.weights.layouts.timm import timm_key_map
+from mindvit.weights.metadata import CheckpointMetadata
+from mindvit.weights.resize_pos_embed import resize_pos_embed
 from tests import numpy_vit
 from tests.numpy_vit import softmax
 
@@ -48,7 +48,7 @@ SIZES = {
     "mlp_dim": 32,
 }
 UNMIXED = np.float32([1, 1, 0, 0, 0, 0])
-PICTURES = {"mean": (0.5, 0.4, 0.3), "std": (0.5, 0.25, 0.2)}
+IMAGES = {"mean": (0.5, 0.4, 0.3), "std": (0.5, 0.25, 0.2)}
 
 # MindSpore compiles a cell again where another one was freed in the meantime.
 alive = []
@@ -220,8 +220,8 @@ def test_a_teacher_stays_in_evaluation_whatever_holds_it(images):
             super().__init__(auto_prefix=False)
             self.teacher = teacher
 
-        def construct(self, pictures):
-            return self.teacher(pictures)
+        def construct(self, images):
+            return self.teacher(images)
 
     holder = Holder().set_train()
     alive.append(holder)
@@ -249,19 +249,19 @@ def test_no_gradient_goes_through_a_teacher(images):
     for parameter in teacher.get_parameters():
         parameter.requires_grad = True
 
-    def total(pictures):
-        return teacher(pictures).sum()
+    def total(images):
+        return teacher(images).sum()
 
     weights = ms.ParameterTuple(teacher.trainable_params())
-    of_pictures, of_weights = ms.grad(total, 0, weights)(Tensor(images))
+    of_preprocessing, of_weights = ms.grad(total, 0, weights)(Tensor(images))
     assert len(of_weights) > 10
-    assert not any(slope.asnumpy().any() for slope in (of_pictures, *of_weights))
+    assert not any(slope.asnumpy().any() for slope in (of_preprocessing, *of_weights))
 
 
-def test_a_teacher_sees_pictures_as_it_was_trained_on_them(rng):
+def test_a_teacher_sees_images_as_it_was_trained_on_them(rng):
     """The same pixels, normalised for the student, and for the teacher."""
     pixels = rng.random((6, 3, 8, 8))
-    own, other = Preprocessing((0.1, 0.5, 0.9), (0.2, 0.4, 0.8)), Preprocessing(**PICTURES)
+    own, other = Preprocessing((0.1, 0.5, 0.9), (0.2, 0.4, 0.8)), Preprocessing(**IMAGES)
 
     def prepared(how):
         return (pixels - np.reshape(how.mean, (3, 1, 1))) / np.reshape(how.std, (3, 1, 1))
@@ -282,11 +282,11 @@ CLASS_NAMES = Classes.named(("ant", "bee", "cow", "dog"))
 
 
 def write_teacher(folder, network, classes=CLASS_NAMES, name="teacher.ckpt"):
-    write_checkpoint(folder / name, network, Passport("vit_mini_4_32", network.config, classes))
+    write_checkpoint(folder / name, network, CheckpointMetadata("vit_mini_4_32", network.config, classes))
     return str(folder / name)
 
 
-def test_a_teachers_positions_are_resized_to_the_students_pictures(tmp_path):
+def test_a_teachers_positions_are_resized_to_the_students_images(tmp_path):
     network = vit()
     path = write_teacher(tmp_path, network)
     student = ViTConfig(**{**SIZES, "image_size": 16, "depth": 2})
@@ -294,7 +294,7 @@ def test_a_teachers_positions_are_resized_to_the_students_pictures(tmp_path):
         loaded = load_teacher(DistillationSettings(path), student, CLASS_NAMES, download=False)
     assert (loaded.config.image_size, loaded.config.depth) == (16, 1)
     table = network.pos_embedding.asnumpy()
-    expected = resize_positions(table, (2, 2), (4, 4), "bicubic")
+    expected = resize_pos_embed(table, (2, 2), (4, 4), "bicubic")
     np.testing.assert_allclose(loaded.pos_embedding.asnumpy(), expected, atol=1e-6)
     np.testing.assert_array_equal(loaded.dense.weight.asnumpy(), network.dense.weight.asnumpy())
 
@@ -330,12 +330,12 @@ def test_a_teacher_without_a_trained_head_is_refused(tmp_path):
 # Steps
 
 
-COURSE, CPU = Course(num_pictures=80, batch_size=8, seed=0), Runtime("CPU", "O0")
+COURSE, CPU = SamplingPlan(num_images=80, batch_size=8, seed=0), Runtime("CPU", "O0")
 
 
 def engine_of(student, teacher, runtime=CPU, steps=20, **groups):
     groups = {"optimizer": OptimizerSettings(lr=0.01), "loss": LossSettings(label_smoothing=0.0), **groups}
-    engine = assemble(Recipe(**groups), runtime, student, COURSE, steps, teacher)
+    engine = build(Recipe(**groups), runtime, student, COURSE, steps, teacher)
     alive.append(engine)
     engine.step.set_train()
     return engine
@@ -358,15 +358,15 @@ def heads_of(network, images):
 
 
 @pytest.mark.parametrize("precision", ["O0", "O2"])
-def test_a_step_takes_the_teachers_logits_of_the_pictures_that_the_student_sees(images, labels, precision):
+def test_a_step_takes_the_teachers_logits_of_the_images_that_the_student_sees(images, labels, precision):
     """Mixed ones, that is, in two parts, prepared as the teacher wants them; at O2 to the precision of float16."""
     student = vit(distilled=True, preprocessing=Preprocessing())
-    teacher = vit(seed=7, dropout=0.5, preprocessing=Preprocessing(**PICTURES))
+    teacher = vit(seed=7, dropout=0.5, preprocessing=Preprocessing(**IMAGES))
     kept = values_of(teacher)
     mixed = 0.6 * images + 0.4 * images[::-1]
     own, other = (np.reshape(values, (3, 1, 1)) for values in (Preprocessing().mean, Preprocessing().std))
     pixels = mixed * other + own
-    wanted, deviation = (np.reshape(PICTURES[name], (3, 1, 1)) for name in ("mean", "std"))
+    wanted, deviation = (np.reshape(IMAGES[name], (3, 1, 1)) for name in ("mean", "std"))
     logits = numpy_vit.vit((pixels - wanted) / deviation, values_of(teacher), num_heads=2)
     targets = 0.6 * np.eye(CLASSES)[labels] + 0.4 * np.eye(CLASSES)[labels[::-1]]
     expected = by_hand(*heads_of(student, mixed), targets, logits, "soft", 0.7, 2.0)
@@ -438,7 +438,7 @@ def test_a_teacher_that_is_made_by_itself_keeps_its_weights_names_apart():
 
 
 def in_timms_layout(path, network):
-    write_safetensors(path, timm_renaming(network.config).to_theirs(values_of(network)), {})
+    write_safetensors(path, timm_key_map(network.config).to_theirs(values_of(network)), {})
 
 
 def in_the_tutorials_layout(path, network):
@@ -459,13 +459,13 @@ def test_another_programs_file_is_a_teacher_by_the_models_name_in_its_own(tmp_pa
         scale=0.1, **{key: getattr(config, key) for key in ("image_size", *SIZES, "norm_eps") if key != "num_classes"}
     )
     write(tmp_path / name, network)
-    student = ViTConfig(**{**SIZES, "image_size": 32}, preprocessing=Preprocessing(**PICTURES))
+    student = ViTConfig(**{**SIZES, "image_size": 32}, preprocessing=Preprocessing(**IMAGES))
     found = load_teacher(DistillationSettings(str(tmp_path / name)), student, CLASS_NAMES, download=False)
     pixels = rng.random((2, 3, 32, 32))
     own = found.config.preprocessing
     prepared, given = (
         (pixels - np.reshape(how[0], (3, 1, 1))) / np.reshape(how[1], (3, 1, 1))
-        for how in ((own.mean, own.std), tuple(PICTURES.values()))
+        for how in ((own.mean, own.std), tuple(IMAGES.values()))
     )
     expected = numpy_vit.vit(prepared, values_of(network), num_heads=4, eps=found.config.norm_eps, gelu=gelu)
     teacher = make_teacher(found, found.config, student)
@@ -478,8 +478,8 @@ def test_another_programs_file_is_a_teacher_by_the_models_name_in_its_own(tmp_pa
 
 @pytest.fixture
 def teacher(tmp_path):
-    """A teacher of a cat and a dog, of larger pictures than the students', normalised otherwise."""
-    network = vit(image_size=12, num_classes=2, depth=1, dropout=0.2, preprocessing=Preprocessing(**PICTURES))
+    """A teacher of a cat and a dog, of larger images than the students', normalised otherwise."""
+    network = vit(image_size=12, num_classes=2, depth=1, dropout=0.2, preprocessing=Preprocessing(**IMAGES))
     return write_teacher(tmp_path, network, Classes.named(("cat", "dog")))
 
 
@@ -496,9 +496,9 @@ def tensors(path):
 def test_a_taught_run_keeps_its_teacher_out_of_its_files_and_goes_on_as_if_undisturbed(
     run_program, tiny, make_folder, teacher, tmp_path
 ):
-    """With both averages, two heads, and mixed pictures, from the state after the first epoch, beside a whole run."""
+    """With both averages, two heads, and mixed images, from the state after the first epoch, beside a whole run."""
     distill = ["--distill.teacher", teacher, "--distill.kind", "soft", "--distill.alpha", 0.8]
-    averages = ["--average.ema_decay", 0.5, "--average.swa_start_epoch", 1]
+    averages = ["--ema.decay", 0.5, "--swa.start_epoch", 1]
     # So slow a peak makes the utilisation a number of many digits.
     options = [
         *tiny,

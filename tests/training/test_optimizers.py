@@ -5,15 +5,15 @@ from mindspore import Parameter, Tensor, nn, ops
 
 from mindvit import create_model
 from mindvit.training.optimizers import Lamb, OptimizerSettings, make_optimizer
-from mindvit.training.parameter_groups import ParameterSetting, make_rules, settle
+from mindvit.training.param_groups import ParamOptions, make_rules, resolve_param_groups
 
 NAMES = ("adamw", "adam", "sgd", "lamb")
 RATES = (0.1, 0.01, 0.02, 0.02, 0.05)
 SETTINGS = [
-    ParameterSetting("a.weight", lr_scale=1.0, weight_decay=0.5),
-    ParameterSetting("b.weight", lr_scale=0.25, weight_decay=0.2),
-    ParameterSetting("zero.weight", lr_scale=1.0, weight_decay=0.5),
-    ParameterSetting("a.bias", lr_scale=3.0, weight_decay=0.0),
+    ParamOptions("a.weight", lr_scale=1.0, weight_decay=0.5),
+    ParamOptions("b.weight", lr_scale=0.25, weight_decay=0.2),
+    ParamOptions("zero.weight", lr_scale=1.0, weight_decay=0.5),
+    ParamOptions("a.bias", lr_scale=3.0, weight_decay=0.0),
 ]
 SHAPES = [(4, 5), (3, 2, 2), (2, 3), (4,)]
 
@@ -94,7 +94,7 @@ def test_steps_follow_the_formula_with_each_weights_own_rate_and_decay(settings,
 def test_adam_is_adamw_without_decay(start, gradients):
     parameters = parameters_of(start)
     settings = OptimizerSettings("adam", weight_decay=0.5)
-    optimizer = make_optimizer(settings, parameters, settle(parameters, make_rules(settings, depth=1)))
+    optimizer = make_optimizer(settings, parameters, resolve_param_groups(parameters, make_rules(settings, depth=1)))
     for lr, gradient in zip(RATES, gradients, strict=True):
         optimizer(tensors(gradient), rate(lr))
     expected = by_formula(settings, start, gradients, decays=[0.0] * 4, scales=[1.0] * 4)
@@ -105,7 +105,7 @@ def test_adam_is_adamw_without_decay(start, gradients):
 @pytest.mark.parametrize("step", [2, 10, 1000, 100_000])
 def test_the_bias_correction_keeps_its_digits(step):
     parameters = parameters_of([np.zeros(3)], SETTINGS[:1])
-    optimizer = make_optimizer(OptimizerSettings("adam"), parameters, [ParameterSetting("a.weight")])
+    optimizer = make_optimizer(OptimizerSettings("adam"), parameters, [ParamOptions("a.weight")])
     optimizer.step.set_data(Tensor(step - 1, ms.int32))
     optimizer((Tensor(np.float32([1, -2, 3])),), rate(1.0))
     beta1, beta2 = (float(np.float32(beta)) for beta in (0.9, 0.999))
@@ -161,7 +161,7 @@ class Step(nn.Cell):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_in_one_graph_with_the_gradients_the_weights_change_after_these_were_taken(rng, name):
-    settings = [ParameterSetting("first", weight_decay=0.9), ParameterSetting("second", weight_decay=0.9)]
+    settings = [ParamOptions("first", weight_decay=0.9), ParamOptions("second", weight_decay=0.9)]
     start = [rng.standard_normal((4, 4)).astype(np.float32) for _ in settings]
     joint, alone = parameters_of(start, settings), parameters_of(start, settings)
     step = Step(Product(*joint), make_optimizer(OptimizerSettings(name), joint, settings))
@@ -203,7 +203,7 @@ def test_state_is_named_after_the_weights(name, slots):
     settings = OptimizerSettings(name)
     parameters = network.trainable_params()
     weights = [parameter.name for parameter in parameters]
-    optimizer = make_optimizer(settings, parameters, settle(parameters, make_rules(settings, depth=1)))
+    optimizer = make_optimizer(settings, parameters, resolve_param_groups(parameters, make_rules(settings, depth=1)))
     step = Step(network, optimizer)
     names = [parameter.name for parameter in step.get_parameters() if parameter.name not in weights]
     assert sorted(names) == sorted(
@@ -213,8 +213,8 @@ def test_state_is_named_after_the_weights(name, slots):
     assert [parameter.name for parameter in step.trainable_params()] == weights
 
 
-def test_the_rate_is_scaled_with_the_pictures_a_step():
-    assert OptimizerSettings(lr=0.1, lr_batch_size=256).peak_lr(1024) == pytest.approx(0.4)
+def test_the_rate_is_scaled_with_the_images_a_step():
+    assert OptimizerSettings(lr=0.1, lr_base_batch_size=256).peak_lr(1024) == pytest.approx(0.4)
     assert OptimizerSettings(lr=0.1).peak_lr(1024) == 0.1
 
 
@@ -223,7 +223,7 @@ def test_the_rate_is_scaled_with_the_pictures_a_step():
     [
         ({"lr": 0}, "optimizer.lr must be above 0, not 0"),
         ({"eps": -1.0}, "optimizer.eps must be above 0, not -1.0"),
-        ({"lr_batch_size": 0}, "optimizer.lr_batch_size must be above 0, not 0"),
+        ({"lr_base_batch_size": 0}, "optimizer.lr_base_batch_size must be above 0, not 0"),
         ({"clip_norm": 0.0}, "optimizer.clip_norm must be above 0, not 0.0"),
         ({"betas": (0.9, 1.0)}, r"optimizer.betas must lie between 0 and 1, not \[0.9, 1.0\]"),
         ({"momentum": 1.0}, r"optimizer.momentum must lie in \[0, 1\), not 1.0"),

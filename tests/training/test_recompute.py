@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from mindspore import Tensor
 
-from mindvit.data.visits import Course
+from mindvit.data.sampling import SamplingPlan
 from mindvit.models import ViT, ViTConfig
 from mindvit.runtime import Runtime
-from mindvit.training.assembly import assemble
-from mindvit.training.averaging import AverageSettings
+from mindvit.training.setup import build
+from mindvit.training.averaged_model import AverageSettings
 from mindvit.training.optimizers import OptimizerSettings
 from mindvit.training.recipe import Recipe, TrainSettings
 from tests.conftest import ROOT
@@ -21,7 +21,7 @@ CONFIG = ViTConfig(
     **{"drop_path": 0.4, "drop_path_mode": "constant"},
 )
 NO_AVERAGES = AverageSettings()
-COURSE = Course(num_pictures=80, batch_size=8, seed=0)
+COURSE = SamplingPlan(num_images=80, batch_size=8, seed=0)
 
 # MindSpore compiles a cell again where another one was freed in the meantime.
 alive = []
@@ -41,7 +41,7 @@ def engine_of(network, precision="O0", teacher=None, average=NO_AVERAGES, **sett
         train=TrainSettings(**settings),
         average=average,
     )
-    engine = assemble(recipe, Runtime("CPU", precision), network, COURSE, 20, teacher)
+    engine = build(recipe, Runtime("CPU", precision), network, COURSE, 20, teacher)
     alive.append(engine)
     return engine
 

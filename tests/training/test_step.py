@@ -7,11 +7,11 @@ from mindspore import Parameter, Tensor, amp, nn, ops
 
 from mindvit.losses import CrossEntropySmooth
 from mindvit.models import ViT, ViTConfig
-from mindvit.training.averaging import ExponentialAverage
+from mindvit.training.averaged_model import ExponentialMovingAverage
 from mindvit.training.distillation import DistillationLoss, Teacher
-from mindvit.training.mixing import MixBatch
+from mindvit.training.mixup import Mixup
 from mindvit.training.optimizers import OptimizerSettings, make_optimizer
-from mindvit.training.parameter_groups import make_rules, settle
+from mindvit.training.param_groups import make_rules, resolve_param_groups
 from mindvit.training.step import TrainStep
 from tests.numpy_vit import softmax
 
@@ -39,7 +39,7 @@ class Unkeyed(Linear):
 
 def step_of(network, settings, rates=RATES, **options):
     parameters = network.trainable_params()
-    optimizer = make_optimizer(settings, parameters, settle(parameters, make_rules(settings, depth=1)))
+    optimizer = make_optimizer(settings, parameters, resolve_param_groups(parameters, make_rules(settings, depth=1)))
     step = TrainStep(network, CrossEntropySmooth(CLASSES), optimizer, rates, **options).set_train()
     alive.append(step)
     return step
@@ -53,7 +53,7 @@ def run(step, images, labels, keys=None, mix=UNMIXED):
 
 
 def batches(rng, *scales, size=2):
-    """One batch for each scale of its pictures."""
+    """One batch for each scale of its images."""
     return [
         (np.float32(scale * rng.standard_normal((BATCH, 3, size, size))), rng.integers(0, CLASSES, BATCH))
         for scale in scales
@@ -77,13 +77,13 @@ OPTIONS = {
     "parts": {"accumulate_steps": 4},
     "scaler": {"scaler": scaler},
     "clip of parts": {"clip_norm": 1.0, "accumulate_steps": 4},
-    "clip of scaled, mixed parts": {"clip_norm": 1.0, "accumulate_steps": 4, "scaler": scaler, "mixing": MixBatch},
+    "clip of scaled, mixed parts": {"clip_norm": 1.0, "accumulate_steps": 4, "scaler": scaler, "mixing": Mixup},
 }
 
 
 def made(options):
     """The options with their parts made anew: a step names a scaler's parameters."""
-    makers = {"scaler": scaler, "mixing": lambda: MixBatch(CLASSES)}
+    makers = {"scaler": scaler, "mixing": lambda: Mixup(CLASSES)}
     return {name: makers[name]() if name in makers else value for name, value in options.items()}
 
 
@@ -201,9 +201,9 @@ def whole_and_parts():
     results = []
     for parts in (1, 4):
         rng, network = np.random.default_rng(6), vit(drop_path=0.4, drop_path_mode="constant", dropout=0.1)
-        average = ExponentialAverage(network, 0.5)
+        average = ExponentialMovingAverage(network, 0.5)
         rates = np.full(10, 0.01, np.float32)
-        options = {"clip_norm": 0.5, "mixing": MixBatch(CLASSES), "ema": average, "accumulate_steps": parts}
+        options = {"clip_norm": 0.5, "mixing": Mixup(CLASSES), "ema": average, "accumulate_steps": parts}
         step, rows = step_of(network, settings, rates, **options), []
         for images, labels in batches(rng, 1, 1, 1, 1, 1, size=8):
             keys, lam = rng.integers(-(2**31), 2**31, BATCH), rng.random()
@@ -242,7 +242,7 @@ def test_the_steps_parameters_are_the_weights_and_one_state_of_each_kind():
     network = vit()
     weights = [parameter.name for parameter in network.get_parameters()]
     step = step_of(
-        network, OptimizerSettings(), accumulate_steps=2, scaler=scaler(), ema=ExponentialAverage(network, 0.9)
+        network, OptimizerSettings(), accumulate_steps=2, scaler=scaler(), ema=ExponentialMovingAverage(network, 0.9)
     )
     names = [parameter.name for parameter in step.get_parameters()]
     kinds = ("optimizer.exp_avg", "optimizer.exp_avg_sq", "ema", "accumulated")
@@ -252,15 +252,15 @@ def test_the_steps_parameters_are_the_weights_and_one_state_of_each_kind():
 
 
 def test_a_teachers_logits_reach_the_loss_and_its_weights_stay_out_of_the_updates(rng):
-    """A linear student of a linear teacher, by NumPy: of the mixed pictures, at half the pixels' scale."""
+    """A linear student of a linear teacher, by NumPy: of the mixed images, at half the pixels' scale."""
     start, taught = (rng.standard_normal((FEATURES, CLASSES)).astype(np.float32) for _ in range(2))
     network = Linear(start)
     parameters = network.trainable_params()
     settings = OptimizerSettings("sgd", momentum=0.0, weight_decay=0.0)
-    optimizer = make_optimizer(settings, parameters, settle(parameters, make_rules(settings, depth=1)))
+    optimizer = make_optimizer(settings, parameters, resolve_param_groups(parameters, make_rules(settings, depth=1)))
     teacher = Teacher(Unkeyed(taught), np.full(3, 0.5), np.zeros(3))
     loss = DistillationLoss(CrossEntropySmooth(CLASSES), "soft", 0.25, 2.0)
-    options = {"teacher": teacher, "mixing": MixBatch(CLASSES), "accumulate_steps": 2}
+    options = {"teacher": teacher, "mixing": Mixup(CLASSES), "accumulate_steps": 2}
     step = TrainStep(network, loss, optimizer, RATES, **options).set_train()
     alive.append(step)
     ((images, labels),) = batches(rng, 1)

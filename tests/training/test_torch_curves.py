@@ -12,8 +12,8 @@ from sklearn.datasets import load_digits
 from mindvit.losses import CrossEntropySmooth
 from mindvit.models import ViT, ViTConfig
 from mindvit.training.optimizers import OptimizerSettings, make_optimizer
-from mindvit.training.parameter_groups import make_rules, settle
-from mindvit.training.schedules import ScheduleSettings, learning_rates
+from mindvit.training.param_groups import make_rules, resolve_param_groups
+from mindvit.training.lr_schedule import ScheduleSettings, learning_rates
 from mindvit.training.step import TrainStep
 
 REFERENCE = Path(__file__).parent.parent / "references/training_curves.npz"
@@ -35,7 +35,9 @@ def run(request, reference):
     common = {name: settings[name] for name in ("clip_norm", "layer_decay")}
     optimizing = OptimizerSettings(request.param, **common, **settings[request.param])
     parameters = network.trainable_params()
-    optimizer = make_optimizer(optimizing, parameters, settle(parameters, make_rules(optimizing, network.config.depth)))
+    optimizer = make_optimizer(
+        optimizing, parameters, resolve_param_groups(parameters, make_rules(optimizing, network.config.depth))
+    )
     batches, schedule = reference["indices"], ScheduleSettings("cosine", **settings["schedule"])
     rates = learning_rates(schedule, optimizing.lr, len(batches), steps_per_epoch=len(batches))
     loss = CrossEntropySmooth(network.config.num_classes, settings["label_smoothing"])

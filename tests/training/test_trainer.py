@@ -8,20 +8,20 @@ import pytest
 import yaml
 
 from mindvit import files
-from mindvit.config import parse
+from mindvit.parsing import parse
 from mindvit.data.digits import open_digits
 from mindvit.errors import UserError
 from mindvit.factory import load_trained
 from mindvit.training import trainer
 from mindvit.training.recipe import Recipe
-from mindvit.training.states import read_state
+from mindvit.training.train_checkpoint import read_train_checkpoint
 from mindvit.weights.checkpoint import read_checkpoint
 from tests.training.runs import records, tensors
 
 
 @pytest.fixture(scope="module")
 def three_digits(tmp_path_factory):
-    """The digits 0, 1 and 2: a part of the real pictures."""
+    """The digits 0, 1 and 2: a part of the real images."""
     root = tmp_path_factory.mktemp("digits")
     open_digits(root / "all")
     for split in ("train", "val"):
@@ -67,18 +67,18 @@ def test_a_run_writes_its_whole_folder(train, make_folder):
     assert (summary["top1"], summary["best_epoch"]) == (best["top1"], best["epoch"])
     assert summary["train_seconds"] > 0
     assert summary["images_per_second"] > 0
-    assert read_checkpoint(folder / "best.ckpt").passport.epoch == best["epoch"]
-    assert read_checkpoint(folder / "last.ckpt").passport.epoch == 3
+    assert read_checkpoint(folder / "best.ckpt").metadata.epoch == best["epoch"]
+    assert read_checkpoint(folder / "last.ckpt").metadata.epoch == 3
 
 
 def test_the_passport_knows_the_run(train, make_folder):
     root = make_folder(counts=6)
-    passport = read_checkpoint(train("--data.path", root, "--train.epochs", 1) / "best.ckpt").passport
-    assert passport.model_name == "vit_mini_4_32"
-    assert (passport.model.image_size, passport.model.num_classes) == (8, 2)
-    assert passport.classes.names == ("cat", "dog")
-    assert (passport.data_source, passport.data_path) == ("folder", str(root))
-    assert set(passport.metrics) == {"train_loss", "top1", "top5", "val_loss", "num_images"}
+    metadata = read_checkpoint(train("--data.path", root, "--train.epochs", 1) / "best.ckpt").metadata
+    assert metadata.model_name == "vit_mini_4_32"
+    assert (metadata.model.image_size, metadata.model.num_classes) == (8, 2)
+    assert metadata.classes.names == ("cat", "dog")
+    assert (metadata.data_source, metadata.data_path) == ("folder", str(root))
+    assert set(metadata.metrics) == {"train_loss", "top1", "top5", "val_loss", "num_images"}
 
 
 def test_the_resolved_config_repeats_the_run(train, make_folder, tmp_path):
@@ -155,23 +155,23 @@ def test_training_for_the_same_classes_keeps_the_head(train, make_folder, tiny_c
     np.testing.assert_allclose(one["dense.weight"], other["dense.weight"], atol=1e-7)
 
 
-def test_a_part_of_the_classes_and_of_their_pictures_is_trained_on(train, make_folder):
+def test_a_part_of_the_classes_and_of_their_images_is_trained_on(train, make_folder):
     root = make_folder(classes=("ant", "cat", "dog"), counts=7)
-    part = ["--data.classes", "[ant, dog]", "--data.per_class", 4, "--train.epochs", 1]
+    part = ["--data.classes", "[ant, dog]", "--data.samples_per_class", 4, "--train.epochs", 1]
     folder = train("--data.path", root, *part)
     resolved = yaml.safe_load((folder / "config.yaml").read_text())
-    assert (resolved["data"]["classes"], resolved["data"]["per_class"]) == (["ant", "dog"], 4)
+    assert (resolved["data"]["classes"], resolved["data"]["samples_per_class"]) == (["ant", "dog"], 4)
     assert len(records(folder, "step")) == 0
-    assert records(folder)[0]["num_images"] == 14, "all pictures of both classes are validated on"
-    passport = read_checkpoint(folder / "best.ckpt").passport
-    assert passport.classes.ids == ("ant", "dog")
-    assert passport.is_part
+    assert records(folder)[0]["num_images"] == 14, "all images of both classes are validated on"
+    metadata = read_checkpoint(folder / "best.ckpt").metadata
+    assert metadata.classes.ids == ("ant", "dog")
+    assert metadata.is_part
     again, _ = parse(Recipe, "", ["--config", str(folder / "config.yaml")])
     assert again.data.classes == ("ant", "dog")
 
 
 def test_o2_trains_on_cpu(train, make_folder):
-    folder = train("--data.path", make_folder(counts=6), "--train.epochs", 1, "--runtime.precision", "O2")
+    folder = train("--data.path", make_folder(counts=6), "--train.epochs", 1, "--runtime.amp_level", "O2")
     assert np.isfinite(records(folder)[0]["train_loss"])
 
 
@@ -179,7 +179,7 @@ def test_one_splits_folder_trains_without_evaluation(train, make_folder):
     folder = train("--data.path", make_folder(counts=6) / "train", "--train.epochs", 1)
     assert "top1" not in records(folder)[0]
     assert not (folder / "best.ckpt").exists()
-    assert read_checkpoint(folder / "last.ckpt").passport.epoch == 1
+    assert read_checkpoint(folder / "last.ckpt").metadata.epoch == 1
     assert json.loads((folder / "summary.json").read_text())["top1"] is None
 
 
@@ -207,7 +207,7 @@ def test_a_run_can_be_counted_in_steps(train, make_folder):
 
 
 def test_averages_are_evaluated_kept_and_usable(train, make_folder):
-    averages = ["--average.ema_decay", 0.5, "--average.swa_start_epoch", 2]
+    averages = ["--ema.decay", 0.5, "--swa.start_epoch", 2]
     folder = train("--data.path", make_folder(counts=6), "--train.epochs", 2, *averages, "--optimizer.lr", 0.01)
     first, second = records(folder)
     assert {"top1", "ema_top1", "ema_val_loss"} <= first.keys()
@@ -216,7 +216,7 @@ def test_averages_are_evaluated_kept_and_usable(train, make_folder):
     assert len({second["val_loss"], second["ema_val_loss"]}) == 2
     for name, key in (("last.ckpt", "val_loss"), ("last_ema.ckpt", "ema_val_loss"), ("last_swa.ckpt", "swa_val_loss")):
         trained = load_trained(str(folder / name))
-        assert trained.passport.metrics["val_loss"] == second[key]
+        assert trained.metadata.metrics["val_loss"] == second[key]
     assert not [name for name in tensors(folder / "last_ema.ckpt") if name.startswith("ema.")]
 
 
@@ -228,7 +228,7 @@ def test_the_best_weights_are_kept_by_metric_with_figures_in_their_names(train, 
     best = sorted(records(folder), key=by_metric[metric])[:2]
     names = {f"epoch{r['epoch']:04d}-loss{r['val_loss']:.4f}-top1_{r['top1']:.2f}.ckpt" for r in best}
     assert {path.name for path in (folder / "checkpoints").iterdir()} == names
-    assert read_checkpoint(folder / "best.ckpt").passport.epoch == best[0]["epoch"]
+    assert read_checkpoint(folder / "best.ckpt").metadata.epoch == best[0]["epoch"]
     assert len(list((folder / "states").iterdir())) == 1
 
 
@@ -243,14 +243,14 @@ def test_linear_probing_trains_the_head_alone(train, make_folder, tiny_checkpoin
     assert "frozen" in capfd.readouterr().out, "the groups are printed"
 
 
-def test_damaged_pictures_are_skipped_counted_and_listed(train, make_folder):
+def test_damaged_images_are_skipped_counted_and_listed(train, make_folder):
     root = make_folder(counts=6)
     for bad in ("train/cat/1.png", "val/dog/2.png"):
         (root / bad).write_bytes((root / bad).read_bytes()[:60])
-    folder = train("--data.path", root, "--train.epochs", 1, "--data.damaged", "skip")
+    folder = train("--data.path", root, "--train.epochs", 1, "--data.on_corrupt", "skip")
     (record,) = records(folder)
     assert (record["skipped_images"], record["num_images"]) == (2, 11)
-    listed = (folder / "damaged.txt").read_text()
+    listed = (folder / "corrupt_images.txt").read_text()
     assert "train/cat/1.png" in listed
     assert "val/dog/2.png" in listed
 
@@ -276,7 +276,7 @@ def test_a_full_disk_ends_in_a_sentence_and_leaves_the_last_state_whole(train, m
     with pytest.raises(UserError, match=r"cannot write .*: No space left on device"):
         train("--data.path", make_folder(counts=6), "--train.epochs", 9)
     (*_, newest) = sorted((tmp_path / "run/states").glob("*.ckpt"))
-    assert read_state(newest).state.step >= 3
+    assert read_train_checkpoint(newest).state.step >= 3
     assert not list((tmp_path / "run").rglob(".being-written*"))
 
 
@@ -295,11 +295,11 @@ def test_a_run_is_not_written_over_unless_told(train, make_folder):
 
 
 def test_label_smoothing_acts_on_the_training_loss_alone(train, make_folder, tiny_checkpoint):
-    same_pictures = ["--augment.crop_scale", "[1,1]", "--augment.crop_ratio", "[1,1]", "--augment.flip", "false"]
+    same_images = ["--augment.crop_scale", "[1,1]", "--augment.crop_ratio", "[1,1]", "--augment.flip", "false"]
     start = ["--model.checkpoint", tiny_checkpoint(), "--optimizer.lr", 1e-12, "--train.epochs", 1]
     root = make_folder(counts=6)
     plain, some, more = (
-        records(train(*start, *same_pictures, "--data.path", root, "--loss.label_smoothing", s, name=f"s{s}"))[0]
+        records(train(*start, *same_images, "--data.path", root, "--loss.label_smoothing", s, name=f"s{s}"))[0]
         for s in (0.0, 0.2, 0.4)
     )
     assert abs(some["train_loss"] - plain["train_loss"]) > 0.01

@@ -20,7 +20,7 @@ SIZES = {
 """As create_model takes them."""
 
 
-def pictures(height=IMAGE, width=IMAGE, channels=3):
+def random_images(height=IMAGE, width=IMAGE, channels=3):
     """The batch that every library was shown."""
     return np.random.default_rng(5).standard_normal((2, channels, height, width)).astype(np.float32)
 
@@ -52,7 +52,7 @@ def spread(kind, shape, rng, fan_in=None):
     )
 
 
-class Published:
+class PublishedFile:
     """One library's file of models: ``<model>/weights/<name>`` and ``<model>/<whatever the library computed>``."""
 
     def __init__(self, library):

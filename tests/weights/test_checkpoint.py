@@ -3,20 +3,20 @@ import numpy as np
 import pytest
 from mindspore import nn
 
-from mindvit.data.split import Classes
+from mindvit.classes import Classes
 from mindvit.errors import UserError
 from mindvit.models import Preprocessing, ViTConfig
 from mindvit.weights.checkpoint import (
-    STATE_KEY,
+    TRAIN_STATE_KEY,
     is_checkpoint,
     read_checkpoint,
     read_tensors,
     write_checkpoint,
     write_tensors,
 )
-from mindvit.weights.passport import Passport
+from mindvit.weights.metadata import CheckpointMetadata
 
-PASSPORT = Passport(
+METADATA = CheckpointMetadata(
     model_name="vit_ti_16_224",
     model=ViTConfig(image_size=32, preprocessing=Preprocessing(crop_pct=0.9, interpolation="bicubic")),
     classes=Classes(("n1", "n2"), ("Katze", "狗")),
@@ -31,14 +31,14 @@ PASSPORT = Passport(
 @pytest.fixture
 def written(tmp_path):
     network = nn.Dense(200, 50, weight_init="normal")
-    write_checkpoint(tmp_path / "a.ckpt", network, PASSPORT)
+    write_checkpoint(tmp_path / "a.ckpt", network, METADATA)
     return tmp_path / "a.ckpt", network
 
 
 def test_weights_and_passport_come_back_as_they_were(written):
     path, network = written
     checkpoint = read_checkpoint(path)
-    assert checkpoint.passport == PASSPORT
+    assert checkpoint.metadata == METADATA
     assert checkpoint.layout is None
     assert checkpoint.tensors.keys() == {"weight", "bias"}
     assert {type(values) for values in checkpoint.tensors.values()} == {np.ndarray}
@@ -47,9 +47,9 @@ def test_weights_and_passport_come_back_as_they_were(written):
 
 def test_weights_given_by_name_keep_those_names(tmp_path):
     network = nn.Dense(2, 3, weight_init="normal")
-    write_checkpoint(tmp_path / "a.ckpt", {"ours.weight": network.weight, "ours.bias": network.bias}, PASSPORT)
+    write_checkpoint(tmp_path / "a.ckpt", {"ours.weight": network.weight, "ours.bias": network.bias}, METADATA)
     checkpoint = read_checkpoint(tmp_path / "a.ckpt")
-    assert checkpoint.passport == PASSPORT
+    assert checkpoint.metadata == METADATA
     assert checkpoint.tensors.keys() == {"ours.weight", "ours.bias"}
     np.testing.assert_array_equal(checkpoint.tensors["ours.weight"], network.weight.asnumpy())
 
@@ -80,7 +80,7 @@ def test_texts_come_back_apart_from_the_tensors(tmp_path):
 def test_a_checkpoint_of_another_program_has_no_passport(tmp_path):
     ms.save_checkpoint(nn.Dense(2, 3), str(tmp_path / "a.ckpt"))
     checkpoint = read_checkpoint(tmp_path / "a.ckpt")
-    assert checkpoint.passport is None
+    assert checkpoint.metadata is None
     assert checkpoint.tensors.keys() == {"weight", "bias"}
 
 
@@ -116,11 +116,11 @@ def test_a_missing_file_is_named(tmp_path):
 def test_a_checkpoint_that_cannot_be_written_leaves_nothing(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot write"):
-        write_checkpoint(tmp_path / "file/a.ckpt", nn.Dense(2, 3), PASSPORT)
+        write_checkpoint(tmp_path / "file/a.ckpt", nn.Dense(2, 3), METADATA)
 
 
 def test_a_state_of_a_run_is_no_checkpoint(tmp_path):
-    write_tensors(tmp_path / "s.ckpt", {"weight": ms.Tensor(np.zeros(3, np.float32))}, {STATE_KEY: "{}"})
+    write_tensors(tmp_path / "s.ckpt", {"weight": ms.Tensor(np.zeros(3, np.float32))}, {TRAIN_STATE_KEY: "{}"})
     with pytest.raises(UserError, match=r"s\.ckpt is a state that a run goes on from"):
         read_checkpoint(tmp_path / "s.ckpt")
 
@@ -134,14 +134,14 @@ def test_checkpoints_are_told_from_other_formats_by_their_first_byte(written, tm
 
 
 def test_a_passport_from_before_origins_were_kept_has_none():
-    text = PASSPORT.to_json().replace(', "origin": "timm"', "")
+    text = METADATA.to_json().replace(', "origin": "timm"', "")
     assert "origin" not in text
-    assert Passport.from_json(text).origin is None
+    assert CheckpointMetadata.from_json(text).origin is None
 
 
 def test_a_passport_that_cannot_be_read_names_its_file(tmp_path):
-    write_tensors(tmp_path / "a.ckpt", {"weight": ms.Tensor(np.zeros(3, np.float32))}, {"mindvit.passport": "{"})
-    with pytest.raises(UserError, match=r"a\.ckpt: its passport cannot be read"):
+    write_tensors(tmp_path / "a.ckpt", {"weight": ms.Tensor(np.zeros(3, np.float32))}, {"mindvit.metadata": "{"})
+    with pytest.raises(UserError, match=r"a\.ckpt: its metadata cannot be read"):
         read_checkpoint(tmp_path / "a.ckpt")
 
 
@@ -152,9 +152,9 @@ def test_a_passport_that_cannot_be_read_names_its_file(tmp_path):
         ("{", "cannot be read"),
         ('{"format": 99}', "newer version"),
         ('{"format": 1}', "cannot be read"),
-        (PASSPORT.to_json().replace('"depth"', '"deep"'), "deep"),
+        (METADATA.to_json().replace('"depth"', '"deep"'), "deep"),
     ],
 )
 def test_a_passport_that_cannot_be_read_is_told_in_a_sentence(text, words):
     with pytest.raises(UserError, match=words):
-        Passport.from_json(text)
+        CheckpointMetadata.from_json(text)

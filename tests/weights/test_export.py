@@ -5,21 +5,21 @@ import numpy as np
 import pytest
 
 from mindvit import create_model
-from mindvit.data.split import Classes
+from mindvit.classes import Classes
 from mindvit.errors import UserError
 from mindvit.models.variants import list_models, model_config
 from mindvit.weights.export import to_huggingface, to_timm
-from mindvit.weights.passport import Passport
-from tests.weights.published import FOLDER, SIZES, Published, write_npz
+from mindvit.weights.metadata import CheckpointMetadata
+from tests.weights.published import FOLDER, SIZES, PublishedFile, write_npz
 
 BASE = {"img_size": 32, "patch_size": 8, "embed_dim": 24, "depth": 2, "num_heads": 3, "mlp_ratio": 2.0}
 TINY = {"image_size": 8, "embed_dim": 12, "depth": 1, "num_heads": 2, "mlp_dim": 16, "num_classes": 3}
 
 
 def loaded(tmp_path, library, model, name, **settings):
-    path = write_npz(tmp_path / "x.npz", Published(library).weights(model))
+    path = write_npz(tmp_path / "x.npz", PublishedFile(library).weights(model))
     network = create_model(name, checkpoint=str(path), **{**SIZES, **settings})
-    return network, Passport(name, network.config)
+    return network, CheckpointMetadata(name, network.config)
 
 
 def same_tensors(found, expected):
@@ -56,7 +56,7 @@ def as_text(arguments):
         (
             "deit3",
             "vit_b_16_224",
-            {"layer_scale": 0.25, "prefix_positions": False},
+            {"layer_scale": 0.25, "prefix_pos_embed": False},
             "vit_base_patch16_224",
             {"init_values": 0.25, "no_embed_class": True},
         ),
@@ -69,8 +69,8 @@ def as_text(arguments):
 )
 def test_timms_own_tensors_come_back_bit_by_bit(tmp_path, model, name, settings, theirs, arguments):
     export = to_timm(*loaded(tmp_path, "timm", model, name, **settings))
-    same_tensors(export.arrays, Published("timm").weights(model))
-    assert export.companions == {}
+    same_tensors(export.arrays, PublishedFile("timm").weights(model))
+    assert export.sidecars == {}
     assert advised(export.advice) == (theirs, as_text(BASE | arguments | {"num_classes": 7}))
 
 
@@ -78,7 +78,7 @@ def test_timms_own_tensors_come_back_bit_by_bit(tmp_path, model, name, settings,
 def test_the_tensors_of_transformers_files_come_back_bit_by_bit(tmp_path, model, name):
     source = FOLDER / f"huggingface_{model}"
     network = create_model(name, checkpoint=str(source / "model.safetensors"), **SIZES)
-    export = to_huggingface(network, Passport(name, network.config))
+    export = to_huggingface(network, CheckpointMetadata(name, network.config))
     header = json.loads((source / "model.safetensors").read_bytes()[8:].split(b"}}")[0] + b"}}")
     header.pop("__metadata__")
     assert {key: list(values.shape) for key, values in export.arrays.items()} == {
@@ -90,7 +90,7 @@ def test_the_tensors_of_transformers_files_come_back_bit_by_bit(tmp_path, model,
         begin, end = entry["data_offsets"]
         assert export.arrays[key].tobytes() == data[start + begin : start + end], key
     theirs = json.loads((source / "config.json").read_text())
-    ours = export.companions["config.json"]
+    ours = export.sidecars["config.json"]
     names = {"id2label", "label2id"} if model == "vit" else set()
     shared = (ours.keys() & theirs.keys()) - names
     assert {key: ours[key] for key in shared} == {key: theirs[key] for key in shared}
@@ -105,17 +105,17 @@ def test_the_tensors_of_transformers_files_come_back_bit_by_bit(tmp_path, model,
 
 
 def test_googles_arithmetic_is_advised(tmp_path):
-    network, passport = loaded(tmp_path, "google", "original", "vit_b_16_224", norm_eps=1e-5)
-    _, arguments = advised(to_timm(network, passport).advice)
+    network, metadata = loaded(tmp_path, "google", "original", "vit_b_16_224", norm_eps=1e-5)
+    _, arguments = advised(to_timm(network, metadata).advice)
     assert arguments["act_layer"] == '"gelu_tanh"'
     assert arguments["norm_layer"] == "functools.partial(torch.nn.LayerNorm, eps=1e-05)"
-    config = to_huggingface(network, passport).companions["config.json"]
+    config = to_huggingface(network, metadata).sidecars["config.json"]
     assert (config["hidden_act"], config["layer_norm_eps"]) == ("gelu_pytorch_tanh", 1e-5)
 
 
 def exported(to, name="vit_mini_4_32", **settings):
     network = create_model(name, **{**TINY, **settings})
-    return to(network, Passport(name, network.config)), network
+    return to(network, CheckpointMetadata(name, network.config)), network
 
 
 @pytest.mark.parametrize(
@@ -124,12 +124,12 @@ def exported(to, name="vit_mini_4_32", **settings):
         ({"image_size": (8, 12)}, {"img_size": "(8, 12)"}),
         ({"in_channels": 1}, {"in_chans": "1"}),
         ({"register_tokens": 2}, {"reg_tokens": "2", "no_embed_class": "True"}),
-        ({"register_tokens": 2, "prefix_positions": False}, {"reg_tokens": "2", "no_embed_class": "True"}),
+        ({"register_tokens": 2, "prefix_pos_embed": False}, {"reg_tokens": "2", "no_embed_class": "True"}),
         ({"pool": "mean_norm"}, {"class_token": "False", "global_pool": '"avg"'}),
         ({"pool": "mean_norm", "class_token": True}, {"global_pool": '"avg"'}),
         ({"pool": "map"}, {"class_token": "False", "global_pool": '"map"'}),
         (
-            {"pool": "map", "class_token": True, "prefix_positions": False},
+            {"pool": "map", "class_token": True, "prefix_pos_embed": False},
             {"global_pool": '"map"', "pool_include_prefix": "True", "no_embed_class": "True"},
         ),
         ({"gelu": "exact", "norm_eps": 1e-6}, {}),
@@ -154,7 +154,7 @@ def test_a_placed_class_token_beside_registers_is_written_without_its_place():
 
 @pytest.mark.parametrize(
     ("settings", "rows"),
-    [({"positions": "learned2d"}, 4), ({"positions": "sincos2d"}, 4), ({"prefix_positions": False}, 4), ({}, 5)],
+    [({"pos_embed": "learned2d"}, 4), ({"pos_embed": "sincos2d"}, 4), ({"prefix_pos_embed": False}, 4), ({}, 5)],
 )
 def test_one_table_is_written_whatever_makes_the_positions(settings, rows):
     table = exported(to_timm, **settings)[0].arrays["pos_embed"]
@@ -162,13 +162,13 @@ def test_one_table_is_written_whatever_makes_the_positions(settings, rows):
     export, network = exported(to_huggingface, **settings)
     theirs = export.arrays["vit.embeddings.position_embeddings"]
     assert theirs.shape == (1, 5, 12)
-    np.testing.assert_array_equal(theirs[:, 5 - rows :], network.table_of_positions().asnumpy())
+    np.testing.assert_array_equal(theirs[:, 5 - rows :], network.pos_embed_table().asnumpy())
     if rows == 4:
         assert not theirs[:, 0].any()
 
 
 def test_timms_distilled_network_always_has_rows_for_both_tokens():
-    export, network = exported(to_timm, distilled=True, prefix_positions=False)
+    export, network = exported(to_timm, distilled=True, prefix_pos_embed=False)
     table = export.arrays["pos_embed"]
     assert not table[:, :2].any()
     np.testing.assert_array_equal(table[:, 2:], network.pos_embedding.asnumpy())
@@ -178,29 +178,29 @@ def test_timms_distilled_network_always_has_rows_for_both_tokens():
 def test_what_transformers_is_told():
     network = create_model("vit_mini_4_32", **{**TINY, "image_size": (8, 12), "crop_pct": 0.8})
     classes = Classes(("n1", "n2", "n3"), ("Katze", "狗", "emu"))
-    export = to_huggingface(network, Passport("vit_mini_4_32", network.config, classes))
-    config, prepared = export.companions["config.json"], export.companions["preprocessor_config.json"]
+    export = to_huggingface(network, CheckpointMetadata("vit_mini_4_32", network.config, classes))
+    config, prepared = export.sidecars["config.json"], export.sidecars["preprocessor_config.json"]
     assert config["id2label"] == {"0": "Katze", "1": "狗", "2": "emu"}
     assert config["label2id"] == {"Katze": 0, "狗": 1, "emu": 2}
     assert config["image_size"] == [8, 12]
     assert prepared["size"] == {"height": 8, "width": 12}
     assert (prepared["image_mean"], prepared["resample"]) == ([0.5, 0.5, 0.5], 2)
     assert export.advice == 'transformers.ViTForImageClassification.from_pretrained("{folder}")'
-    assert json.loads(json.dumps(export.companions)) == export.companions
+    assert json.loads(json.dumps(export.sidecars)) == export.sidecars
 
 
 @pytest.mark.parametrize(
     ("to", "settings", "words"),
     [
-        (to_timm, {"positions": "relative"}, "timm has no ViT with this model's positions"),
-        (to_timm, {"positions": "none"}, "positions"),
+        (to_timm, {"pos_embed": "relative"}, "timm has no ViT with this model's pos_embed"),
+        (to_timm, {"pos_embed": "none"}, "pos_embed"),
         (to_timm, {"patch_stride": 2}, "patch_stride"),
         (to_timm, {"pre_logits_dim": 5}, "pre_logits_dim"),
         (to_timm, {"register_tokens": 1, "distilled": True}, "register_tokens"),
         (
             to_huggingface,
-            {"positions": "none", "qk_norm": True},
-            "no ViT with this model's qk_norm, positions",
+            {"pos_embed": "none", "qk_norm": True},
+            "no ViT with this model's qk_norm, pos_embed",
         ),
         (to_huggingface, {"pool": "map"}, "pool"),
         (to_huggingface, {"pool": "mean"}, "pool"),
@@ -222,5 +222,5 @@ def test_every_model_of_the_table_is_advised_by_a_name_that_timm_has(name):
             exported(to_timm, name, patch_size=4)
         return
     theirs, arguments = advised(exported(to_timm, name, patch_size=4)[0].advice)
-    assert theirs in set(Published("timm")["models"])
+    assert theirs in set(PublishedFile("timm")["models"])
     assert arguments.keys() >= {"img_size", "patch_size", "embed_dim", "num_classes"}

@@ -41,7 +41,9 @@ def test_a_folder_is_no_checkpoint(elsewhere):
 
 def test_a_published_checkpoint_is_fetched_when_asked_for(monkeypatch):
     fetched = []
-    monkeypatch.setattr(locate, "fetch_file", lambda published, path, check: fetched.append((published.url, str(path))))
+    monkeypatch.setattr(
+        locate, "download_file", lambda published, path, check: fetched.append((published.url, str(path)))
+    )
     path = find_checkpoint("vit_b_16_224.ckpt", download=True)
     assert fetched == [(locate.TUTORIAL_WEIGHTS.url, "ckpt/vit_b_16_224.ckpt")]
     assert str(path) == "ckpt/vit_b_16_224.ckpt"

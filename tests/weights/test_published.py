@@ -6,7 +6,7 @@ import pytest
 
 from mindvit import create_model
 from tests.numpy_vit import vit as numpy_vit
-from tests.weights.published import CLASSES, FOLDER, HEADS, SIZES, Published, pictures, tutorial_weights, write_npz
+from tests.weights.published import CLASSES, FOLDER, HEADS, SIZES, PublishedFile, images, tutorial_weights, write_npz
 
 # Library, its model, ours, and what of ours is otherwise than the name and SIZES say.
 MODELS = [
@@ -30,7 +30,7 @@ MODELS = [
 
 def computed(path, name, shape=(32, 32), **settings):
     network = create_model(name, checkpoint=str(path), **{**SIZES, "image_size": shape, **settings})
-    return network.set_train(False)(ms.Tensor(pictures(*shape))).asnumpy()
+    return network.set_train(False)(ms.Tensor(random_images(*shape))).asnumpy()
 
 
 def same(logits, expected):
@@ -41,7 +41,7 @@ def same(logits, expected):
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize(("library", "model", "name", "settings"), MODELS, ids=lambda value: str(value))
 def test_the_logits_are_the_librarys(tmp_path, library, model, name, settings):
-    published = Published(library)
+    published = PublishedFile(library)
     path = write_npz(tmp_path / "x.npz", published.weights(model))
     same(computed(path, name, **settings), published[f"{model}/logits"])
 
@@ -50,7 +50,7 @@ def test_the_logits_are_the_librarys(tmp_path, library, model, name, settings):
     ("model", "shape"), [("vit", (48, 48)), ("vit", (32, 48)), ("vit", (16, 16)), ("deit3", (32, 48))]
 )
 def test_at_another_image_size_the_positions_are_those_that_timm_resizes(tmp_path, model, shape):
-    published = Published("timm")
+    published = PublishedFile("timm")
     path = write_npz(tmp_path / "x.npz", published.weights(model))
     name = {"vit": "vit_b_16_224", "deit3": "deit3_b_16_224"}[model]
     grid = f"{shape[0] // 8}x{shape[1] // 8}"
@@ -62,16 +62,16 @@ def test_at_another_image_size_the_positions_are_those_that_timm_resizes(tmp_pat
 @pytest.mark.parametrize(("model", "name"), [("vit", "vit_b_16_224"), ("deit", "deit_b_distilled_16_224")])
 def test_a_folder_that_transformers_saved(model, name):
     path = FOLDER / f"huggingface_{model}/model.safetensors"
-    same(computed(path, name), Published("huggingface")[f"{model}/logits"])
+    same(computed(path, name), PublishedFile("huggingface")[f"{model}/logits"])
 
 
 def test_deit3_as_its_authors_name_it_in_a_file_that_pytorch_saved():
-    same(computed(FOLDER / "deit3.pth", "deit3_b_16_224"), Published("timm")["deit3/logits"])
+    same(computed(FOLDER / "deit3.pth", "deit3_b_16_224"), PublishedFile("timm")["deit3/logits"])
 
 
 def test_the_tutorials_checkpoint_computes_as_the_tutorial(tmp_path):
-    weights = tutorial_weights(Published("mindcv").weights("vit"))
+    weights = tutorial_weights(PublishedFile("mindcv").weights("vit"))
     parameters = [{"name": name, "data": ms.Tensor(values)} for name, values in weights.items()]
     ms.save_checkpoint(parameters, str(tmp_path / "x.ckpt"))
     wide = {name: values.astype(np.float64) for name, values in weights.items()}
-    same(computed(tmp_path / "x.ckpt", "vit_b_16_224"), numpy_vit(pictures().astype(np.float64), wide, HEADS))
+    same(computed(tmp_path / "x.ckpt", "vit_b_16_224"), numpy_vit(random_images().astype(np.float64), wide, HEADS))

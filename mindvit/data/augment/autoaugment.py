@@ -84,7 +84,7 @@ def autoaugment(
         image: RGB.
         rng: where the draws come from.
         policy: ``IMAGENET`` or ``CIFAR10``.
-        fill: colour of the pixels that come from outside the picture.
+        fill: colour of the pixels that come from outside the image.
         resample: the filter of the geometric operations.
     """
     for name, prob, magnitude in policy[rng.integers(len(policy))]:

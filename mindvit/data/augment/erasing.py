@@ -12,11 +12,11 @@ _TRIES = 10
 def random_erasing(values: np.ndarray, probability: float, rng: np.random.Generator) -> np.ndarray:
     """Fills a random box with normal noise, drawn for each pixel and channel (timm's mode "pixel").
 
-    The box covers 0.02 to 1/3 of the picture (uniform); its height/width is 0.3 to 1/0.3 (log-uniform). A picture into
+    The box covers 0.02 to 1/3 of the image (uniform); its height/width is 0.3 to 1/0.3 (log-uniform). An image into
     which ten draws do not fit stays as it is.
 
     Args:
-        values: the normalised picture, float32 (channels, height, width); it is not changed.
+        values: the normalised image, float32 (channels, height, width); it is not changed.
         probability: with which a box is erased.
         rng: where the draws come from.
 

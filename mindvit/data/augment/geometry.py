@@ -13,12 +13,12 @@ def random_resized_crop_box(
 ) -> tuple[int, int, int, int]:
     """Draws the crop of "Going deeper with convolutions" (Szegedy et al., 2015), as torchvision does.
 
-    Where ten draws do not fit into the picture it is the largest central crop whose width/height lies in ``ratio``.
+    Where ten draws do not fit into the image it is the largest central crop whose width/height lies in ``ratio``.
 
     Args:
-        width: of the picture, in pixels.
-        height: of the picture, in pixels.
-        scale: least and greatest area of the crop, as fractions of the picture's; drawn uniformly.
+        width: of the image, in pixels.
+        height: of the image, in pixels.
+        scale: least and greatest area of the crop, as fractions of the image's; drawn uniformly.
         ratio: least and greatest width/height of the crop; its logarithm is drawn uniformly.
         rng: where the draws come from.
 
@@ -59,19 +59,19 @@ def random_resized_crop(
 def padded_crop(
     image: Image.Image, shape: tuple[int, int], resample: Image.Resampling, rng: np.random.Generator
 ) -> Image.Image:
-    """Shifts a picture by up to an eighth of its sides in both directions, black beyond its border.
+    """Shifts an image by up to an eighth of its sides in both directions, black beyond its border.
 
     This is the usual crop for CIFAR (He et al., 2016): 32 pixels are padded by 4 on each side, then cropped to 32. A
-    picture of another size or shape is first resized to ``shape``, height and width in pixels.
+    image of another size or shape is first resized to ``shape``, height and width in pixels.
     """
     size = shape[::-1]
     if image.size != size:
         image = image.resize(size, resample)
     reach = np.array([round(side / 8) for side in size])
     left, top = (int(shift) for shift in rng.integers(-reach, reach + 1))
-    return image.crop((left, top, left + size[0], top + size[1]))  # What lies outside the picture is black.
+    return image.crop((left, top, left + size[0], top + size[1]))  # What lies outside the image is black.
 
 
 def flip(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """Mirrors every other picture, left to right."""
+    """Mirrors every other image, left to right."""
     return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if rng.random() < 0.5 else image

@@ -1,7 +1,7 @@
 """How much of an operation each policy means by a magnitude.
 
 A table gives each operation of a policy its amount (in the units of ``operations.operate``) from the magnitude as a
-fraction of the greatest, 0 to 1, and from the picture's width and height. None means that there is no amount.
+fraction of the greatest, 0 to 1, and from the image's width and height. None means that there is no amount.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ _SIGNED = frozenset(
 _PLAIN: Magnitudes = {"AutoContrast": None, "Equalize": None, "Invert": None}
 
 # timm's "increasing" set, with which DeiT, DeiT III and most recipes for Vision Transformers were published: in it
-# every operation changes a picture more the greater the magnitude is.
+# every operation changes an image more the greater the magnitude is.
 RANDAUGMENT: Magnitudes = {
     **_PLAIN,
     "Rotate": lambda m, *_: 30 * m,
@@ -34,7 +34,7 @@ RANDAUGMENT: Magnitudes = {
 }
 
 # torchvision's reading of Cubuk et al. (2019): enhancement factors lie on both sides of 1, where the paper's run from
-# 0.1 to 1.9; all magnitudes go up from "no change"; translations, at most 150 pixels, go with the picture's size.
+# 0.1 to 1.9; all magnitudes go up from "no change"; translations, at most 150 pixels, go with the image's size.
 AUTOAUGMENT: Magnitudes = {
     **_PLAIN,
     "Rotate": lambda m, *_: 30 * m,
@@ -47,7 +47,7 @@ AUTOAUGMENT: Magnitudes = {
 }
 
 # The "wide" space of Müller & Hutter (2021), as torchvision reads it: enhancement factors are 0.01 to 1.99, and
-# translations are in pixels whatever the picture's size.
+# translations are in pixels whatever the image's size.
 TRIVIALAUGMENT: Magnitudes = {
     "Identity": None,
     "AutoContrast": None,

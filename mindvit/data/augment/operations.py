@@ -1,4 +1,4 @@
-"""The operations that the policies choose from, each a function of a picture and of how much.
+"""The operations that the policies choose from, each a function of an image and of how much.
 
 They are those of AutoAugment (Cubuk et al., 2019) without SamplePairing and Cutout, and with SolarizeAdd. Pillow
 computes the pixels, as for the published accuracies.
@@ -21,7 +21,7 @@ def operate(name: str, image: Image.Image, amount: float, fill: Fill, resample: 
             or down for TranslateX and TranslateY; the enhancement factor less 1 for Brightness, Color, Contrast and
             Sharpness; bits kept for Posterize (0 to 8); the least value inverted for Solarize; what is added to
             values below 128 for SolarizeAdd; of no effect for the others.
-        fill: colour of the pixels that come from outside the picture.
+        fill: colour of the pixels that come from outside the image.
         resample: the filter of Rotate, the shears and the translations.
     """
     return OPERATIONS[name](image, amount, fill, resample)

@@ -17,19 +17,19 @@ Policy = Callable[[Image.Image, np.random.Generator], Image.Image]
 
 
 def make_policy(settings: AugmentSettings, fill: Fill, resample: Image.Resampling) -> Policy | None:
-    """Makes the policy that ``settings.policy`` names, or None for "none".
+    """Makes the policy that ``settings.auto_augment`` names, or None for "none".
 
     Args:
         settings: the policy and, for RandAugment, what it is like.
-        fill: colour of the pixels that come from outside the picture, 0 to 255; recipes take the mean that pictures
+        fill: colour of the pixels that come from outside the image, 0 to 255; recipes take the mean that images
             are normalised with.
         resample: the filter of the geometric operations.
 
     Returns:
-        A function of an RGB picture and of the generator of all its draws.
+        A function of an RGB image and of the generator of all its draws.
     """
     pixels = {"fill": fill, "resample": resample}
-    if settings.policy == "randaugment":
+    if settings.auto_augment == "randaugment":
         return partial(
             randaugment,
             ops=settings.randaugment_ops,
@@ -38,10 +38,10 @@ def make_policy(settings: AugmentSettings, fill: Fill, resample: Image.Resamplin
             prob=settings.randaugment_prob,
             **pixels,
         )
-    if settings.policy == "autoaugment":
+    if settings.auto_augment == "autoaugment":
         return partial(autoaugment.autoaugment, policy=autoaugment.IMAGENET, **pixels)
-    if settings.policy == "autoaugment_cifar10":
+    if settings.auto_augment == "autoaugment_cifar10":
         return partial(autoaugment.autoaugment, policy=autoaugment.CIFAR10, **pixels)
-    if settings.policy == "trivialaugment":
+    if settings.auto_augment == "trivialaugment":
         return partial(trivialaugment, **pixels)
-    return three_augment if settings.policy == "three_augment" else None
+    return three_augment if settings.auto_augment == "three_augment" else None

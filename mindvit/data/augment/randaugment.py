@@ -33,7 +33,7 @@ def randaugment(
         magnitude: of all of them, 0 to 10.
         noise: standard deviation of the normal noise on each magnitude, which then is clipped to 0 and 10.
         prob: probability with which each of the drawn operations is applied.
-        fill: colour of the pixels that come from outside the picture.
+        fill: colour of the pixels that come from outside the image.
         resample: the filter of the geometric operations.
     """
     for index in rng.integers(len(_NAMES), size=ops):

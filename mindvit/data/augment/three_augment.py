@@ -10,7 +10,7 @@ _SIGMA = (0.1, 2.0)
 
 
 def three_augment(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """Turns a picture gray, solarizes it at 128 or blurs it (sigma 0.1 to 2 pixels), each as likely as the others.
+    """Turns an image gray, solarizes it at 128 or blurs it (sigma 0.1 to 2 pixels), each as likely as the others.
 
     The paper's colour jitter of 0.3, which follows, is the setting ``augment.color_jitter``.
     """

@@ -1,1 +1,1 @@
-"""Picture files in MindRecord shards: written once, then read like any other source."""
+"""Image files in MindRecord shards: written once, then read like any other source."""

@@ -9,54 +9,55 @@ from pathlib import Path
 
 import numpy as np
 
+from mindvit.classes import Classes
 from mindvit.data.mindrecord.manifest import Manifest, Shard
-from mindvit.data.split import Classes, Source, Split
+from mindvit.data.split import Source, Split
 from mindvit.errors import UserError
 
 SHARD_BYTES = 2**30
-"""Pictures that a shard holds by default, about."""
+"""Images that a shard holds by default, about."""
 MOST_SHARDS = 1000
 """MindSpore reads no more of them together."""
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """Picture files, in order."""
+class Images:
+    """Image files, in order."""
 
     root: Path
     files: list[str]
     """Their paths below the root."""
     labels: np.ndarray
     sizes: np.ndarray
-    """int64, (num_pictures,): bytes."""
+    """int64, (num_images,): bytes."""
 
     def __len__(self) -> int:
         return len(self.files)
 
-    def part(self, first: int, last: int) -> "Pictures":
+    def part(self, first: int, last: int) -> "Images":
         """Those from ``first`` to before ``last``."""
-        return Pictures(self.root, self.files[first:last], self.labels[first:last], self.sizes[first:last])
+        return Images(self.root, self.files[first:last], self.labels[first:last], self.sizes[first:last])
 
 
 @dataclass(frozen=True)
 class Listing:
-    """The pictures of a source by the names of its splits."""
+    """The images of a source by the names of its splits."""
 
     classes: Classes
     flip: bool
-    splits: dict[str, Pictures]
+    splits: dict[str, Images]
 
     def plan(self, shards: int | None) -> Manifest:
         """The shards to write: ``shards`` for each split, or by default as many as make about a GiB each.
 
         Raises:
-            UserError: for more shards than a split has pictures, or than MindSpore reads.
+            UserError: for more shards than a split has images, or than MindSpore reads.
         """
-        planned = {name: _cut(name, pictures, shards) for name, pictures in self.splits.items()}
+        planned = {name: _cut(name, images, shards) for name, images in self.splits.items()}
         return Manifest(self.classes, self.flip, self._fingerprint(), planned)
 
-    def parts(self, plan: Manifest) -> Iterator[tuple[str, int, Pictures]]:
-        """The pictures of each shard of a plan, with its split and its number."""
+    def parts(self, plan: Manifest) -> Iterator[tuple[str, int, Images]]:
+        """The images of each shard of a plan, with its split and its number."""
         for name, shards in plan.splits.items():
             ends = np.cumsum([0, *(shard.count for shard in shards)]).tolist()
             for number, (first, last) in enumerate(pairwise(ends)):
@@ -64,15 +65,15 @@ class Listing:
 
     def _fingerprint(self) -> str:
         digest = hashlib.sha256()
-        for name, pictures in self.splits.items():
-            rows = zip(pictures.files, pictures.labels.tolist(), pictures.sizes.tolist(), strict=True)
+        for name, images in self.splits.items():
+            rows = zip(images.files, images.labels.tolist(), images.sizes.tolist(), strict=True)
             for row in rows:
                 digest.update(json.dumps([name, *row]).encode())
         return digest.hexdigest()
 
 
 def list_source(source: Source) -> Listing:
-    """Lists a source whose pictures are files, under the names of their splits, or ``all`` where it is not split.
+    """Lists a source whose images are files, under the names of their splits, or ``all`` where it is not split.
 
     Raises:
         UserError: naming a file that is empty or cannot be read.
@@ -83,29 +84,29 @@ def list_source(source: Source) -> Listing:
     return Listing(first.classes, first.flip, {name: _list_split(split) for name, split in splits.items()})
 
 
-def _list_split(split: Split) -> Pictures:
+def _list_split(split: Split) -> Images:
     root = Path(split.origin)
     paths = [Path(split.describe(index)) for index in range(len(split))]
     sizes = np.array([_size(path) for path in paths], np.int64)
-    return Pictures(root, [path.relative_to(root).as_posix() for path in paths], split.labels, sizes)
+    return Images(root, [path.relative_to(root).as_posix() for path in paths], split.labels, sizes)
 
 
 def _size(path: Path) -> int:
     try:
         size = path.stat().st_size
     except OSError as error:
-        raise UserError(f"cannot read the picture {path}: {error.strerror}") from error
+        raise UserError(f"cannot read the image {path}: {error.strerror}") from error
     if not size:
-        raise UserError(f"the picture {path} is empty; repair or remove it")
+        raise UserError(f"the image {path} is empty; repair or remove it")
     return size
 
 
-def _cut(name: str, pictures: Pictures, shards: int | None) -> tuple[Shard, ...]:
-    count = len(pictures)
+def _cut(name: str, images: Images, shards: int | None) -> tuple[Shard, ...]:
+    count = len(images)
     if shards is None:
-        shards = min(-(-int(pictures.sizes.sum()) // SHARD_BYTES), count, MOST_SHARDS)
+        shards = min(-(-int(images.sizes.sum()) // SHARD_BYTES), count, MOST_SHARDS)
     if shards > count:
-        raise UserError(f"--shards {shards} is more than the {count} pictures of {pictures.root}")
+        raise UserError(f"--shards {shards} is more than the {count} images of {images.root}")
     ends = [number * count // shards for number in range(shards + 1)]
     names = [f"{name}-{number:05d}-of-{shards:05d}" for number in range(shards)]
     return tuple(Shard(own, last - first) for own, (first, last) in zip(names, pairwise(ends), strict=True))

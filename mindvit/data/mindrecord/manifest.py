@@ -6,20 +6,20 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mindvit.data.split import Classes
+from mindvit.classes import Classes
 from mindvit.errors import UserError
 from mindvit.files import write_text
 
 NAME = "manifest.json"
 SPLITS = ("train", "val", "all")
-"""Folders of shards; ``all`` are the pictures of a source that is not split, and stands alone."""
+"""Folders of shards; ``all`` are the images of a source that is not split, and stands alone."""
 ENDING = ".mindrecord"
 INDEX_ENDING = ".mindrecord.db"
 _FORMAT = 1
 
 
 @dataclass(frozen=True)
-class FileFacts:
+class FileChecksum:
     """What a file must be."""
 
     num_bytes: int
@@ -32,17 +32,17 @@ class Shard:
 
     name: str
     count: int
-    """Its pictures."""
-    data: FileFacts | None = None
+    """Its images."""
+    data: FileChecksum | None = None
     """None until it is written."""
-    index: FileFacts | None = None
+    index: FileChecksum | None = None
 
     @property
     def is_done(self) -> bool:
         """Whether it was written and found to hold what it should."""
         return self.data is not None and self.index is not None
 
-    def files(self, folder: Path) -> dict[Path, FileFacts]:
+    def files(self, folder: Path) -> dict[Path, FileChecksum]:
         """Its files in the folder of its split, and what they must be; only of a shard that is done."""
         return {folder / (self.name + ENDING): self.data, folder / (self.name + INDEX_ENDING): self.index}
 
@@ -62,11 +62,11 @@ class Shard:
 
 @dataclass(frozen=True)
 class Manifest:
-    """All shards of a conversion, in the order of the source's pictures, and what is common to them."""
+    """All shards of a conversion, in the order of the source's images, and what is common to them."""
 
     classes: Classes
     flip: bool
-    """Whether a mirrored picture still shows its class."""
+    """Whether a mirrored image still shows its class."""
     fingerprint: str
     """SHA-256 of the source's files' names, labels and sizes."""
     splits: dict[str, tuple[Shard, ...]]
@@ -123,7 +123,7 @@ def read_manifest(folder: Path) -> Manifest:
     except UserError:
         raise
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise UserError(f"{path} is damaged ({error}); convert the pictures anew, with --overwrite") from error
+        raise UserError(f"{path} is damaged ({error}); convert the images anew, with --overwrite") from error
 
 
 def _from_json(stored: dict[str, Any]) -> Manifest:
@@ -142,9 +142,9 @@ def _from_json(stored: dict[str, Any]) -> Manifest:
 def _shard(stored: dict[str, Any]) -> Shard:
     name, count = _text(stored["name"]), _number(stored["count"])
     if Path(name).name != name or count == 0:
-        raise ValueError(f"the shard {name!r} of {count} pictures")
+        raise ValueError(f"the shard {name!r} of {count} images")
     facts = (
-        stored[key] and FileFacts(_number(stored[key]["num_bytes"]), _text(stored[key]["sha256"]))
+        stored[key] and FileChecksum(_number(stored[key]["num_bytes"]), _text(stored[key]["sha256"]))
         for key in ("data", "index")
     )
     return Shard(name, count, *facts)

@@ -12,9 +12,9 @@ from multiprocessing.sharedctypes import Synchronized
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
-from mindvit.data.mindrecord.listing import Pictures
+from mindvit.data.mindrecord.listing import Images
 from mindvit.data.mindrecord.manifest import Shard
-from mindvit.data.mindrecord.writing import Step, write_shard
+from mindvit.data.mindrecord.writer import Step, write_shard
 from mindvit.errors import UserError
 
 _LOOK_SECONDS = 0.2
@@ -29,7 +29,7 @@ class Task:
     """Its place among the shards of the split."""
     folder: Path
     shard: Shard
-    pictures: Pictures
+    images: Images
 
 
 Finished = Callable[[Task, Shard], None]
@@ -43,7 +43,7 @@ def write_shards(tasks: list[Task], num_workers: int, step: Step, finished: Fini
     Args:
         tasks: the shards.
         num_workers: processes.
-        step: told how many more pictures have been read.
+        step: told how many more images have been read.
         finished: told of each shard as soon as it is in its place.
 
     Raises:
@@ -51,7 +51,7 @@ def write_shards(tasks: list[Task], num_workers: int, step: Step, finished: Fini
     """
     if num_workers == 1:
         for task in tasks:
-            finished(task, write_shard(task.folder, task.shard, task.pictures, step))
+            finished(task, write_shard(task.folder, task.shard, task.images, step))
         return
     context = get_context("spawn")  # A forked process would inherit MindSpore's threads without their work.
     read, stop = context.Value("q", 0), context.Event()
@@ -104,4 +104,4 @@ _report: Step
 
 
 def _write(task: Task) -> Shard:
-    return write_shard(task.folder, task.shard, task.pictures, _report)
+    return write_shard(task.folder, task.shard, task.images, _report)

@@ -7,8 +7,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from mindvit.data.mindrecord.manifest import Manifest, Shard, read_manifest
-from mindvit.data.mindrecord.reading import open_mindrecord
-from mindvit.data.mindrecord.writing import facts_of
+from mindvit.data.mindrecord.reader import open_mindrecord
+from mindvit.data.mindrecord.writer import infer_config
 from mindvit.errors import UserError
 
 _SHOWN = 5
@@ -50,7 +50,7 @@ def _fault(place: tuple[Path, Shard]) -> str | None:
 def _other_checksums(folder: Path, shard: Shard) -> Iterator[str]:
     for path, facts in shard.files(folder).items():
         try:
-            if facts_of(path) != facts:
+            if infer_config(path) != facts:
                 yield f"{path} is damaged: its checksum is not what it was written with"
         except OSError as error:
             yield f"{path} cannot be read ({error.strerror})"

@@ -1,6 +1,6 @@
-"""What happens beside the steps of a run.
+"""Callbacks of ``train.Model`` during a run.
 
-The callbacks share the ``RunState`` and, at the end of an epoch, one record of it, a dict: ``EpochRecord`` opens it,
-``Evaluate`` adds to it, and those after them read it. ``mindvit.training.trainer`` puts them in that order. An epoch
-that was broken off has no record.
+They share the ``RunState`` and, at the end of an epoch, one ``EpochMetrics``: ``MetricsRecorder`` creates it,
+``Evaluate`` adds the validation metrics, and the callbacks after them read it. ``mindvit.training.trainer`` puts them in
+this order. An interrupted epoch has no metrics.
 """

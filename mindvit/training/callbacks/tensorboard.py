@@ -1,22 +1,22 @@
-"""The run's figures for TensorBoard."""
+"""Writes the metrics of a run for TensorBoard."""
 
 from pathlib import Path
 
 from mindspore.train import Callback, RunContext
 
 from mindvit.errors import UserError
-from mindvit.training.callbacks.record import EpochRecord
+from mindvit.training.callbacks.metrics_recorder import MetricsRecorder
 from mindvit.training.run_state import RunState
 
-_NOT_FIGURES = ("event", "epoch", "step")
+_NOT_METRICS = ("event", "epoch", "step")
 
 
 class TensorBoard(Callback):
-    """Writes event files: loss, learning rate and norm of the gradient of steps, and all figures of each epoch.
+    """Writes event files: loss, learning rate and norm of the gradient of steps, and all metrics of each epoch.
 
     Args:
         folder: where they go. A run that goes on lets TensorBoard drop what came after its state.
-        record: the run's record of the epoch.
+        recorder: holds the metrics of the step and of the epoch.
         state: where the run stands.
         log_steps: steps between two entries within an epoch.
 
@@ -24,7 +24,7 @@ class TensorBoard(Callback):
         UserError: if the package tensorboardX is not installed.
     """
 
-    def __init__(self, folder: Path, record: EpochRecord, state: RunState, log_steps: int) -> None:
+    def __init__(self, folder: Path, recorder: MetricsRecorder, state: RunState, log_steps: int) -> None:
         super().__init__()
         try:
             from tensorboardX import SummaryWriter
@@ -33,23 +33,23 @@ class TensorBoard(Callback):
                 "train.tensorboard needs the package tensorboardX: pip install -r requirements-tensorboard.txt"
             ) from error
         self.writer = SummaryWriter(str(folder), purge_step=state.step + 1 if state.step else None)
-        self.record = record
+        self.recorder = recorder
         self.state = state
         self.log_steps = log_steps
 
     def on_train_step_end(self, run_context: RunContext) -> None:
         if self.state.step % self.log_steps == 0:
-            self.record.read()
-            figures = {"loss": self.record.loss, "lr": self.state.lr, "grad_norm": self.record.norm}
-            self._add("step", figures)
+            self.recorder.read()
+            metrics = {"loss": self.recorder.loss, "lr": self.state.lr, "grad_norm": self.recorder.norm}
+            self._add("step", metrics)
 
     def on_train_epoch_end(self, run_context: RunContext) -> None:
-        if self.record.epoch is not None:
-            self._add("epoch", {k: v for k, v in self.record.epoch.items() if k not in _NOT_FIGURES})
+        if self.recorder.epoch is not None:
+            self._add("epoch", {k: v for k, v in self.recorder.epoch.to_json().items() if k not in _NOT_METRICS})
             self.writer.flush()
 
-    def _add(self, group: str, figures: dict[str, float]) -> None:
-        for name, value in figures.items():
+    def _add(self, group: str, metrics: dict[str, float]) -> None:
+        for name, value in metrics.items():
             self.writer.add_scalar(f"{group}/{name}", value, self.state.step)
 
     def __exit__(self, *error: object) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from mindvit.errors import UserError
-from mindvit.weights.formats.damage import check_size
+from mindvit.weights.formats.corrupt_file import check_size
 from mindvit.weights.formats.values import as_float32
 
 _ENDING = ".npy"
@@ -24,7 +24,7 @@ def read_npz(path: Path, archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
 
     Raises:
         UserError: if an entry holds Python objects or anything else but numbers, or the sizes cannot be true.
-        Exception: of the kinds that ``damage.telling`` knows, if the archive is damaged.
+        Exception: of the kinds that ``damage.reraise_corrupt_file`` knows, if the archive is damaged.
     """
     entries = {info.filename.removesuffix(_ENDING): info for info in archive.infolist()}
     check_size(path, sum(info.file_size for info in entries.values()))

@@ -39,7 +39,7 @@ def read_safetensors(path: Path) -> dict[str, np.ndarray]:
 
     Raises:
         UserError: if a tensor is of a kind that NumPy does not have, such as 8-bit floats.
-        Exception: of the kinds that ``damage.telling`` knows, if the file is damaged.
+        Exception: of the kinds that ``damage.reraise_corrupt_file`` knows, if the file is damaged.
     """
     return {name: _array(path, name, **tensor) for name, tensor in deserialize(path.read_bytes())}
 

@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 import numpy as np
 
 from mindvit.errors import UserError
-from mindvit.weights.formats.damage import telling
+from mindvit.weights.formats.corrupt_file import reraise_corrupt_file
 from mindvit.weights.formats.safetensors import read_safetensors, starts_safetensors
 
 
@@ -57,7 +57,7 @@ def _is_plain(shard: str) -> bool:
 
 
 def _read_shard(index: Path, path: Path, wanted: list[str]) -> dict[str, np.ndarray]:
-    with telling(path):
+    with reraise_corrupt_file(path):
         with open(path, "rb") as file:
             start = file.read(16)
         if not starts_safetensors(start):

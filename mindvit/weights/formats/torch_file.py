@@ -37,7 +37,7 @@ def read_torch_zip(path: Path, archive: zipfile.ZipFile, prefix: str) -> dict[st
 
     Raises:
         UserError: if it holds more than tensors and plain data, no tensors by name, or kinds that NumPy does not have.
-        Exception: of the kinds that ``damage.telling`` knows, if the archive is damaged.
+        Exception: of the kinds that ``damage.reraise_corrupt_file`` knows, if the archive is damaged.
     """
     entries = {info.filename: info for info in archive.infolist()}
     if any(info.compress_type != zipfile.ZIP_STORED for info in entries.values()):
@@ -62,7 +62,7 @@ def read_torch_legacy(path: Path) -> dict[str, np.ndarray]:
 
     Raises:
         UserError: as ``read_torch_zip`` does, or if it is another program's pickle.
-        Exception: of the kinds that ``damage.telling`` knows, if the file is damaged.
+        Exception: of the kinds that ``damage.reraise_corrupt_file`` knows, if the file is damaged.
     """
     data = path.read_bytes()
     file = io.BytesIO(data)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from mindvit.errors import UserError
-from mindvit.weights.formats.damage import check_size
+from mindvit.weights.formats.corrupt_file import check_size
 from mindvit.weights.formats.torch_pickle import Storage, TensorView
 from mindvit.weights.formats.values import as_float32, widen_bfloat16
 

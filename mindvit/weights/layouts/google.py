@@ -4,8 +4,8 @@ import re
 
 import numpy as np
 
-from mindvit.weights.layouts.layout import Arrays, Layout, augreg_pictures
-from mindvit.weights.layouts.renaming import Name, Renaming, Transform
+from mindvit.weights.layouts.key_map import KeyMap, Name, Transform
+from mindvit.weights.layouts.layout import Arrays, Layout, augreg_preprocessing
 
 _BLOCK, _OURS = "Transformer/encoderblock_{}", "transformer.layers.{}"
 _PREFIXES = ("params/img/", "params/", "opt/target/", "img/")
@@ -102,8 +102,8 @@ def _regular(arrays: Arrays) -> Arrays:
 
 GOOGLE = Layout(
     name="google",
-    marks=tuple(f"{prefix}embedding/kernel" for prefix in ("", *_PREFIXES)),
-    renaming=Renaming(
+    signature_keys=tuple(f"{prefix}embedding/kernel" for prefix in ("", *_PREFIXES)),
+    key_map=KeyMap(
         [
             Name("cls", "cls", None, _same),
             Name("Transformer/posembed_input/pos_embedding", "pos_embedding", None, _same),
@@ -119,6 +119,6 @@ GOOGLE = Layout(
     ),
     norm_eps=1e-6,
     gelu="tanh",
-    pictures=augreg_pictures,
+    preprocessing=augreg_preprocessing,
     prepare=_regular,
 )

@@ -1,7 +1,7 @@
 """The layout of Hugging Face Transformers' ViT and DeiT: as its files name them, and as its modules of version 5 do."""
 
-from mindvit.weights.layouts.layout import Arrays, Layout, augreg_pictures
-from mindvit.weights.layouts.renaming import Name, Renaming, dense, norm
+from mindvit.weights.layouts.key_map import KeyMap, Name, dense, norm
+from mindvit.weights.layouts.layout import Arrays, Layout, augreg_preprocessing
 
 _BLOCK = "transformer.layers.{}"
 _FILE, _MODULE = "encoder.layer.{}", "layers.{}"
@@ -51,11 +51,11 @@ def _without_prefix(arrays: Arrays) -> Arrays:
 
 HUGGINGFACE = Layout(
     name="huggingface",
-    marks=tuple(f"{prefix}embeddings.patch_embeddings.projection.weight" for prefix in ("", *_PREFIXES)),
-    renaming=Renaming([*HUGGINGFACE_NAMES, *_DISTILLED, *_MODULES]),
+    signature_keys=tuple(f"{prefix}embeddings.patch_embeddings.projection.weight" for prefix in ("", *_PREFIXES)),
+    key_map=KeyMap([*HUGGINGFACE_NAMES, *_DISTILLED, *_MODULES]),
     norm_eps=1e-12,
     gelu="exact",
-    pictures=augreg_pictures,
+    preprocessing=augreg_preprocessing,
     prepare=_without_prefix,
     ignored=("position_ids",),
 )
@@ -68,6 +68,6 @@ def huggingface_names(tensors: Arrays) -> Arrays:
         ValueError: for tensors that Transformers' ViT does not have.
     """
     distilled = "distillation" in tensors
-    names = Renaming([*_DISTILLED, *HUGGINGFACE_NAMES] if distilled else HUGGINGFACE_NAMES).to_theirs(tensors)
+    names = KeyMap([*_DISTILLED, *HUGGINGFACE_NAMES] if distilled else HUGGINGFACE_NAMES).to_theirs(tensors)
     prefix = "deit." if distilled else "vit."
     return {name if "classifier" in name else prefix + name: values for name, values in names.items()}

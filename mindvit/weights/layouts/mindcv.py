@@ -1,14 +1,14 @@
 """MindCV's layout: timm's names with MindSpore's for the norms. (Before version 0.3 see tutorial.py.)"""
 
-from mindvit.weights.layouts.layout import Layout, tutorial_pictures
-from mindvit.weights.layouts.renaming import Name, Renaming, dense, same_norm
+from mindvit.weights.layouts.key_map import KeyMap, Name, dense, same_norm
+from mindvit.weights.layouts.layout import Layout, tutorial_preprocessing
 
 _BLOCK = "transformer.layers.{}"
 
 MINDCV = Layout(
     name="mindcv",
-    marks=("blocks.0.norm1.gamma",),
-    renaming=Renaming(
+    signature_keys=("blocks.0.norm1.gamma",),
+    key_map=KeyMap(
         [
             Name("cls_token", "cls"),
             Name("pos_embed", "pos_embedding"),
@@ -31,5 +31,5 @@ MINDCV = Layout(
     ),
     norm_eps=1e-7,
     gelu="tanh",
-    pictures=tutorial_pictures,
+    preprocessing=tutorial_preprocessing,
 )

@@ -1,8 +1,8 @@
 """timm's layout, which is DeiT's too."""
 
-from mindvit.models.config import ViTConfig
-from mindvit.weights.layouts.layout import Layout, augreg_pictures
-from mindvit.weights.layouts.renaming import Name, Renaming, dense, norm
+from mindvit.models.vit_config import ViTConfig
+from mindvit.weights.layouts.key_map import KeyMap, Name, dense, norm
+from mindvit.weights.layouts.layout import Layout, augreg_preprocessing
 
 _BLOCK = "transformer.layers.{}"
 _STEM = "patch_embed.backbone"
@@ -47,14 +47,14 @@ _LAST_NORM, _NORM_AFTER_POOL = norm("norm", "norm"), norm("fc_norm", "norm")
 
 TIMM = Layout(
     name="timm",
-    marks=("patch_embed.proj.weight", "blocks.0.attn.qkv.weight", "blocks.0.norm1.weight"),
-    renaming=Renaming([*_NAMES, *_LAST_NORM, *_NORM_AFTER_POOL]),
+    signature_keys=("patch_embed.proj.weight", "blocks.0.attn.qkv.weight", "blocks.0.norm1.weight"),
+    key_map=KeyMap([*_NAMES, *_LAST_NORM, *_NORM_AFTER_POOL]),
     norm_eps=1e-6,
     gelu="exact",
-    pictures=augreg_pictures,
+    preprocessing=augreg_preprocessing,
 )
 
 
-def timm_renaming(config: ViTConfig) -> Renaming:
+def timm_key_map(config: ViTConfig) -> KeyMap:
     """The names to write: where the mean of the patches is normalised, timm calls the last norm another name."""
-    return Renaming([*_NAMES, *(_NORM_AFTER_POOL if config.pool == "mean_norm" else _LAST_NORM)])
+    return KeyMap([*_NAMES, *(_NORM_AFTER_POOL if config.pool == "mean_norm" else _LAST_NORM)])

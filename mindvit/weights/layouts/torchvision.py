@@ -1,14 +1,14 @@
 """torchvision's layout."""
 
-from mindvit.weights.layouts.layout import Layout, tutorial_pictures
-from mindvit.weights.layouts.renaming import Name, Renaming, dense, norm
+from mindvit.weights.layouts.key_map import KeyMap, Name, dense, norm
+from mindvit.weights.layouts.layout import Layout, tutorial_preprocessing
 
 _THEIRS, _BLOCK = "encoder.layers.encoder_layer_{}", "transformer.layers.{}"
 
 TORCHVISION = Layout(
     name="torchvision",
-    marks=("class_token", "conv_proj.weight", "encoder.pos_embedding"),
-    renaming=Renaming(
+    signature_keys=("class_token", "conv_proj.weight", "encoder.pos_embedding"),
+    key_map=KeyMap(
         [
             Name("class_token", "cls"),
             Name("encoder.pos_embedding", "pos_embedding"),
@@ -29,5 +29,5 @@ TORCHVISION = Layout(
     ),
     norm_eps=1e-6,
     gelu="exact",
-    pictures=tutorial_pictures,
+    preprocessing=tutorial_preprocessing,
 )

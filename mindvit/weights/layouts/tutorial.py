@@ -2,8 +2,8 @@
 
 import re
 
-from mindvit.weights.layouts.layout import Arrays, Layout, tutorial_pictures
-from mindvit.weights.layouts.renaming import Renaming
+from mindvit.weights.layouts.key_map import KeyMap
+from mindvit.weights.layouts.layout import Arrays, Layout, tutorial_preprocessing
 
 _OURS = (
     "cls|distillation|registers|pos_embedding|pos_rows|pos_columns|patch_embedding\\.conv\\.(weight|bias)"
@@ -11,7 +11,7 @@ _OURS = (
 )
 
 
-class _OwnNames(Renaming):
+class _OwnNames(KeyMap):
     """Our names stand for themselves."""
 
     def __init__(self) -> None:
@@ -26,11 +26,11 @@ class _OwnNames(Renaming):
 
 TUTORIAL = Layout(
     name="tutorial",
-    marks=("patch_embedding.conv.weight", "transformer.layers.0.0.cell.0.gamma"),
-    renaming=_OwnNames(),
+    signature_keys=("patch_embedding.conv.weight", "transformer.layers.0.0.cell.0.gamma"),
+    key_map=_OwnNames(),
     norm_eps=1e-7,
     gelu="tanh",
-    pictures=tutorial_pictures,
+    preprocessing=tutorial_preprocessing,
 )
 
 _PREFIX = "backbone."
@@ -49,10 +49,10 @@ def _without_prefix(arrays: Arrays) -> Arrays:
 
 OLD_MINDCV = Layout(
     name="mindcv (before 0.3)",
-    marks=(f"{_PREFIX}pos_embedding", f"{_PREFIX}patch_embedding.conv.weight"),
-    renaming=_OwnNames(),
+    signature_keys=(f"{_PREFIX}pos_embedding", f"{_PREFIX}patch_embedding.conv.weight"),
+    key_map=_OwnNames(),
     norm_eps=1e-7,
     gelu="tanh",
-    pictures=tutorial_pictures,
+    preprocessing=tutorial_preprocessing,
     prepare=_without_prefix,
 )

@@ -12,7 +12,7 @@ def values(rng):
 
 
 @pytest.fixture
-def picture(values):
+def image(values):
     return Image.fromarray(values)
 
 

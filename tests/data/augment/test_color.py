@@ -7,7 +7,7 @@ from mindvit.data.augment.color import color_jitter
 
 
 def test_the_factors_lie_within_the_strength(rng):
-    """On a gray picture saturation and contrast have no effect, so that the brightness factor can be read off."""
+    """On a gray image saturation and contrast have no effect, so that the brightness factor can be read off."""
     gray = Image.new("RGB", (4, 4), (120, 120, 120))
     factors = np.array([np.asarray(color_jitter(gray, 0.4, rng))[0, 0, 0] / 120 for _ in range(2000)])
     assert 0.59 < factors.min() < 0.62 and 1.38 < factors.max() < 1.401
@@ -25,7 +25,7 @@ def test_contrast_varies_as_brightness_does(rng):
 
 
 def test_saturation_varies_besides(rng):
-    """The chroma of a plain picture, over its luma, tells contrast times saturation."""
+    """The chroma of a plain image, over its luma, tells contrast times saturation."""
     red = Image.new("RGB", (2, 2), (160, 100, 100))
     results = np.array([np.asarray(color_jitter(red, 0.3, rng))[0, 0] for _ in range(3000)], float)
     factors = (results[:, 0] - results[:, 1]) / (results @ [0.299, 0.587, 0.114]) / (60 / 117.94)
@@ -34,16 +34,16 @@ def test_saturation_varies_besides(rng):
     assert abs(factors.std() - np.sqrt((1 + 0.6**2 / 12) ** 2 - 1)) < 0.015
 
 
-def test_all_orders_occur(picture):
+def test_all_orders_occur(image):
     """The draws predicted: three factors, then an order."""
     kinds = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color)
     orders = set()
     for seed in range(60):
         twin = np.random.default_rng(seed)
         factors = twin.uniform(0.6, 1.4, 3)
-        result = color_jitter(picture, 0.4, np.random.default_rng(seed)).tobytes()
+        result = color_jitter(image, 0.4, np.random.default_rng(seed)).tobytes()
         for order in itertools.permutations(range(3)):
-            expected = picture
+            expected = image
             for index in order:
                 expected = kinds[index](expected).enhance(factors[index])
             if expected.tobytes() == result:
@@ -54,5 +54,5 @@ def test_all_orders_occur(picture):
     assert len(orders) == 6
 
 
-def test_strength_0_changes_nothing(picture, values, rng):
-    np.testing.assert_array_equal(np.asarray(color_jitter(picture, 0.0, rng)), values)
+def test_strength_0_changes_nothing(image, values, rng):
+    np.testing.assert_array_equal(np.asarray(color_jitter(image, 0.0, rng)), values)

@@ -57,7 +57,7 @@ def test_area_shape_and_place_of_the_boxes(rng):
     assert abs((top + bottom).mean() / 2 - 60) < 2 and abs((left + right).mean() / 2 - 60) < 2
 
 
-def test_the_share_of_erased_pictures_is_the_probability(blank, rng):
+def test_the_share_of_erased_images_is_the_probability(blank, rng):
     share = np.mean([random_erasing(blank, 0.25, rng) is not blank for _ in range(3000)])
     assert abs(share - 0.25) < 0.03
 

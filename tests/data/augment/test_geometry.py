@@ -14,7 +14,7 @@ def boxes(width, height, scale, ratio, rng, count=3000):
     return np.array([random_resized_crop_box(width, height, scale, ratio, rng) for _ in range(count)])
 
 
-def test_crops_lie_in_the_picture_and_in_the_ranges(rng):
+def test_crops_lie_in_the_image_and_in_the_ranges(rng):
     left, top, width, height = boxes(500, 375, (0.2, 0.5), (0.7, 1.2), rng).T
     assert left.min() >= 0 and top.min() >= 0
     assert (left + width).max() <= 500 and (top + height).max() <= 375
@@ -25,7 +25,7 @@ def test_crops_lie_in_the_picture_and_in_the_ranges(rng):
 
 
 def test_area_and_the_logarithm_of_the_ratio_are_uniform(rng):
-    # At most 0.4 of a square picture: with ratios up to 2 every draw fits, so that none is drawn again.
+    # At most 0.4 of a square image: with ratios up to 2 every draw fits, so that none is drawn again.
     _, _, width, height = boxes(1000, 1000, (0.1, 0.4), (1 / 2, 2.0), rng).T
     for sample, low, high in ((width * height / 1e6, 0.1, 0.4), (np.log(width / height), -math.log(2), math.log(2))):
         shares = np.histogram(sample, bins=6, range=(low, high))[0] / len(sample)
@@ -64,7 +64,7 @@ def test_a_crop_is_resized_without_what_lies_around_it(values, resample):
         np.testing.assert_array_equal(np.asarray(crop), np.asarray(alone))
 
 
-def test_a_padded_crop_is_the_picture_shifted_over_black(rng):
+def test_a_padded_crop_is_the_image_shifted_over_black(rng):
     values = rng.integers(1, 256, (32, 32, 3)).astype(np.uint8)
     padded = np.pad(values, ((4, 4), (4, 4), (0, 0)))
     windows = {padded[y : y + 32, x : x + 32].tobytes(): (x, y) for x in range(9) for y in range(9)}
@@ -98,31 +98,31 @@ def test_a_padded_crop_of_a_rectangle_shifts_each_side_by_an_eighth_of_its_own(r
     assert set(places) == set(windows.values())
 
 
-def test_a_padded_crop_resizes_to_height_and_width(picture):
+def test_a_padded_crop_resizes_to_height_and_width(image):
     for shape in ((12, 20), (30, 20)):
-        resized = padded_crop(picture, shape, BICUBIC, np.random.default_rng(0))
-        same = padded_crop(picture.resize(shape[::-1], BICUBIC), shape, BICUBIC, np.random.default_rng(0))
+        resized = padded_crop(image, shape, BICUBIC, np.random.default_rng(0))
+        same = padded_crop(image.resize(shape[::-1], BICUBIC), shape, BICUBIC, np.random.default_rng(0))
         assert np.asarray(resized).shape == (*shape, 3)
         assert resized.tobytes() == same.tobytes()
 
 
-def test_a_padded_crop_first_resizes(picture):
-    resized = padded_crop(picture, (20, 20), BICUBIC, np.random.default_rng(0))
-    same = padded_crop(picture.resize((20, 20), BICUBIC), (20, 20), BICUBIC, np.random.default_rng(0))
+def test_a_padded_crop_first_resizes(image):
+    resized = padded_crop(image, (20, 20), BICUBIC, np.random.default_rng(0))
+    same = padded_crop(image.resize((20, 20), BICUBIC), (20, 20), BICUBIC, np.random.default_rng(0))
     assert resized.size == (20, 20)
     assert resized.tobytes() == same.tobytes()
 
 
-def test_every_other_picture_is_mirrored(picture, values, rng):
+def test_every_other_image_is_mirrored(image, values, rng):
     mirrored = values[:, ::-1].tobytes()
-    results = [flip(picture, rng).tobytes() for _ in range(1000)]
+    results = [flip(image, rng).tobytes() for _ in range(1000)]
     assert set(results) == {values.tobytes(), mirrored}
     assert abs(results.count(mirrored) - 500) < 60
 
 
-def test_a_crop_is_its_generators(picture):
+def test_a_crop_is_its_generators(image):
     def crop(seed):
-        return random_resized_crop(picture, (16, 16), SCALE, RATIO, BICUBIC, np.random.default_rng(seed)).tobytes()
+        return random_resized_crop(image, (16, 16), SCALE, RATIO, BICUBIC, np.random.default_rng(seed)).tobytes()
 
     assert crop(1) == crop(1)
     assert len({crop(seed) for seed in range(20)}) == 20

@@ -22,27 +22,27 @@ def blended(values, plain, factor):
     return np.clip(plain + factor * (values.astype(float) - plain), 0, 255)
 
 
-def test_identity_and_invert(picture, values):
-    np.testing.assert_array_equal(do("Identity", picture), values)
-    np.testing.assert_array_equal(do("Invert", picture), 255 - values)
+def test_identity_and_invert(image, values):
+    np.testing.assert_array_equal(do("Identity", image), values)
+    np.testing.assert_array_equal(do("Invert", image), 255 - values)
 
 
 @pytest.mark.parametrize("threshold", [0, 26, 127.5, 128, 256])
-def test_solarize_inverts_from_the_threshold_up(picture, values, threshold):
+def test_solarize_inverts_from_the_threshold_up(image, values, threshold):
     expected = np.where(values < threshold, values, 255 - values)
-    np.testing.assert_array_equal(do("Solarize", picture, threshold), expected)
+    np.testing.assert_array_equal(do("Solarize", image, threshold), expected)
 
 
 @pytest.mark.parametrize("amount", [0, 55, 110])
-def test_solarize_add_brightens_the_darker_half(picture, values, amount):
+def test_solarize_add_brightens_the_darker_half(image, values, amount):
     expected = np.where(values < 128, np.minimum(values.astype(int) + amount, 255), values)
-    np.testing.assert_array_equal(do("SolarizeAdd", picture, amount), expected)
+    np.testing.assert_array_equal(do("SolarizeAdd", image, amount), expected)
 
 
 @pytest.mark.parametrize("bits", range(9))
-def test_posterize_keeps_the_highest_bits(picture, values, bits):
+def test_posterize_keeps_the_highest_bits(image, values, bits):
     step = 2 ** (8 - bits)
-    np.testing.assert_array_equal(do("Posterize", picture, bits), values.astype(int) // step * step)
+    np.testing.assert_array_equal(do("Posterize", image, bits), values.astype(int) // step * step)
 
 
 def test_autocontrast_stretches_each_channel(rng):
@@ -66,42 +66,42 @@ def test_equalize_gives_each_value_its_rank(rng):
 
 
 @pytest.mark.parametrize("change", [-0.9, -0.3, 0.0, 0.5, 0.9])
-def test_enhancements_go_between_and_beyond_the_plain_and_the_full_picture(picture, values, change):
+def test_enhancements_go_between_and_beyond_the_plain_and_the_full_image(image, values, change):
     for name, plain in (("Brightness", 0), ("Contrast", luma(values).mean()), ("Color", luma(values))):
         expected = blended(values, plain, 1 + change)
-        np.testing.assert_allclose(do(name, picture, change), expected, atol=2, err_msg=name)
+        np.testing.assert_allclose(do(name, image, change), expected, atol=2, err_msg=name)
 
 
 @pytest.mark.parametrize("change", [-0.9, 0.0, 0.9])
-def test_sharpness_goes_away_from_the_smoothed_picture(picture, values, change):
+def test_sharpness_goes_away_from_the_smoothed_image(image, values, change):
     windows = np.lib.stride_tricks.sliding_window_view(values.astype(float), (3, 3), axis=(0, 1))
     kernel = np.array([[1, 1, 1], [1, 5, 1], [1, 1, 1]]) / 13
     inner = values[1:-1, 1:-1]
     expected = blended(inner, np.rint((windows * kernel).sum((-1, -2))), 1 + change)
-    np.testing.assert_allclose(do("Sharpness", picture, change)[1:-1, 1:-1], expected, atol=2)
+    np.testing.assert_allclose(do("Sharpness", image, change)[1:-1, 1:-1], expected, atol=2)
 
 
 @pytest.mark.parametrize("resample", FILTERS)
 @pytest.mark.parametrize("pixels", [-7, 0, 5, 45])
-def test_translations_move_right_and_down_over_the_fill(picture, values, pixels, resample):
+def test_translations_move_right_and_down_over_the_fill(image, values, pixels, resample):
     expected = np.empty_like(values)
     expected[:] = FILL
     for x in range(40):
         if 0 <= x - pixels < 40:
             expected[:, x] = values[:, x - pixels]
-    np.testing.assert_array_equal(do("TranslateX", picture, pixels, resample), expected)
+    np.testing.assert_array_equal(do("TranslateX", image, pixels, resample), expected)
     turned = Image.fromarray(np.ascontiguousarray(values.swapaxes(0, 1)))
     np.testing.assert_array_equal(do("TranslateY", turned, pixels, resample), expected.swapaxes(0, 1))
 
 
-def test_a_translation_by_half_a_pixel_takes_means(picture, values):
+def test_a_translation_by_half_a_pixel_takes_means(image, values):
     expected = (values[:, :-1].astype(float) + values[:, 1:]) / 2
-    moved = do("TranslateX", picture, 0.5, Image.Resampling.BILINEAR)
+    moved = do("TranslateX", image, 0.5, Image.Resampling.BILINEAR)
     np.testing.assert_allclose(moved[:, 1:], expected, atol=1)
 
 
 @pytest.mark.parametrize("tangent", [-0.3, 0.25])
-def test_shears_move_each_line_in_proportion(picture, values, tangent):
+def test_shears_move_each_line_in_proportion(image, values, tangent):
     expected = np.empty_like(values)
     expected[:] = FILL
     for y in range(30):
@@ -110,7 +110,7 @@ def test_shears_move_each_line_in_proportion(picture, values, tangent):
             source = int(np.floor(x + 0.5 + tangent * (y + 0.5)))
             if 0 <= source < 40:
                 expected[y, x] = values[y, source]
-    sheared = do("ShearX", picture, tangent, Image.Resampling.NEAREST)
+    sheared = do("ShearX", image, tangent, Image.Resampling.NEAREST)
     np.testing.assert_array_equal(sheared, expected)
     turned = Image.fromarray(np.ascontiguousarray(values.swapaxes(0, 1)))
     sheared = do("ShearY", turned, tangent, Image.Resampling.NEAREST)
@@ -127,6 +127,6 @@ def test_rotate_turns_anticlockwise_about_the_centre(rng):
 
 
 @pytest.mark.parametrize("name", ["Rotate", "ShearX", "ShearY", "TranslateX", "TranslateY"])
-def test_the_filter_is_the_one_asked_for(picture, name):
-    results = [do(name, picture, 0.2, resample).tobytes() for resample in FILTERS]
+def test_the_filter_is_the_one_asked_for(image, name):
+    results = [do(name, image, 0.2, resample).tobytes() for resample in FILTERS]
     assert len(set(results)) == 3

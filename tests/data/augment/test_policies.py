@@ -18,12 +18,12 @@ def policy(name, **settings):
     return make_policy(AugmentSettings(policy=name, **settings), FILL, BILINEAR)
 
 
-def visits(function, picture, applied, count):
+def visits(function, image, applied, count):
     """What was applied in each of many visits with one generator each, as lists of (name, amount)."""
     found = []
     for seed in range(count):
         applied.clear()
-        function(picture, np.random.default_rng(seed))
+        function(image, np.random.default_rng(seed))
         found.append(list(applied))
     return found
 
@@ -44,30 +44,30 @@ def test_none_is_no_policy():
 
 
 @pytest.mark.parametrize("name", POLICIES)
-def test_a_picture_is_a_function_of_its_key(name, picture):
+def test_a_image_is_a_function_of_its_key(name, image):
     function = policy(name, randaugment_prob=1.0)
 
     def augmented(seed):
-        return function(picture, np.random.default_rng(seed)).tobytes()
+        return function(image, np.random.default_rng(seed)).tobytes()
 
     assert [augmented(seed) for seed in range(30)] == [augmented(seed) for seed in range(30)]
     assert len({augmented(seed) for seed in range(30)}) > (2 if name == "three_augment" else 10)
 
 
 @pytest.mark.parametrize("name", POLICIES)
-def test_the_picture_itself_is_not_changed_and_the_result_is_as_large(name, picture, values):
+def test_the_image_itself_is_not_changed_and_the_result_is_as_large(name, image, values):
     function = policy(name, randaugment_prob=1.0)
     for seed in range(40):
-        result = function(picture, np.random.default_rng(seed))
-        assert (result.mode, result.size) == ("RGB", picture.size)
-    np.testing.assert_array_equal(np.asarray(picture), values)
+        result = function(image, np.random.default_rng(seed))
+        assert (result.mode, result.size) == ("RGB", image.size)
+    np.testing.assert_array_equal(np.asarray(image), values)
 
 
 @pytest.mark.parametrize("name", POLICIES)
-def test_policies_can_be_sent_to_other_processes(name, picture):
+def test_policies_can_be_sent_to_other_processes(name, image):
     function = policy(name, randaugment_prob=1.0)
     sent = pickle.loads(pickle.dumps(function))
-    assert sent(picture, np.random.default_rng(5)).tobytes() == function(picture, np.random.default_rng(5)).tobytes()
+    assert sent(image, np.random.default_rng(5)).tobytes() == function(image, np.random.default_rng(5)).tobytes()
 
 
 RANDAUGMENT = ["AutoContrast", "Equalize", "Invert", "Rotate", "Posterize", "Solarize", "SolarizeAdd", *ENHANCED]
@@ -101,12 +101,12 @@ def by_hand(name, m, sign, image):
     }[name]()
 
 
-def test_randaugment_applies_what_its_generator_draws(picture):
+def test_randaugment_applies_what_its_generator_draws(image):
     function = policy("randaugment", randaugment_ops=3, randaugment_magnitude=6.0, randaugment_prob=0.7)
     seen = set()
     for seed in range(150):
         twin = np.random.default_rng(seed)
-        expected = picture
+        expected = image
         for index in twin.integers(15, size=3):
             if twin.random() < 0.7:
                 name = RANDAUGMENT[index]
@@ -114,7 +114,7 @@ def test_randaugment_applies_what_its_generator_draws(picture):
                 sign = -1 if signed and twin.random() < 0.5 else 1
                 expected = by_hand(name, 6.0, sign, expected)
                 seen.add((name, sign))
-        result = np.asarray(function(picture, np.random.default_rng(seed)))
+        result = np.asarray(function(image, np.random.default_rng(seed)))
         # Products such as 0.045 x 6 x 40 may differ in their last bit, and so tip a value that is rounded.
         differs = np.abs(result.astype(int) - np.asarray(expected)) > 1
         assert differs.mean() < 0.001, seed
@@ -125,9 +125,9 @@ def test_randaugment_applies_what_its_generator_draws(picture):
     ("magnitude", "bits", "threshold", "added"),
     [(0.0, 4, 256, 0), (5.0, 2, 128, 55), (9.0, 1, 26, 99), (10.0, 0, 0, 110)],
 )
-def test_magnitudes_of_randaugment(picture, applied, magnitude, bits, threshold, added):
+def test_magnitudes_of_randaugment(image, applied, magnitude, bits, threshold, added):
     function = policy("randaugment", randaugment_ops=4, randaugment_magnitude=magnitude, randaugment_prob=1.0)
-    found = visits(function, picture, applied, 150)
+    found = visits(function, image, applied, 150)
     for name, expected in (("Posterize", bits), ("Solarize", threshold), ("SolarizeAdd", added)):
         assert set(amounts(found, name)) == {expected}
     tenth = magnitude / 10
@@ -138,32 +138,32 @@ def test_magnitudes_of_randaugment(picture, applied, magnitude, bits, threshold,
         assert magnitude == 0 or 0.2 < (drawn > 0).mean() < 0.8
 
 
-def test_operations_of_randaugment_are_equally_likely(picture, applied):
-    found = visits(policy("randaugment", randaugment_prob=1.0), picture, applied, 2000)
+def test_operations_of_randaugment_are_equally_likely(image, applied):
+    found = visits(policy("randaugment", randaugment_prob=1.0), image, applied, 2000)
     assert {len(visit) for visit in found} == {2}
     assert_shares([name for visit in found for name, _ in visit], dict.fromkeys(RANDAUGMENT, 1 / 15), 0.015)
     assert any(visit[0][0] == visit[1][0] for visit in found)
 
 
-def test_each_operation_of_randaugment_is_applied_with_its_probability(picture, applied):
-    found = visits(policy("randaugment", randaugment_ops=3, randaugment_prob=0.5), picture, applied, 2000)
+def test_each_operation_of_randaugment_is_applied_with_its_probability(image, applied):
+    found = visits(policy("randaugment", randaugment_ops=3, randaugment_prob=0.5), image, applied, 2000)
     shares = {0: 1 / 8, 1: 3 / 8, 2: 3 / 8, 3: 1 / 8}
     assert_shares([len(visit) for visit in found], shares, 0.04)
-    assert not any(visits(policy("randaugment", randaugment_prob=0.0), picture, applied, 50))
+    assert not any(visits(policy("randaugment", randaugment_prob=0.0), image, applied, 50))
 
 
-def test_noise_changes_the_magnitudes_but_not_beyond_the_range(picture, applied):
+def test_noise_changes_the_magnitudes_but_not_beyond_the_range(image, applied):
     settings = {"randaugment_ops": 5, "randaugment_prob": 1.0}
-    steady = visits(policy("randaugment", randaugment_magnitude=5.0, **settings), picture, applied, 600)
+    steady = visits(policy("randaugment", randaugment_magnitude=5.0, **settings), image, applied, 600)
     assert set(np.abs(amounts(steady, "Rotate"))) == {15.0}
     noisy = visits(
-        policy("randaugment", randaugment_magnitude=5.0, randaugment_noise=0.5, **settings), picture, applied, 1000
+        policy("randaugment", randaugment_magnitude=5.0, randaugment_noise=0.5, **settings), image, applied, 1000
     )
     drawn = np.abs(amounts(noisy, "Rotate")) / 3
     assert len(drawn) > 200
     assert abs(drawn.mean() - 5) < 0.15 and abs(drawn.std() - 0.5) < 0.1
     wild = visits(
-        policy("randaugment", randaugment_magnitude=9.0, randaugment_noise=8.0, **settings), picture, applied, 1000
+        policy("randaugment", randaugment_magnitude=9.0, randaugment_noise=8.0, **settings), image, applied, 1000
     )
     drawn = np.abs(amounts(wild, "Rotate")) / 3
     assert drawn.min() == 0 and abs(drawn.max() - 10) < 1e-9
@@ -202,8 +202,8 @@ CHECKED = [
 
 
 @pytest.mark.parametrize(("name", "operations", "share"), CHECKED)
-def test_sub_policies_are_applied_as_published(name, operations, share, picture, applied):
-    found = visits(policy(name), picture, applied, 3000)
+def test_sub_policies_are_applied_as_published(name, operations, share, image, applied):
+    found = visits(policy(name), image, applied, 3000)
     matching = 0
     for visit in found:
         same = [other for other, _ in visit] == [other for other, _ in operations]
@@ -212,13 +212,13 @@ def test_sub_policies_are_applied_as_published(name, operations, share, picture,
     assert matching > 10
 
 
-def test_both_directions_of_autoaugment_are_as_likely(picture, applied):
-    rotations = amounts(visits(policy("autoaugment"), picture, applied, 3000), "Rotate")
+def test_both_directions_of_autoaugment_are_as_likely(image, applied):
+    rotations = amounts(visits(policy("autoaugment"), image, applied, 3000), "Rotate")
     assert len(rotations) > 300 and abs((rotations > 0).mean() - 0.5) < 0.08
 
 
-def test_trivialaugment_applies_one_of_14_operations_over_its_whole_range(picture, applied):
-    found = visits(policy("trivialaugment"), picture, applied, 6000)
+def test_trivialaugment_applies_one_of_14_operations_over_its_whole_range(image, applied):
+    found = visits(policy("trivialaugment"), image, applied, 6000)
     assert {len(visit) for visit in found} == {1}
     plain = ["Identity", "AutoContrast", "Equalize"]
     greatest = {"Rotate": 135, "ShearX": 0.99, "ShearY": 0.99, "TranslateX": 32, "TranslateY": 32}
@@ -237,22 +237,22 @@ def test_trivialaugment_applies_one_of_14_operations_over_its_whole_range(pictur
 
 def test_three_augment_turns_gray_solarizes_or_blurs(rng):
     values = rng.integers(0, 256, (16, 16, 3)).astype(np.uint8)
-    picture = Image.fromarray(values)
-    gray = np.asarray(picture.convert("L"))[..., None].repeat(3, -1)
+    image = Image.fromarray(values)
+    gray = np.asarray(image.convert("L"))[..., None].repeat(3, -1)
     np.testing.assert_allclose(gray[..., 0], values @ [0.299, 0.587, 0.114], atol=1)
     known = {gray.tobytes(): "gray", np.where(values < 128, values, 255 - values).tobytes(): "solarized"}
     function = policy("three_augment")
-    results = [function(picture, rng) for _ in range(1500)]
+    results = [function(image, rng) for _ in range(1500)]
     kinds = [known.get(result.tobytes(), "blurred") for result in results]
     assert_shares(kinds, {"gray": 1 / 3, "solarized": 1 / 3, "blurred": 1 / 3}, 0.05)
     # A blur takes away contrast, the more the wider it is; those drawn reach from hardly any to sigma 2.
     spreads = [np.asarray(result).std() for result, kind in zip(results, kinds, strict=True) if kind == "blurred"]
-    least, most = (np.asarray(picture.filter(ImageFilter.GaussianBlur(sigma))).std() for sigma in (2.0, 0.1))
+    least, most = (np.asarray(image.filter(ImageFilter.GaussianBlur(sigma))).std() for sigma in (2.0, 0.1))
     assert least <= min(spreads) < 1.1 * least and 0.95 * most < max(spreads) <= most
 
 
 @pytest.mark.parametrize("name", ["randaugment", "autoaugment", "autoaugment_cifar10", "trivialaugment"])
-def test_what_comes_from_outside_the_picture_has_the_fill(name):
+def test_what_comes_from_outside_the_image_has_the_fill(name):
     white = Image.new("RGB", (40, 30), "white")
     function = policy(name, randaugment_ops=1, randaugment_prob=1.0)
     corners = {tuple(np.asarray(function(white, np.random.default_rng(seed)))[0, 0]) for seed in range(200)}

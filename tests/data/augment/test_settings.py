@@ -18,8 +18,8 @@ from mindvit.data.settings import AugmentSettings
         ("random_erasing", -0.1),
         ("mixup", -0.2),
         ("cutmix", float("inf")),
-        ("mix_prob", 2.0),
-        ("cutmix_share", float("nan")),
+        ("mixup_prob", 2.0),
+        ("mixup_switch_prob", float("nan")),
         ("repeats", 0),
     ],
 )
@@ -30,4 +30,4 @@ def test_a_setting_out_of_range_is_named(name, value):
 
 def test_the_ends_of_the_ranges_are_admitted():
     AugmentSettings(randaugment_magnitude=10.0, randaugment_prob=1.0, color_jitter=1.0, random_erasing=1.0)
-    AugmentSettings(randaugment_magnitude=0.0, randaugment_prob=0.0, mix_prob=0.0, cutmix_share=1.0, repeats=3)
+    AugmentSettings(randaugment_magnitude=0.0, randaugment_prob=0.0, mixup_prob=0.0, mixup_switch_prob=1.0, repeats=3)

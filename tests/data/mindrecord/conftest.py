@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mindvit.data.mindrecord.conversion import MindRecordSettings, convert_to_mindrecord
+from mindvit.data.mindrecord.converter import MindRecordSettings, convert_to_mindrecord
 
 
-def write_pictures(root, splits=("train", "val"), classes=("cat", "dog", "emu"), counts=(5, 4, 2)):
+def write_images(root, splits=("train", "val"), classes=("cat", "dog", "emu"), counts=(5, 4, 2)):
     """An image folder whose files are of all kinds, sizes and names, and all different."""
     rng = np.random.default_rng(0)
     kinds = ["0.png", "1.jpg", "an 'odd' \"name\"; 狗.webp", "turned.JPG", "z.gif"]
@@ -17,10 +17,10 @@ def write_pictures(root, splits=("train", "val"), classes=("cat", "dog", "emu"),
             folder.mkdir(parents=True)
             for kind in kinds[:count]:
                 height, width = rng.integers(9, 20, 2)
-                picture = Image.fromarray(rng.integers(0, 256, (height, width, 3)).astype(np.uint8))
-                exif = picture.getexif()
+                image = Image.fromarray(rng.integers(0, 256, (height, width, 3)).astype(np.uint8))
+                exif = image.getexif()
                 exif[0x0112] = 6 if kind.startswith("turned") else 1
-                picture.save(folder / kind, exif=exif)
+                image.save(folder / kind, exif=exif)
     return root
 
 
@@ -33,15 +33,15 @@ def convert(root, output, **settings):
 
 
 @pytest.fixture(scope="session")
-def pictures(tmp_path_factory):
+def random_images(tmp_path_factory):
     """An image folder; not to be changed."""
-    return write_pictures(tmp_path_factory.mktemp("pictures") / "Ein Ordner?")
+    return write_images(tmp_path_factory.mktemp("images") / "Ein Ordner?")
 
 
 @pytest.fixture(scope="session")
-def shards(pictures, tmp_path_factory):
-    """Its conversion, 11 pictures a split in 3 shards; not to be changed."""
-    return convert(pictures, tmp_path_factory.mktemp("shards") / "out? 100%", shards=3)
+def shards(images, tmp_path_factory):
+    """Its conversion, 11 images a split in 3 shards; not to be changed."""
+    return convert(images, tmp_path_factory.mktemp("shards") / "out? 100%", shards=3)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from mindvit.data.folder import open_folder
 from mindvit.data.mindrecord import listing
 from mindvit.data.mindrecord.listing import list_source
 from mindvit.errors import UserError
-from tests.data.mindrecord.conftest import write_pictures
+from tests.data.mindrecord.conftest import write_images
 
 
 def counts(plan, split="train"):
@@ -14,13 +14,13 @@ def counts(plan, split="train"):
 @pytest.mark.parametrize(
     ("shards", "expected"), [(1, [11]), (2, [5, 6]), (3, [3, 4, 4]), (4, [2, 3, 3, 3]), (11, [1] * 11)]
 )
-def test_shards_differ_by_at_most_one_picture(pictures, shards, expected):
-    plan = list_source(open_folder(pictures)).plan(shards)
+def test_shards_differ_by_at_most_one_image(images, shards, expected):
+    plan = list_source(open_folder(images)).plan(shards)
     assert counts(plan) == counts(plan, "val") == expected
 
 
-def test_shards_hold_consecutive_parts_of_the_sources_order(pictures):
-    source = open_folder(pictures)
+def test_shards_hold_consecutive_parts_of_the_sources_order(images):
+    source = open_folder(images)
     found = list_source(source)
     files, labels = [], []
     for _, number, part in found.parts(found.plan(3)):
@@ -33,13 +33,13 @@ def test_shards_hold_consecutive_parts_of_the_sources_order(pictures):
     assert labels == source.train.labels.tolist() * 2
 
 
-def test_more_shards_than_pictures_are_refused(pictures):
-    with pytest.raises(UserError, match=r"^--shards 12 is more than the 11 pictures of .*train$"):
-        list_source(open_folder(pictures)).plan(12)
+def test_more_shards_than_images_are_refused(images):
+    with pytest.raises(UserError, match=r"^--shards 12 is more than the 11 images of .*train$"):
+        list_source(open_folder(images)).plan(12)
 
 
-def test_by_default_shards_have_about_a_gib(pictures, monkeypatch):
-    found = list_source(open_folder(pictures))
+def test_by_default_shards_have_about_a_gib(images, monkeypatch):
+    found = list_source(open_folder(images))
     assert counts(found.plan(None)) == [11]
     sizes = found.splits["train"].sizes
     sizes[:] = 400 * 2**20
@@ -50,8 +50,8 @@ def test_by_default_shards_have_about_a_gib(pictures, monkeypatch):
     assert counts(found.plan(None)) == [3, 4, 4]
 
 
-def test_pictures_of_other_names_labels_or_sizes_are_another_source(tmp_path):
-    root = write_pictures(tmp_path / "in")
+def test_images_of_other_names_labels_or_sizes_are_another_source(tmp_path):
+    root = write_images(tmp_path / "in")
     seen = [list_source(open_folder(root)).plan(1).fingerprint]
     assert list_source(open_folder(root)).plan(2).fingerprint == seen[0]
     (root / "val/emu/1.jpg").rename(root / "val/emu/2.jpg")
@@ -67,14 +67,14 @@ def test_pictures_of_other_names_labels_or_sizes_are_another_source(tmp_path):
 
 
 def test_an_empty_file_is_named(tmp_path):
-    root = write_pictures(tmp_path / "in")
+    root = write_images(tmp_path / "in")
     (root / "val/dog/1.jpg").write_bytes(b"")
-    with pytest.raises(UserError, match=r"^the picture .*val/dog/1\.jpg is empty; repair or remove it$"):
+    with pytest.raises(UserError, match=r"^the image .*val/dog/1\.jpg is empty; repair or remove it$"):
         list_source(open_folder(root))
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path):
-    root = write_pictures(tmp_path / "in")
+    root = write_images(tmp_path / "in")
     (root / "val/dog/gone.jpg").symlink_to(tmp_path / "nowhere")
-    with pytest.raises(UserError, match=r"^cannot read the picture .*val/dog/gone\.jpg: No such file"):
+    with pytest.raises(UserError, match=r"^cannot read the image .*val/dog/gone\.jpg: No such file"):
         list_source(open_folder(root))

@@ -3,11 +3,11 @@ from dataclasses import replace
 
 import pytest
 
-from mindvit.data.mindrecord.manifest import FileFacts, Manifest, Shard, read_manifest
-from mindvit.data.split import Classes
+from mindvit.data.mindrecord.manifest import FileChecksum, Manifest, Shard, read_manifest
+from mindvit.classes import Classes
 from mindvit.errors import UserError
 
-DONE = Shard("train-0", 3, FileFacts(100, "aa"), FileFacts(20, "bb"))
+DONE = Shard("train-0", 3, FileChecksum(100, "aa"), FileChecksum(20, "bb"))
 MANIFEST = Manifest(
     Classes(("cat", "d\udcffg"), ("Katze", "狗")), False, "cc", {"train": (DONE, Shard("train-1", 4)), "val": (DONE,)}
 )
@@ -59,7 +59,7 @@ def test_what_cannot_be_is_refused(tmp_path, change, value):
     change(stored, value)
     path.write_text(json.dumps(stored))
     with pytest.raises(
-        UserError, match=r"manifest\.json is damaged \(.*\); convert the pictures anew, with --overwrite$"
+        UserError, match=r"manifest\.json is damaged \(.*\); convert the images anew, with --overwrite$"
     ):
         read_manifest(tmp_path)
 

@@ -4,8 +4,8 @@ import pytest
 from mindspore.train.checkpoint_pb2 import Checkpoint, TensorProto
 
 from mindvit.errors import UserError
-from mindvit.weights.checkpoint import STATE_KEY, write_tensors
-from mindvit.weights.formats.reading import read_arrays
+from mindvit.weights.checkpoint import TRAIN_STATE_KEY, write_tensors
+from mindvit.weights.formats.read_arrays import read_arrays
 
 
 def write(path, texts=None):
@@ -39,7 +39,7 @@ def test_a_checkpoint_that_is_cut_off_is_named(tmp_path, name):
 
 
 def test_a_state_of_a_run_is_no_file_of_weights(tmp_path):
-    write(tmp_path / "w.ckpt", {STATE_KEY: "{}"})
+    write(tmp_path / "w.ckpt", {TRAIN_STATE_KEY: "{}"})
     with pytest.raises(UserError, match="is a state that a run goes on from"):
         read_arrays(tmp_path / "w.ckpt")
 

@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 
 from mindvit.errors import UserError
 from mindvit.weights.checkpoint import write_tensors
-from mindvit.weights.formats.reading import read_arrays
+from mindvit.weights.formats.read_arrays import read_arrays
 
 FILES = Path(__file__).parents[2] / "references/torch_files"
 TORCH = ("kinds", "legacy", "views_legacy", "protocol4", "nested", "nested_legacy")

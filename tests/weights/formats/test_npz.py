@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mindvit.errors import UserError
-from mindvit.weights.formats.reading import read_arrays
+from mindvit.weights.formats.read_arrays import read_arrays
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])

@@ -7,7 +7,7 @@ import safetensors
 from safetensors.numpy import load_file, save_file
 
 from mindvit.errors import UserError
-from mindvit.weights.formats.reading import read_arrays
+from mindvit.weights.formats.read_arrays import read_arrays
 from mindvit.weights.formats.safetensors import write_safetensors
 
 KINDS = [

@@ -5,7 +5,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from mindvit.errors import UserError
-from mindvit.weights.formats.reading import read_arrays
+from mindvit.weights.formats.read_arrays import read_arrays
 
 PARTS = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from mindvit.errors import UserError
-from mindvit.weights.formats.reading import read_arrays
+from mindvit.weights.formats.read_arrays import read_arrays
 from tests.weights.formats.pickles import entries, plain, storage, tensor, whole, write_legacy, write_zip
 
 FILES = Path(__file__).parents[2] / "references/torch_files"

@@ -9,7 +9,7 @@ import pytest
 
 from mindvit.errors import UserError
 from mindvit.weights.formats.pickle_machine import ForbiddenError
-from mindvit.weights.formats.reading import read_arrays
+from mindvit.weights.formats.read_arrays import read_arrays
 from mindvit.weights.formats.torch_pickle import Storage, TensorView, read_torch_pickle
 from tests.weights.formats.pickles import (
     MAGIC,

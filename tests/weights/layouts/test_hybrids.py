@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mindvit.models.stems import RESNETS
-from mindvit.weights.facts import facts_of
+from mindvit.weights.infer_config import infer_config
 from mindvit.weights.layouts.google import GOOGLE
 from mindvit.weights.layouts.timm import TIMM
 
@@ -28,10 +28,10 @@ def google_stem(layers, rng):
 @pytest.mark.parametrize("stem", RESNETS)
 def test_googles_and_timms_names_of_a_stem_are_ours(stem, rng):
     arrays = google_stem(RESNETS[stem], rng)
-    assert GOOGLE.leftover(arrays) == []
+    assert GOOGLE.unexpected(arrays) == []
     ours = GOOGLE.to_ours(arrays)
     assert len(ours) == len(arrays)
-    assert facts_of(ours)["stem"] == stem
+    assert infer_config(ours)["stem"] == stem
     kernel = arrays["block2/unit1/conv2/kernel"]
     np.testing.assert_array_equal(ours["stem.stages.1.0.conv2.weight"], np.einsum("hwio->oihw", kernel))
     np.testing.assert_array_equal(ours["stem.stages.1.0.norm2.gamma"], arrays["block2/unit1/gn2/scale"].ravel())
@@ -40,7 +40,7 @@ def test_googles_and_timms_names_of_a_stem_are_ours(stem, rng):
     )
     np.testing.assert_array_equal(ours["stem.root.norm.gamma"], arrays["gn_root/scale"].ravel())
 
-    theirs = TIMM.renaming.to_theirs(ours)
+    theirs = TIMM.key_map.to_theirs(ours)
     unit = "patch_embed.backbone.stages.1.blocks.0"
     np.testing.assert_array_equal(theirs[f"{unit}.conv2.weight"], np.einsum("hwio->oihw", kernel))
     np.testing.assert_array_equal(theirs[f"{unit}.downsample.norm.bias"], ours["stem.stages.1.0.projection_norm.beta"])
@@ -52,4 +52,4 @@ def test_googles_and_timms_names_of_a_stem_are_ours(stem, rng):
 
 def test_a_resnet_of_other_units_is_told(rng):
     ours = GOOGLE.to_ours(google_stem((1, 1), rng))
-    assert facts_of(ours)["stem"] == "a ResNet of (1, 1) units"
+    assert infer_config(ours)["stem"] == "a ResNet of (1, 1) units"

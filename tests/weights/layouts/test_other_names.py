@@ -4,8 +4,8 @@ import mindspore as ms
 import numpy as np
 import pytest
 
-from mindvit.weights.reading import read_weights
-from tests.weights.published import CLASSES, FOLDER, WIDTH, Published, renamed, tutorial_weights, write_npz
+from mindvit.weights.read import read_weights
+from tests.weights.published import CLASSES, FOLDER, WIDTH, PublishedFile, renamed, tutorial_weights, write_npz
 
 
 def same_tensors(found, expected):
@@ -23,19 +23,19 @@ def read(tmp_path):
 
 
 def test_deit3_as_its_authors_name_it(read):
-    same_tensors(read_weights(FOLDER / "deit3.pth").tensors, read(Published("timm").weights("deit3")))
+    same_tensors(read_weights(FOLDER / "deit3.pth").tensors, read(PublishedFile("timm").weights("deit3")))
 
 
 @pytest.mark.parametrize("model", ["vit", "deit"])
 def test_transformers_file_and_its_modules(read, model):
     in_file = read_weights(FOLDER / f"huggingface_{model}/model.safetensors")
-    in_memory = Published("huggingface").weights(model)
+    in_memory = PublishedFile("huggingface").weights(model)
     assert any(".layers.1.attention.q_proj" in name for name in in_memory)
     same_tensors(in_file.tensors, read(in_memory))
 
 
 def test_torchvisions_names_before_0_13(read):
-    weights = Published("torchvision").weights("vit")
+    weights = PublishedFile("torchvision").weights("vit")
     old = renamed(weights, ("mlp.0.", "mlp.linear_1."), ("mlp.3.", "mlp.linear_2."))
     assert "encoder.layers.encoder_layer_1.mlp.linear_2.bias" in old
     same_tensors(read(old), read(weights))
@@ -43,19 +43,19 @@ def test_torchvisions_names_before_0_13(read):
 
 @pytest.mark.parametrize("prefix", ["", "opt/target/", "params/img/", "img/"])
 def test_googles_names_under_another_prefix(read, prefix):
-    weights = Published("google").weights("map")
+    weights = PublishedFile("google").weights("map")
     other = {prefix + name.removeprefix("params/"): values for name, values in weights.items()}
     same_tensors(read(other), read(weights))
 
 
 def test_the_tower_for_texts_of_googles_models_for_both_is_left_out(read):
-    weights = renamed(Published("google").weights("map"), ("params/", "params/img/"))
+    weights = renamed(PublishedFile("google").weights("map"), ("params/", "params/img/"))
     both = weights | {"params/txt/head/kernel": np.ones((2, 2), np.float32), "params/t": np.ones(1, np.float32)}
     same_tensors(read(both), read(weights))
 
 
 def test_googles_stack_of_blocks_taken_apart(read):
-    weights = Published("google").weights("big_vision")
+    weights = PublishedFile("google").weights("big_vision")
     apart = {}
     for name, values in weights.items():
         if "/encoderblock/" in name:
@@ -67,7 +67,7 @@ def test_googles_stack_of_blocks_taken_apart(read):
 
 
 def test_mindcv_with_the_projections_apart(read):
-    weights = Published("mindcv").weights("vit")
+    weights = PublishedFile("mindcv").weights("vit")
     apart = dict(weights)
     for name in [name for name in weights if ".qkv." in name]:
         parts = np.split(apart.pop(name), 3)
@@ -77,17 +77,17 @@ def test_mindcv_with_the_projections_apart(read):
 
 @pytest.mark.parametrize("head", ["head.classifier", "head.dense"])
 def test_mindcv_before_0_3(tmp_path, read, head):
-    weights = tutorial_weights(Published("mindcv").weights("vit"))
+    weights = tutorial_weights(PublishedFile("mindcv").weights("vit"))
     old = {f"backbone.{name}": values for name, values in weights.items()}
     old = renamed(old, ("backbone.dense.", f"{head}."), ("backbone.cls", "backbone.cls_token"))
     parameters = [{"name": name, "data": ms.Tensor(values)} for name, values in old.items()]
     ms.save_checkpoint(parameters, str(tmp_path / "old.ckpt"))
     same_tensors(read_weights(tmp_path / "old.ckpt").tensors, weights)
-    same_tensors(weights, read(Published("mindcv").weights("vit")))
+    same_tensors(weights, read(PublishedFile("mindcv").weights("vit")))
 
 
 def test_transformers_deit_whose_head_is_one(read):
-    weights = Published("huggingface").weights("vit")
+    weights = PublishedFile("huggingface").weights("vit")
     other = renamed(weights, ("vit.", "deit."))
     token = np.full((1, 1, WIDTH), 2.0, np.float32)
     found = read(other | {"deit.embeddings.distillation_token": token})

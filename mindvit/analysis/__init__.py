@@ -1,0 +1,1 @@
+"""Parameters, FLOPs and memory of a network, computed from its configuration."""

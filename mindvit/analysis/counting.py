@@ -1,0 +1,77 @@
+"""Counting a network's weights and its arithmetic, from its settings alone."""
+
+from mindvit.models.dropout import patches_kept
+from mindvit.models.local_attention import local_attention_pairs
+from mindvit.models.stems import stem_channels, stem_macs, stem_parameters, stem_stride
+from mindvit.models.vit_config import ViTConfig
+
+
+def parameter_count(config: ViTConfig) -> int:
+    """The number of trained weights."""
+    width, hidden, features = config.embed_dim, config.mlp_dim, config.pre_logits_dim or config.embed_dim
+    channels, patch = _input_of_patches(config)
+    total = _dense(channels * patch**2, width) + config.prefix_tokens * width
+    if config.stem is not None:
+        total += stem_parameters(config.stem, config.in_channels)
+    if config.pos_embed == "learned":
+        total += (config.placed_tokens + config.num_patches) * width
+    elif config.pos_embed == "learned2d":
+        total += sum(config.grid) * width // 2
+    block = 4 * width + _dense(width, 3 * width) + _dense(width, width) + _dense(width, hidden) + _dense(hidden, width)
+    block += 4 * config.head_dim * config.qk_norm
+    if config.layer_scale is not None:
+        block += 2 * width
+    if config.pos_embed == "relative":
+        block += config.num_heads * (2 * config.grid[0] - 1) * (2 * config.grid[1] - 1)
+    total += config.depth * block + 2 * width
+    if config.pool == "map":
+        total += 3 * width + 4 * _dense(width, width) + _dense(width, hidden) + _dense(hidden, width)
+    if config.pre_logits_dim is not None:
+        total += _dense(width, features)
+    return total + (1 + config.distilled) * _dense(features, config.num_classes)
+
+
+def forward_flops(config: ViTConfig) -> int:
+    """Floating point operations of one image's forward pass: two for each multiply-add of a matrix product.
+
+    Per block, with T tokens of width D: ``4 T D^2`` multiply-adds in the four projections, ``2 T^2 D`` in scores and
+    weighted sums, ``2 T D mlp_dim`` in the feed-forward. Norms, activations and softmax are left out, as is usual.
+    """
+    return 2 * _macs(config, config.num_patches)
+
+
+def training_flops(config: ViTConfig) -> int:
+    """Operations of one image's forward and backward pass: three times the forward pass's.
+
+    Patches that ``patch_dropout`` leaves out cost nothing but their embedding.
+    """
+    return 6 * _macs(config, patches_kept(config.num_patches, config.patch_dropout))
+
+
+def _macs(config: ViTConfig, patches: int) -> int:
+    width, hidden, features = config.embed_dim, config.mlp_dim, config.pre_logits_dim or config.embed_dim
+    channels, patch = _input_of_patches(config)
+    tokens = config.prefix_tokens + patches
+    pairs = tokens**2
+    if config.window_size is not None:
+        pairs = local_attention_pairs(config.grid, config.window_size, config.prefix_tokens)
+    total = config.num_patches * width * channels * patch**2
+    if config.stem is not None:
+        total += stem_macs(config.stem, config.in_channels, *config.image_shape)
+    total += config.depth * (4 * tokens * width**2 + 2 * pairs * width + 2 * tokens * width * hidden)
+    if config.pool == "map":
+        total += 2 * width**2 + 2 * tokens * width**2 + 2 * tokens * width + 2 * width * hidden
+    if config.pre_logits_dim is not None:
+        total += width * features
+    return total + (1 + config.distilled) * features * config.num_classes
+
+
+def _input_of_patches(config: ViTConfig) -> tuple[int, int]:
+    """Channels of what is cut into patches, and the side of a patch in its cells."""
+    if config.stem is None:
+        return config.in_channels, config.patch_size
+    return stem_channels(config.stem), config.patch_size // stem_stride(config.stem)
+
+
+def _dense(inputs: int, outputs: int) -> int:
+    return (inputs + 1) * outputs

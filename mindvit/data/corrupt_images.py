@@ -1,0 +1,104 @@
+"""Images that cannot be decoded: report the file that stopped a pipeline, or skip and log such files."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+from PIL import Image
+
+from mindvit.data.split import PADDING_LABEL, Split
+from mindvit.errors import UserError
+
+
+class CorruptImageLog:
+    """The corrupt images that a run skipped.
+
+    Args:
+        path: text file with one line for each skipped image, written as soon as the image is found. None writes no
+            file.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = path
+        self.found: set[str] = set()
+        self._lock = Lock()
+
+    def add(self, where: str, why: str) -> None:
+        """Records a corrupt image once, whichever thread finds it."""
+        with self._lock:
+            if where in self.found:
+                return
+            self.found.add(where)
+            if self.path is not None:
+                # File names need not be valid UTF-8.
+                with open(self.path, "a", encoding="utf-8", errors="surrogateescape") as file:
+                    file.write(f"{where}\t{why}\n")
+
+
+class ImageReader:
+    """Reads images and labels of a split by index, and replaces corrupt images if it may skip them.
+
+    Args:
+        split: the images.
+        corrupt: log of skipped images; None raises an error at a corrupt image.
+    """
+
+    def __init__(self, split: Split, corrupt: CorruptImageLog | None = None) -> None:
+        self.split = split
+        self.corrupt = corrupt
+
+    def next_readable(self, index: int) -> tuple[Image.Image, np.int32]:
+        """The image at ``index`` and its label; if it is corrupt, the next readable image and the label of that one.
+
+        Raises:
+            UserError: if the image is corrupt and must not be skipped, or if no image of the split is readable.
+        """
+        for candidate in range(index, index + len(self.split)):
+            image = self._read(candidate % len(self.split))
+            if image is not None:
+                return image, self.split.labels[candidate % len(self.split)]
+        raise self._recorded(UserError(f"{self.split.origin} has no image that can be decoded"))
+
+    def or_blank(self, index: int) -> tuple[Image.Image, np.int32]:
+        """The image at ``index`` and its label; if it is corrupt, a blank image and ``PADDING_LABEL``.
+
+        Raises:
+            UserError: if the image is corrupt and must not be skipped.
+        """
+        image = self._read(index)
+        if image is None:
+            return Image.new("RGB", (8, 8)), np.int32(PADDING_LABEL)
+        return image, self.split.labels[index]
+
+    def _read(self, index: int) -> Image.Image | None:
+        try:
+            return self.split.read(index)
+        except UserError as error:
+            if self.corrupt is None:
+                raise self._recorded(error) from error
+            self.corrupt.add(self.split.describe(index), str(error))
+            return None
+
+    def _recorded(self, error: UserError) -> UserError:
+        self.split.read_errors.append(error)
+        return error
+
+
+@contextmanager
+def reraise_decode_errors(*splits: Split) -> Iterator[None]:
+    """Replaces the ``RuntimeError`` of a dataset pipeline by the ``UserError`` that caused it, which names the file.
+
+    Raises:
+        UserError: naming the image. A ``RuntimeError`` that no image caused passes through unchanged.
+    """
+    for split in splits:
+        split.read_errors.clear()
+    try:
+        yield
+    except RuntimeError as error:
+        for split in splits:
+            if split.read_errors:
+                raise split.read_errors.pop() from error
+        raise

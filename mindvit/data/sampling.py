@@ -1,0 +1,100 @@
+"""The sampling order of training: which image each sample shows, as a function of the seed and the sample index."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+import mindspore.dataset as ds
+import numpy as np
+
+from mindvit.data.rng import RngStream, generator
+from mindvit.errors import UserError
+
+
+@dataclass(frozen=True)
+class SamplingPlan:
+    """Maps the sample indices of a run to images. Indices count up through all epochs and over all ranks.
+
+    A step of all ranks takes ``batch_size * world_size`` consecutive sample indices, and the ranks take them in turn.
+    So two ranks see in one step what one rank with twice the batch size sees. An epoch has as many whole steps as the
+    number of images allows. The remainder is dropped; it holds different images in each epoch.
+
+    With repeated augmentation (Hoffer et al., 2020) an epoch has the same number of samples, but shows only
+    ``1 / repeated_aug`` of the images, each ``repeated_aug`` times in a row with different augmentation.
+    """
+
+    num_images: int
+    """Training images."""
+    batch_size: int
+    """Samples per rank and step."""
+    seed: int
+    """Seed of the run."""
+    repeated_aug: int = 1
+    """Repeats of each image in an epoch."""
+    rank: int = 0
+    """Rank of this process."""
+    world_size: int = 1
+    """Number of ranks."""
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Whole steps in an epoch."""
+        return self.num_images // self.samples_per_step
+
+    @property
+    def samples_per_step(self) -> int:
+        """Samples of all ranks in a step."""
+        return self.batch_size * self.world_size
+
+    @property
+    def samples_per_epoch(self) -> int:
+        """Samples of all ranks in an epoch."""
+        return self.steps_per_epoch * self.samples_per_step
+
+    def check(self, origin: str) -> None:
+        """Checks that there are enough images for one step.
+
+        Args:
+            origin: where the images are, for the error message.
+
+        Raises:
+            UserError: if there are too few.
+        """
+        if self.steps_per_epoch == 0:
+            ranks = f" on each of {self.world_size} ranks" if self.world_size > 1 else ""
+            raise UserError(
+                f"a step takes {self.batch_size} images{ranks} (data.batch_size times train.accumulate_steps), "
+                f"but {origin} has only {self.num_images} training images"
+            )
+
+    def image_index(self, sample: int) -> int:
+        """The index of the image that a sample shows."""
+        epoch, position = divmod(sample, self.samples_per_epoch)
+        return int(_order(self.num_images, self.repeated_aug, self.seed, epoch)[position])
+
+
+class TrainSampler(ds.Sampler):
+    """Yields the sample indices of one rank, one epoch at each iteration.
+
+    Args:
+        plan: the sampling plan of the run.
+        first_step: step to start at, counted through all epochs. The first iteration yields the rest of its epoch.
+    """
+
+    def __init__(self, plan: SamplingPlan, first_step: int = 0) -> None:
+        super().__init__()
+        self.plan = plan
+        self.next_step = first_step
+
+    def __iter__(self) -> Iterator[int]:
+        plan = self.plan
+        end = (self.next_step // plan.steps_per_epoch + 1) * plan.steps_per_epoch
+        first, last = self.next_step * plan.samples_per_step, end * plan.samples_per_step
+        self.next_step = end
+        return iter(range(first + plan.rank, last, plan.world_size))
+
+
+@lru_cache(maxsize=2)  # The pipeline reads ahead into the next epoch.
+def _order(num_images: int, repeated_aug: int, seed: int, epoch: int) -> np.ndarray:
+    order = generator(seed, RngStream.ORDER, epoch).permutation(num_images)
+    return order.repeat(repeated_aug)[:num_images] if repeated_aug > 1 else order

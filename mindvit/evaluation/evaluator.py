@@ -1,0 +1,204 @@
+"""Evaluates a checkpoint on a data set: a table for the screen, and JSON for programs."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mindspore.train import Callback, Model, RunContext
+from tqdm import tqdm
+
+from mindvit.data.corrupt_images import CorruptImageLog, reraise_decode_errors
+from mindvit.data.pipeline import eval_pipeline
+from mindvit.data.settings import EvalDataSettings
+from mindvit.data.sources import open_source
+from mindvit.data.split import Split
+from mindvit.distributed import all_reduce_sum, check_same_on_all_ranks, local_rank_zero_first, raise_on_any_rank
+from mindvit.errors import UserError
+from mindvit.evaluation.metrics import Evaluation, EvaluationCell, evaluate_model, metrics
+from mindvit.factory import TrainedModel, load_trained
+from mindvit.files import make_folder, write_text
+from mindvit.runtime import Runtime, RuntimeSettings, apply_amp, current_runtime, init_runtime
+from mindvit.weights.metadata import CheckpointMetadata
+
+_SHOWN = 10
+"""Names of skipped images, or of classes, on the screen; the JSON has all."""
+
+
+@dataclass(frozen=True)
+class EvalSettings:
+    """An evaluation. Only --ckpt is needed if the checkpoint knows its data."""
+
+    ckpt: str
+    """Checkpoint: a path, or the name of a file in ckpt/."""
+    data: EvalDataSettings = field(default_factory=EvalDataSettings)
+    runtime: RuntimeSettings = field(default_factory=RuntimeSettings)
+    output: str | None = None
+    """JSON file to write the metrics to. null writes none."""
+    download: bool = False
+    """Download published data and weights that are missing."""
+
+
+@dataclass(frozen=True)
+class _EvalData:
+    """What is evaluated on."""
+
+    whole: Split
+    """The split of the source."""
+    chosen: Split
+    """The images of the chosen classes."""
+    labelled: Split
+    """The same images, with the labels of the network's outputs."""
+
+
+class _ProgressBar(Callback):
+    def on_eval_begin(self, run_context: RunContext) -> None:
+        self.bar = tqdm(total=run_context.original_args().batch_num, unit="batch", desc="evaluating", leave=False)
+
+    def on_eval_step_end(self, run_context: RunContext) -> None:
+        self.bar.update(1)
+
+    def __exit__(self, *error: object) -> None:
+        self.bar.close()
+
+
+def evaluate(model: TrainedModel | str | Path, path: str | Path | None = None, **data: Any) -> Evaluation:
+    """Evaluates a model on every image of a split exactly once, in the current process.
+
+    It uses the device and the mode (graph or PyNative) that MindSpore is set to, in float32.
+
+    Args:
+        model: what ``load_trained`` returns, or a checkpoint: a path, or the name of a file in ``ckpt/``.
+        path: folder of the data source; by default that of the checkpoint.
+        data: other fields of ``mindvit.data.settings.EvalDataSettings``, such as ``source`` and ``batch_size``.
+
+    Raises:
+        UserError: for a mistake in the settings, the checkpoint or the data, or if no image can be decoded.
+    """
+    try:
+        settings = EvalDataSettings(path=None if path is None else str(path), **data)
+    except (TypeError, ValueError) as error:
+        raise UserError(str(error)) from error
+    trained = model if isinstance(model, TrainedModel) else load_trained(str(model))
+    found = _open_data(settings, trained, "the model", download=False)
+    return _evaluate(trained, found, settings, current_runtime())[0]
+
+
+def evaluate_checkpoint(settings: EvalSettings) -> Evaluation:
+    """Evaluates a checkpoint on every image of a split exactly once, prints a table, and writes JSON if asked to.
+
+    The JSON has ``top1`` and ``top5`` in percent, ``loss``, ``num_images``, and what was evaluated. With
+    ``data.on_corrupt`` skip it also has ``skipped_images``, the list of corrupt images. If only some classes of the
+    source are evaluated, it also has ``other_classes`` and ``images_of_other_classes``, their number.
+
+    Raises:
+        UserError: for a mistake in the settings, the checkpoint or the data, or if no image can be decoded.
+    """
+    runtime = init_runtime(settings.runtime)
+    with raise_on_any_rank():
+        if settings.output and runtime.is_main:
+            make_folder(Path(settings.output).parent)
+    trained, found = local_rank_zero_first(lambda: _open(settings))
+    check_same_on_all_ranks({"ckpt": settings.ckpt, "data": found.labelled.fingerprint()})
+    result, skipped = _evaluate(trained, found, settings.data, runtime, show_progress=True)
+    if runtime.is_main:
+        about = {"ckpt": settings.ckpt, "model": trained.metadata.model_name, "data": found.labelled.origin}
+        others = _left_out(found)
+        print(_table(about, result, skipped, others))
+        if settings.output:
+            content = asdict(result) | others | ({} if skipped is None else {"skipped_images": skipped})
+            write_text(Path(settings.output), json.dumps({**content, **about}, indent=2) + "\n")
+    return result
+
+
+def _evaluate(
+    trained: TrainedModel, found: _EvalData, data: EvalDataSettings, runtime: Runtime, show_progress: bool = False
+) -> tuple[Evaluation, list[str] | None]:
+    """The metrics, and the corrupt images that all ranks skipped (None if they are an error)."""
+    network = apply_amp(trained.network, runtime)
+    model = Model(network, metrics=metrics(), eval_network=EvaluationCell(network))
+    corrupt = CorruptImageLog() if data.on_corrupt == "skip" else None
+    shard = {"rank": runtime.rank, "world_size": runtime.world_size}
+    split = found.labelled
+    batches = eval_pipeline(split, trained.metadata.model, data.batch_size, data.num_workers, corrupt=corrupt, **shard)
+    with reraise_decode_errors(split):
+        result = evaluate_model(model, batches, [_ProgressBar()] if show_progress and runtime.is_main else None)
+    skipped = None if corrupt is None else _skipped_by_all_ranks(corrupt, split)
+    if result.num_images == 0:
+        raise UserError(f"{split.origin} has no image that can be decoded")
+    return result, skipped
+
+
+def _open(settings: EvalSettings) -> tuple[TrainedModel, _EvalData]:
+    trained = load_trained(settings.ckpt, settings.download)
+    return trained, _open_data(settings.data, trained, settings.ckpt, settings.download)
+
+
+def _open_data(data: EvalDataSettings, trained: TrainedModel, name: str, download: bool) -> _EvalData:
+    source, path = _source_and_path(data, trained.metadata)
+    whole = getattr(open_source(source, path, download), data.split)
+    if whole is None:
+        raise UserError(f"{path} has no {data.split} split; choose the other one with --data.split")
+    chosen = _choose_classes(whole, data.classes, trained.metadata)
+    return _EvalData(whole, chosen, _labelled(chosen, name, trained.metadata))
+
+
+def _source_and_path(data: EvalDataSettings, metadata: CheckpointMetadata) -> tuple[str, str | None]:
+    if data.source is not None:
+        return data.source, data.path or (metadata.data_path if metadata.data_source == data.source else None)
+    if data.path is None:
+        return metadata.data_source, metadata.data_path
+    is_folder = metadata.data_source in ("folder", "digits")
+    return ("folder" if is_folder else metadata.data_source), data.path
+
+
+def _choose_classes(split: Split, chosen: tuple[str, ...] | None, metadata: CheckpointMetadata) -> Split:
+    """The images of the classes asked for, or of those that the checkpoint was trained on if that was a subset."""
+    if chosen is None and metadata.is_class_subset and metadata.classes is not None:
+        present = {split.classes.ids[label] for label in np.unique(split.labels)}
+        chosen = tuple(name for name in metadata.classes.ids if name in present)
+    return split.select_classes(chosen) if chosen else split
+
+
+def _labelled(split: Split, name: str, metadata: CheckpointMetadata) -> Split:
+    """The split with the labels of the network's outputs."""
+    if metadata.classes is not None:
+        return split.relabel(metadata.classes)
+    outputs = metadata.model.num_classes
+    if len(split.classes) != outputs:
+        raise UserError(f"{split.origin} has {len(split.classes)} classes, but {name} has {outputs} classes")
+    return split
+
+
+def _left_out(found: _EvalData) -> dict[str, Any]:
+    """The classes that are not evaluated and the number of their images, as the JSON has them."""
+    if len(found.whole) == len(found.chosen):
+        return {}
+    others = [name for name in found.whole.classes.ids if name not in found.chosen.classes.ids]
+    return {"images_of_other_classes": len(found.whole) - len(found.chosen), "other_classes": others}
+
+
+def _skipped_by_all_ranks(corrupt: CorruptImageLog, split: Split) -> list[str]:
+    names = [split.describe(index) for index in range(len(split))]
+    counts = all_reduce_sum(np.array([name in corrupt.found for name in names], np.float64))
+    return [name for name, count in zip(names, counts, strict=True) if count]
+
+
+def _table(about: dict[str, str], result: Evaluation, skipped: list[str] | None, others: dict[str, Any]) -> str:
+    rows = {
+        **about,
+        "Top-1": f"{result.top1:.2f} %",
+        "Top-5": f"{result.top5:.2f} %",
+        "loss": f"{result.loss:.4f}",
+        "images": f"{result.num_images:,}",
+    }
+    if others:
+        rows["left out"] = f"{others['images_of_other_classes']:,} of other classes: {_shown(others['other_classes'])}"
+    if skipped is not None:
+        rows["skipped"] = f"{len(skipped):,} corrupt{': ' if skipped else ''}{_shown(skipped)}"
+    return "\n".join(f"{key:<8} {value}" for key, value in rows.items())
+
+
+def _shown(names: list[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")

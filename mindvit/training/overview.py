@@ -1,0 +1,88 @@
+"""What a run prints before its first step, and what it reports at its end."""
+
+import json
+from dataclasses import asdict, dataclass
+
+from mindvit.files import write_text
+from mindvit.run_metrics import WeightsKind
+from mindvit.training.run import Run
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The result of a run: ``summary.json``. Accuracies are those of the best weights."""
+
+    top1: float | None
+    """Top-1 accuracy, in percent; null without validation images."""
+    top5: float | None
+    """Top-5 accuracy, in percent; null without validation images."""
+    num_images: int | None
+    """Validation images."""
+    best_epoch: int | None
+    """Epoch of the best weights, from 1."""
+    best_weights: str | None
+    """Which weights were best: raw, ema or swa."""
+    epochs: int
+    """Epochs trained."""
+    train_seconds: float
+    """Training time of all sessions in seconds, compilation and evaluations included."""
+    images_per_second: float | None
+    """Training images per second, without compilation and evaluations; null if the last session trained no step."""
+
+
+def run_overview(run: Run) -> str:
+    """The table of what the run will do."""
+    recipe, config, plan, data = run.recipe, run.network.config, run.plan, run.source
+    size = sum(parameter.size for parameter in run.network.get_parameters())
+    held_out = f"{len(data.val):,} for validation" if data.val else "none for validation"
+    names = data.train.classes.names
+    rates = run.components.step.learning_rates.asnumpy()
+    repeats = "" if plan.repeated_aug == 1 else f", 1/{plan.repeated_aug} of them different (repeated augmentation)"
+    pixels = "x".join(map(str, config.image_shape))
+    ranks = f"{run.runtime.world_size} rank{'' if run.runtime.world_size == 1 else 's'}"
+    rows = {
+        "model": f"{recipe.model.name}, {pixels} px, patch size {config.patch_size}, {size:,} parameters",
+        "weights": recipe.model.checkpoint or "random initialization",
+        "teacher": recipe.distill.teacher or "none",
+        "data": f"{recipe.data.source}, {recipe.data.path}: {len(data.train):,} training images, {held_out}",
+        "classes": f"{len(names)}: {', '.join(names[:6])}{', …' if len(names) > 6 else ''}",
+        "device": f"{run.runtime.device}, amp_level {run.runtime.amp_level}, {ranks}",
+        "optimizer": f"{recipe.optimizer.name}, learning rate {rates[0]:.3g} at the start, {rates.max():.3g} at most, "
+        f"{rates[-1]:.3g} at the end ({recipe.schedule.name})",
+        "groups": run.components.groups.replace("\n", "\n" + " " * 11),
+        "steps": f"{run.state.total_steps:,}, {plan.steps_per_epoch:,} per epoch; "
+        f"{plan.samples_per_step:,} images per step{repeats}",
+        "output": recipe.output_dir,
+    }
+    if run.state.step:
+        rows["resuming"] = f"after step {run.state.step:,}"
+    return "\n".join(f"{key:<10} {value}" for key, value in rows.items())
+
+
+def write_summary(run: Run, images_per_second: float | None) -> Summary:
+    """Writes ``summary.json`` and prints its content.
+
+    Args:
+        run: a run that has ended.
+        images_per_second: its training speed; None if nothing was left to train.
+    """
+    state = run.state
+    best = state.best[0] if state.best else None
+    summary = Summary(
+        top1=best and best.top1,
+        top5=best and best.top5,
+        num_images=best and best.num_images,
+        best_epoch=best and best.epoch,
+        best_weights=best and best.weights.value,
+        epochs=state.epoch,
+        train_seconds=round(state.seconds, 2),
+        images_per_second=images_per_second,
+    )
+    write_text(run.folder.summary, json.dumps(asdict(summary), indent=2) + "\n")
+    if best:
+        kind = "" if best.weights is WeightsKind.RAW else f", {best.weights.value} weights"
+        print(f"best epoch {best.epoch}{kind}: Top-1 {best.top1:.2f} %, Top-5 {best.top5:.2f} %", end=" ")
+        print(f"on {best.num_images} images ({run.folder.path / 'best.ckpt'})")
+    speed = f" at {images_per_second:.0f} images/s" if images_per_second else ""
+    print(f"trained in {summary.train_seconds:.0f} s{speed}; see {run.folder.path}")
+    return summary

@@ -1,0 +1,170 @@
+"""Resuming a run: find, read, check and restore a training checkpoint.
+
+Which settings may change between two sessions is metadata of each setting: see ``mindvit.config.setting``.
+"""
+
+import json
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mindspore import Tensor
+
+from mindvit.config import flatten, marked_settings
+from mindvit.distributed import broadcast_arrays, broadcast_object
+from mindvit.errors import UserError
+from mindvit.training.recipe import Recipe
+from mindvit.training.run import Run, TrainComponents
+from mindvit.training.run_folder import RunFolder
+from mindvit.training.run_state import RunState
+from mindvit.training.train_checkpoint import FORMAT, LISTS, RECIPE_KEY, list_train_checkpoints, stored_parameters
+from mindvit.weights.checkpoint import OLD_TRAIN_STATE_KEY, TRAIN_STATE_KEY
+from mindvit.weights.formats.ckpt import read_ckpt
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class LoadedCheckpoint:
+    """The content of a training checkpoint."""
+
+    path: Path
+    tensors: dict[str, Tensor]
+    state: RunState
+    settings: dict
+    """All settings of the run that wrote it, nested."""
+
+
+def find_checkpoint_to_resume(folder: RunFolder, resume: str | None) -> LoadedCheckpoint | None:
+    """The training checkpoint that ``--resume`` names; None if the run starts from scratch.
+
+    With ``auto``, a run that was killed before its first training checkpoint starts from scratch.
+
+    Args:
+        folder: folder of the run.
+        resume: the setting: None, ``"auto"`` or a path.
+
+    Raises:
+        UserError: if the file cannot be read; or if ``auto`` finds no intact training checkpoint in a folder that holds
+            trained epochs, which starting from scratch would overwrite.
+    """
+    if resume is None:
+        return None
+    if resume != "auto":
+        return read_train_checkpoint(Path(resume))
+    found = newest_train_checkpoint(folder.train_checkpoints)
+    if found is None and folder.holds_trained_epochs():
+        raise UserError(
+            f"{folder.path} holds a run but no intact training checkpoint to resume from; choose another folder with "
+            "--output_dir, or start from scratch and delete what it holds with --overwrite true, without --resume"
+        )
+    return found
+
+
+def newest_train_checkpoint(folder: Path) -> LoadedCheckpoint | None:
+    """The newest intact training checkpoint in a folder; corrupt ones are reported and skipped. None if there is none."""
+    for path in reversed(list_train_checkpoints(folder)):
+        try:
+            return read_train_checkpoint(path)
+        except UserError as error:
+            print(f"warning: {error}; trying the previous training checkpoint", file=sys.stderr)
+    return None
+
+
+def read_train_checkpoint(path: Path) -> LoadedCheckpoint:
+    """Reads a training checkpoint and verifies its checksum.
+
+    Raises:
+        UserError: if it is missing, corrupt, of another version, or not a training checkpoint.
+    """
+    tensors, texts = read_ckpt(path)
+    if OLD_TRAIN_STATE_KEY in texts:
+        raise UserError(
+            f"{path} was written by mindvit 0.1 (training checkpoint format 1), which this version cannot resume; "
+            "finish the run with that version, or start from its weights with --model.checkpoint"
+        )
+    try:
+        stored, settings = json.loads(texts[TRAIN_STATE_KEY]), json.loads(texts[RECIPE_KEY])
+        version = stored.pop("format")
+        if version > FORMAT:
+            raise UserError(f"{path} was written by a newer version of mindvit (format {version}); update mindvit")
+        for name in LISTS:
+            stored[name] = tensors.pop(f"run.{name}").asnumpy()[1:].tolist()
+        return LoadedCheckpoint(Path(path), tensors, RunState.from_json(stored), settings)
+    except UserError:
+        raise
+    except (KeyError, ValueError, TypeError) as error:
+        raise UserError(
+            f"{path} is not a training checkpoint; those are in train_checkpoints/ of the run folder"
+        ) from error
+
+
+def broadcast_checkpoint(checkpoint: LoadedCheckpoint | None) -> LoadedCheckpoint | None:
+    """Gives all ranks the training checkpoint that rank 0 read, or None; the values of other ranks are ignored."""
+    about = broadcast_object(checkpoint and [str(checkpoint.path), checkpoint.state.to_json(), checkpoint.settings])
+    if about is None:
+        return None
+    path, state, settings = about
+    arrays = broadcast_arrays(checkpoint and {name: tensor.asnumpy() for name, tensor in checkpoint.tensors.items()})
+    tensors = {name: Tensor(array) for name, array in arrays.items()}
+    return LoadedCheckpoint(Path(path), tensors, RunState.from_json(state), settings)
+
+
+def restore(run: Run, checkpoint: LoadedCheckpoint, allow_config_changes: bool) -> Run:
+    """The run with the tensors and the progress of a training checkpoint.
+
+    If the number of steps in an epoch has changed, the run resumes at the nearest step of the same epoch.
+
+    Raises:
+        UserError: if settings have changed and ``allow_config_changes`` is False, or if the tensors do not fit.
+    """
+    changes = config_changes(checkpoint.settings, run.settings)
+    if changes and not allow_config_changes:
+        raise UserError(
+            f"{checkpoint.path} was written with other settings: {'; '.join(changes)}. Resume with the old settings "
+            "(config.yaml of its run folder), or accept the new ones with --allow_config_changes true"
+        )
+    load_train_checkpoint(checkpoint, run.components)
+    state, steps_per_epoch = checkpoint.state, run.state.steps_per_epoch
+    if state.steps_per_epoch != steps_per_epoch:
+        ratio = steps_per_epoch / state.steps_per_epoch
+        updates = run.components.step.optimizer.step
+        updates.set_data(Tensor(round(updates.asnumpy().item() * ratio), updates.dtype))
+        state = replace(state, step=round(state.step * ratio), losses=[], norms=[])
+    best = [entry for entry in state.best if (run.folder.path / entry.file).exists()]
+    planned = {"steps_per_epoch": steps_per_epoch, "total_steps": run.state.total_steps}
+    return replace(run, state=replace(state, best=best, **planned))
+
+
+def load_train_checkpoint(checkpoint: LoadedCheckpoint, components: TrainComponents) -> None:
+    """Loads the tensors of a training checkpoint; each rank takes its shards of sharded optimizer states.
+
+    Raises:
+        UserError: naming the tensors that are missing, unexpected or of another shape; nothing is loaded then.
+    """
+    step = components.step
+    parameters = stored_parameters(step, components.averages)
+    wanted = {name: tuple(parameter.shape) for name, parameter in parameters.items()}
+    wanted |= step.optimizer.full_state_shapes()
+    found = {name: tuple(tensor.shape) for name, tensor in checkpoint.tensors.items()}
+    if wanted != found:
+        different = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
+        more = f" and {len(different) - _SHOWN} more" if len(different) > _SHOWN else ""
+        raise UserError(
+            f"{checkpoint.path} does not fit this run: {', '.join(different[:_SHOWN])}{more} differ. "
+            "A run can resume with changed settings only if its tensors keep their names and shapes"
+        )
+    arrays = {name: tensor.asnumpy() for name, tensor in checkpoint.tensors.items()}
+    for name, parameter in parameters.items():
+        parameter.set_data(Tensor(arrays[name]))
+    step.optimizer.load_full_state(arrays)
+
+
+def config_changes(before: dict, now: dict) -> list[str]:
+    """The settings that differ and have an effect on the result, such as ``optimizer.lr: 0.001 -> 0.002``."""
+    old, new, free = flatten(before), flatten(now), marked_settings(Recipe, "changeable")
+    return [
+        f"{name}: {json.dumps(old.get(name))} -> {json.dumps(new.get(name))}"
+        for name in sorted(old.keys() | new.keys())
+        if old.get(name) != new.get(name) and name not in free
+    ]

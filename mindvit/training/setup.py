@@ -1,0 +1,213 @@
+"""Sets up a run, from its recipe to the moment before its first step."""
+
+import warnings
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+
+import mindspore
+from mindspore import Parameter, nn
+from mindspore.train import Model
+
+import mindvit
+from mindvit.config import flatten, marked_settings, plain
+from mindvit.data.sampling import SamplingPlan
+from mindvit.data.sources import DEFAULT_PATHS, open_source
+from mindvit.data.split import Source
+from mindvit.distributed import (
+    broadcast_parameters,
+    check_same_on_all_ranks,
+    local_rank_zero_first,
+    raise_on_any_rank,
+)
+from mindvit.errors import UserError
+from mindvit.evaluation.metrics import EvaluationCell, metrics
+from mindvit.factory import ModelSettings, create_model
+from mindvit.losses import make_loss
+from mindvit.models.vit import ViT
+from mindvit.run_metrics import WeightsKind
+from mindvit.runtime import Runtime, apply_amp, init_runtime, make_loss_scaler
+from mindvit.training.distillation import DistillationLoss, LossOfMean, load_teacher, make_teacher
+from mindvit.training.ema import ExponentialMovingAverage
+from mindvit.training.lr_schedule import learning_rates
+from mindvit.training.mixup import Mixup
+from mindvit.training.optimizer_settings import OptimizerSettings
+from mindvit.training.optimizers import Optimizer, make_optimizer
+from mindvit.training.param_groups import ParamOptions, describe, freeze, make_rules, resolve_param_groups
+from mindvit.training.recipe import Recipe
+from mindvit.training.resume import broadcast_checkpoint, find_checkpoint_to_resume, restore
+from mindvit.training.run import Run, TrainComponents
+from mindvit.training.run_folder import RunFolder
+from mindvit.training.run_state import RunState
+from mindvit.training.step import TrainStep
+from mindvit.training.swa import StochasticWeightAverage
+from mindvit.training.zero import ShardedOptimizer
+
+
+def setup(recipe: Recipe) -> Run:
+    """Creates all parts of a run, and restores the training checkpoint that it resumes from.
+
+    All ranks of a job call it together. They compare their settings and data, start with the weights or the training
+    checkpoint of rank 0, and all end if one of them fails.
+
+    Raises:
+        UserError: for a mistake in the settings, the data, the weights or the training checkpoint.
+    """
+    runtime = init_runtime(recipe.runtime, recipe.train.seed)
+    check_same_on_all_ranks(_common_settings(recipe))
+    folder, checkpoint = RunFolder(Path(recipe.output_dir)), None
+    with raise_on_any_rank():
+        if runtime.is_main:
+            checkpoint = find_checkpoint_to_resume(folder, recipe.resume)
+            resumes_here = checkpoint and checkpoint.path.resolve().parent.parent == folder.path.resolve()
+            folder.check_writable(recipe.overwrite, resumes=recipe.resume == "auto" or bool(resumes_here))
+    source, network = local_rank_zero_first(lambda: _open_data_and_model(recipe))
+    check_same_on_all_ranks({"data": source.train.fingerprint()})
+    broadcast_parameters(network.get_parameters())
+    checkpoint = broadcast_checkpoint(checkpoint)
+    with raise_on_any_rank():
+        plan = _sampling_plan(recipe, source, runtime)
+        total_steps = recipe.train.steps or recipe.train.epochs * plan.steps_per_epoch
+        teacher = load_teacher(recipe.distill, network.config, source.train.classes, recipe.download)
+        resolved = resolve(recipe, runtime, source, network)
+        components = build(resolved, runtime, network, plan, total_steps, teacher)
+        state = RunState(plan.steps_per_epoch, total_steps)
+        run = Run(resolved, runtime, folder, source, network, plan, components, state)
+        return run if checkpoint is None else restore(run, checkpoint, recipe.allow_config_changes)
+
+
+def resolve(recipe: Recipe, runtime: Runtime, source: Source, network: ViT) -> Recipe:
+    """The recipe with the actual value in place of every setting that was left to its default."""
+    actual = {**asdict(network.config), **asdict(network.config.preprocessing)}
+    names = {item.name for item in fields(ModelSettings)} & actual.keys()
+    chosen = {name: getattr(runtime, name) for name in ("device", "amp_level", "fused_attention", "data_sink")}
+    return replace(
+        recipe,
+        model=replace(recipe.model, **{name: actual[name] for name in names}),
+        data=replace(recipe.data, path=recipe.data.path or str(DEFAULT_PATHS[recipe.data.source])),
+        augment=replace(recipe.augment, flip=source.train.flip if recipe.augment.flip is None else recipe.augment.flip),
+        runtime=replace(recipe.runtime, **chosen),
+        # These belong to one session, not to the run: a copy of config.yaml must neither overwrite nor resume it.
+        overwrite=False,
+        resume=None,
+        allow_config_changes=False,
+    )
+
+
+def build(
+    recipe: Recipe, runtime: Runtime, network: ViT, plan: SamplingPlan, total_steps: int, teacher: ViT | None = None
+) -> TrainComponents:
+    """Builds the training step, the averages and the models to evaluate.
+
+    Args:
+        recipe: the settings.
+        runtime: device and precision.
+        network: the network to train.
+        plan: the sampling plan.
+        total_steps: steps of the run.
+        teacher: the network to distill from; None without distillation.
+
+    Raises:
+        UserError: if a rule of the optimizer matches no parameter, or all parameters are frozen.
+    """
+    parameters = list(network.trainable_params())
+    options = resolve_param_groups(parameters, make_rules(recipe.optimizer, network.config.depth))
+    groups = describe(options, parameters)
+    freeze(parameters, options)
+
+    ema, swa = None, None
+    if recipe.ema.decay is not None:
+        ema = ExponentialMovingAverage(network, recipe.ema.decay, recipe.ema.warmup)
+    if recipe.swa.start_epoch is not None:
+        swa = StochasticWeightAverage(network)
+
+    computed = apply_amp(network, runtime)
+    if recipe.train.recompute:
+        _warn_of_recompute_with_accumulation(recipe)
+        network.transformer.recompute_blocks()
+
+    peak_lr = recipe.optimizer.peak_lr(plan.samples_per_step)
+    mixes = recipe.augment.mixup or recipe.augment.cutmix
+    step = TrainStep(
+        computed,
+        _loss(recipe, network, teacher),
+        _optimizer(recipe.optimizer, network.trainable_params(), options, runtime),
+        learning_rates(recipe.schedule, peak_lr, total_steps, plan.steps_per_epoch),
+        accumulate_steps=recipe.train.accumulate_steps,
+        clip_norm=recipe.optimizer.clip_norm,
+        scaler=make_loss_scaler(runtime),
+        world_size=runtime.world_size,
+        mixup=Mixup(network.config.num_classes) if mixes else None,
+        ema=ema,
+        teacher=teacher and make_teacher(apply_amp(teacher, runtime), teacher.config, network.config),
+    )
+    models = {WeightsKind.RAW: Model(step, metrics=metrics(), eval_network=EvaluationCell(computed))}
+    for kind, average in ((WeightsKind.EMA, ema), (WeightsKind.SWA, swa)):
+        if average is not None:
+            evaluated = EvaluationCell(apply_amp(average.network, runtime))
+            models[kind] = Model(evaluated, metrics=metrics(), eval_network=evaluated)
+    return TrainComponents(step, ema, swa, models, groups, teacher and teacher.config)
+
+
+def _common_settings(recipe: Recipe) -> dict:
+    """What must be equal on all ranks; nodes may differ in how fast they read data."""
+    versions = {"mindvit": mindvit.__version__, "mindspore": mindspore.__version__}
+    per_node = marked_settings(Recipe, "per_node")
+    return {name: value for name, value in flatten(plain(recipe)).items() if name not in per_node} | versions
+
+
+def _open_data_and_model(recipe: Recipe) -> tuple[Source, ViT]:
+    source = _training_source(recipe)
+    network = create_model(
+        recipe.model.name,
+        classes=source.train.classes,
+        checkpoint=recipe.model.checkpoint,
+        resize_pos_embed=recipe.model.resize_pos_embed,
+        download=recipe.download,
+        **recipe.model.overrides(),
+    )
+    return source, network
+
+
+def _training_source(recipe: Recipe) -> Source:
+    source = open_source(recipe.data.source, recipe.data.path, recipe.download)
+    if source.train is None:
+        raise UserError(f"{source.val.origin} has no train folder beside it, which training needs")
+    source = replace(source, val=None) if source.val is source.train else source
+    return source.subset(recipe.data.classes, recipe.data.samples_per_class)
+
+
+def _sampling_plan(recipe: Recipe, source: Source, runtime: Runtime) -> SamplingPlan:
+    plan = SamplingPlan(
+        len(source.train),
+        recipe.data.batch_size * recipe.train.accumulate_steps,
+        recipe.train.seed,
+        recipe.augment.repeated_aug,
+        runtime.rank,
+        runtime.world_size,
+    )
+    plan.check(source.train.origin)
+    return plan
+
+
+def _warn_of_recompute_with_accumulation(recipe: Recipe) -> None:
+    if recipe.train.accumulate_steps > 1:
+        warnings.warn(
+            "train.recompute has no effect with train.accumulate_steps above 1, because MindSpore recomputes in the "
+            "outermost graph only. More and smaller micro-batches save as much memory without computing anything twice",
+            stacklevel=2,
+        )
+
+
+def _optimizer(
+    settings: OptimizerSettings, parameters: list[Parameter], options: list[ParamOptions], runtime: Runtime
+) -> Optimizer | ShardedOptimizer:
+    if settings.shard_states and runtime.world_size > 1:
+        return ShardedOptimizer(settings, parameters, options, runtime.rank, runtime.world_size)
+    return make_optimizer(settings, parameters, options)
+
+
+def _loss(recipe: Recipe, network: ViT, teacher: ViT | None) -> nn.Cell:
+    loss = make_loss(recipe.loss, network.config.num_classes)
+    if teacher is not None:
+        return DistillationLoss(loss, recipe.distill.kind, recipe.distill.alpha, recipe.distill.temperature)
+    return LossOfMean(loss) if network.config.distilled else loss

@@ -1,0 +1,153 @@
+from dataclasses import asdict
+
+import pytest
+import yaml
+
+from mindvit.parsing import parse
+from mindvit.errors import UserError
+from mindvit.evaluation.evaluator import EvalSettings
+from mindvit.training.param_groups import ParamRule
+from mindvit.training.recipe import Recipe
+from tests.conftest import ROOT
+
+
+def read(*arguments):
+    return parse(Recipe, "", list(arguments))[0]
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    def write(text):
+        path = tmp_path / "recipe.yaml"
+        path.write_text(text)
+        return str(path)
+
+    return write
+
+
+def test_defaults_are_the_dataclasses():
+    assert read() == Recipe()
+
+
+def test_a_recipe_is_read_and_the_command_line_overrides_it_wherever_it_stands(recipe):
+    path = recipe("optimizer:\n  lr: 3e-4\n  betas: [0.8, 0.99]\ntrain:\n  epochs: 7\n")
+    for arguments in (("--config", path, "--train.epochs", "9"), ("--train.epochs=9", f"--config={path}")):
+        settings = read(*arguments)
+        assert settings.optimizer.lr == 3e-4
+        assert settings.optimizer.betas == (0.8, 0.99)
+        assert settings.train.epochs == 9
+
+
+def test_every_setting_survives_being_written_and_read(recipe):
+    settings = read("--model.drop_path", "0.2", "--model.mean", "[0.1,0.2,0.3]", "--augment.flip", "false")
+    assert settings.model.mean == (0.1, 0.2, 0.3)
+    stored = yaml.safe_dump(yaml.safe_load(yaml.dump(asdict(settings)).replace("!!python/tuple", "")))
+    assert read("--config", recipe(stored)) == settings
+
+
+def test_a_list_of_groups_is_read_and_survives_being_written(recipe):
+    rules = [
+        ParamRule("*.bias", lr_scale=2.0),
+        ParamRule("dense.*", weight_decay=1e-3, frozen=False),
+    ]
+    text = "optimizer:\n  rules:\n  - {pattern: '*.bias', lr_scale: 2}\n  - {pattern: dense.*, weight_decay: 1e-3, "
+    settings = read("--config", recipe(text + "frozen: false}\n"))
+    assert settings.optimizer.rules == rules
+    stored = yaml.safe_dump({"optimizer": {"rules": asdict(settings)["optimizer"]["rules"]}})
+    assert read("--config", recipe(stored)).optimizer.rules == rules
+    assert read("--optimizer.rules", "[{pattern: dense.*, frozen: true}]").optimizer.rules == [
+        ParamRule("dense.*", frozen=True)
+    ]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.name)
+def test_every_recipe_of_the_project_is_read(path):
+    assert read("--config", str(path)) != Recipe()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--optimizer.lrr", "1"], "unknown setting 'optimizer.lrr'; the nearest is 'optimizer.lr'"),
+        (["--optimiser.lr=1"], "unknown setting 'optimiser.lr'; the nearest is 'optimizer.lr'"),
+        (["--optimizer.lr", "fast"], "^optimizer.lr must be a number, not fast$"),
+        (["--data.batch_size", "3.5"], "^data.batch_size must be a whole number, not 3.5$"),
+        (["--data.source", "mnist"], "^data.source must be one of folder, .*, digits, mindrecord, not mnist$"),
+        (["--model.mean", "[0.5]"], r"^model.mean must be a list of 3 numbers or null, not \[0.5\]$"),
+        (["--model.gelu", "erf"], "^model.gelu must be one of tanh, exact or null, not erf$"),
+        (["--augment.flip", "maybe"], "^augment.flip must be true or false or null, not maybe$"),
+        (["--overwrite", "3"], "^overwrite must be true or false, not 3$"),
+        (["--data.batch_size", "0"], "data.batch_size must be at least 1, not 0"),
+        (["--data.num_workers", "9999"], "data.num_workers must lie between 1 and this machine's"),
+        (["--optimizer.lr", "-1"], "optimizer.lr must be above 0"),
+        (["--optimizer.betas", "[0.9,1.0]"], "optimizer.betas"),
+        (["--schedule.min_lr", "-1"], "schedule.min_lr must not be negative"),
+        (["--loss.label_smoothing", "1.0"], "loss.label_smoothing"),
+        (["--augment.crop_scale", "[0.5,0.2]"], "augment.crop_scale"),
+        (["--train.epochs", "0"], "train.epochs must be at least 1"),
+        (["--train.seed", "-3"], "train.seed"),
+        (["--config"], "--config needs the path"),
+        (["--config", "nowhere.yaml"], "cannot read the recipe nowhere.yaml"),
+        (["stray"], "stray"),
+    ],
+)
+def test_mistakes_on_the_command_line_are_named(arguments, words):
+    with pytest.raises(UserError, match=words):
+        read(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "optimizer:\n  lrr: 1\n",
+            "recipe.yaml has an unknown setting 'optimizer.lrr'; the nearest is 'optimizer.lr'",
+        ),
+        ("optimiser:\n  lr: 1\n", "unknown setting 'optimiser.lr'"),
+        ("optimizer:\n  lr: fast\n", "^optimizer.lr must be a number, not fast$"),
+        ("model: 3\n", "^model must be a group of settings, not 3$"),
+        ("model:\n", "^model must be a group of settings, not None$"),
+        ("model:\n  name: null\n", "^model.name must be text, not empty$"),
+        (
+            "optimizer:\n  rules:\n  - {pattern: dense.*, lr_scal: 2}\n",
+            "^an entry of optimizer.rules has an unknown setting 'lr_scal'; the nearest is 'lr_scale'$",
+        ),
+        (
+            "optimizer:\n  rules: {pattern: dense.*, frozen: true}\n",
+            "unknown setting 'optimizer.rules.pattern'; the nearest is 'optimizer.rules'$",
+        ),
+        (
+            "optimizer:\n  rules:\n  - {pattern: dense.*, lr_scale: fast}\n",
+            "^optimizer.rules must be a list of {pattern: text, lr_scale: a number or null, .*}, not fast$",
+        ),
+        ("optimizer:\n  rules: [3]\n", "^optimizer.rules must be a list of {pattern: text, .*}, not 3$"),
+        ("optimizer:\n  rules: null\n", "^optimizer.rules must be a list of {pattern: text, .*}, not empty$"),
+        ("optimizer:\n  rules: [{lr_scale: 2}]\n", "optimizer.rules.*required.*pattern"),
+        ("optimizer:\n  rules: [{pattern: dense.*}]\n", "the rule for 'dense.\\*' sets nothing"),
+        ("optimizer: [1\n", "is not YAML"),
+        ("just words", "holds no settings"),
+    ],
+)
+def test_mistakes_in_a_recipe_are_named(recipe, text, words):
+    with pytest.raises(UserError, match=words):
+        read("--config", recipe(text))
+
+
+def test_a_required_setting_is_named():
+    with pytest.raises(UserError, match="--ckpt"):
+        parse(EvalSettings, "", [])
+
+
+def test_flags_take_no_value():
+    settings, flags = parse(EvalSettings, "", ["--ckpt", "a", "--json"], flags={"json": "as JSON"})
+    assert (settings.ckpt, flags) == ("a", {"json"})
+    assert parse(EvalSettings, "", ["--ckpt", "a"], flags={"json": "as JSON"})[1] == set()
+
+
+def test_help_shows_every_setting_with_its_meaning(capsys):
+    with pytest.raises(SystemExit) as exited:
+        read("--help")
+    text = capsys.readouterr().out
+    assert exited.value.code == 0
+    for words in ("--optimizer.lr", "Peak learning rate", "--output_dir", "--data.path"):
+        assert words in text
