@@ -1,4 +1,4 @@
-"""Fetching published files: whole and checked, or not at all."""
+"""Downloading published files. A file is kept only if it is complete and passes its check."""
 
 import shutil
 import tempfile
@@ -15,13 +15,13 @@ from mindvit.files import make_folder
 
 @dataclass(frozen=True)
 class PublishedFile:
-    """A file on the web."""
+    """A file to download."""
 
     url: str
     size: str
-    """Its published size, for messages."""
+    """Published size, for messages."""
     num_bytes: tuple[int, int]
-    """The least and the greatest number of bytes that the published size, rounded as it is, can mean."""
+    """Minimum and maximum size in bytes, because the published size is rounded."""
 
 
 TUTORIAL_DATA = PublishedFile(
@@ -37,58 +37,59 @@ TUTORIAL_WEIGHTS = PublishedFile(
 
 
 def download_file(published: PublishedFile, path: Path, check: Callable[[Path], None]) -> None:
-    """Fetches a file to ``path``, which is untouched unless the whole file has arrived and passed ``check``.
+    """Downloads a file to ``path``. The path stays unchanged unless the download is complete and passes ``check``.
 
     Args:
-        published: what to fetch.
-        path: where to put it.
-        check: reads the file whole and raises an exception where it is not what it should be.
+        published: the file.
+        path: destination.
+        check: reads the complete file and raises an exception if its content is wrong.
 
     Raises:
-        UserError: if it cannot be reached, has another size, or fails the check.
+        UserError: if the download fails, has another size, or fails the check.
     """
     path = Path(path)
     make_folder(path.parent)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".fetch-") as folder:
-        part = Path(folder) / path.name
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".download-") as folder:
+        downloaded = Path(folder) / path.name
         try:
-            download(published.url, str(part), kind="file", progressbar=True, replace=True, verbose=False)
-        except Exception as error:  # the library raises many kinds, for every way a network can fail
+            download(published.url, str(downloaded), kind="file", progressbar=True, replace=True, verbose=False)
+        except Exception as error:  # The library raises many exception types for network failures.
             raise UserError(
-                f"cannot fetch {published.url}: {error}. Fetch it by other means and put it at {path}"
+                f"cannot download {published.url}: {error}. Download it by other means and put it at {path}"
             ) from error
         low, high = published.num_bytes
-        if not low <= part.stat().st_size <= high:
-            raise UserError(f"{published.url} sent {part.stat().st_size} bytes, not {published.size}; try again")
+        size = downloaded.stat().st_size
+        if not low <= size <= high:
+            raise UserError(f"the download of {published.url} has {size} bytes, not {published.size}; try again")
         try:
-            check(part)
+            check(downloaded)
         except Exception as error:
-            raise UserError(f"what {published.url} sent is damaged: {error}; try again") from error
-        shutil.move(part, path)
+            raise UserError(f"the download of {published.url} is corrupt: {error}; try again") from error
+        shutil.move(downloaded, path)
 
 
 def download_archive(published: PublishedFile, path: Path) -> None:
-    """Fetches a zip archive and unpacks it as the folder ``path``, which must not exist yet.
+    """Downloads a zip archive and extracts it as the folder ``path``, which must not exist yet.
 
-    An archive that holds a single folder is unpacked without it.
+    If the archive has a single top-level folder, ``path`` replaces that folder.
 
     Raises:
-        UserError: as ``download_file`` does, or if the archive is damaged.
+        UserError: as ``download_file``, or if the archive is corrupt.
     """
     path = Path(path)
     make_folder(path.parent)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".unpack-") as folder:
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".extract-") as folder:
         archive = Path(folder) / "archive.zip"
         download_file(published, archive, _check_zip)
-        unpacked = Path(folder) / "unpacked"
+        extracted = Path(folder) / "extracted"
         with zipfile.ZipFile(archive) as opened:
-            opened.extractall(unpacked)
-        entries = list(unpacked.iterdir())
-        shutil.move(entries[0] if len(entries) == 1 and entries[0].is_dir() else unpacked, path)
+            opened.extractall(extracted)
+        entries = list(extracted.iterdir())
+        shutil.move(entries[0] if len(entries) == 1 and entries[0].is_dir() else extracted, path)
 
 
 def _check_zip(path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
-        damaged = archive.testzip()
-    if damaged:
-        raise ValueError(f"the checksum of {damaged} does not fit")
+        corrupt = archive.testzip()
+    if corrupt:
+        raise ValueError(f"the checksum of {corrupt} does not match")

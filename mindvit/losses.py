@@ -9,29 +9,29 @@ from mindspore import nn, ops
 
 @dataclass(frozen=True)
 class LossSettings:
-    """The loss that training lowers."""
+    """Training loss."""
 
     name: Literal["cross_entropy", "bce"] = "cross_entropy"
-    """cross_entropy of the softmax, or bce: binary cross-entropy of each class by itself."""
+    """cross_entropy: softmax cross-entropy. bce: binary cross-entropy, one binary decision per class."""
     label_smoothing: float = 0.1
-    """Weight that is taken from the true class and spread over the others."""
+    """Label smoothing: target weight moved from the true class to the other classes. 0 disables it."""
     target_threshold: float | None = None
-    """bce: a class whose share of a mixed image is above this counts fully, any other not; null counts shares."""
+    """bce: targets of mixed images above this value become 1, others 0. null keeps the soft targets."""
 
     def __post_init__(self) -> None:
         if self.target_threshold is not None and (self.name != "bce" or not 0 <= self.target_threshold < 1):
-            raise ValueError("loss.target_threshold is for loss.name bce, and lies in [0, 1)")
+            raise ValueError("loss.target_threshold needs loss.name bce and a value in [0, 1)")
         if not 0 <= self.label_smoothing < 1:
             raise ValueError(f"loss.label_smoothing must lie in [0, 1), not {self.label_smoothing}")
 
 
 class _SmoothedLoss(nn.LossBase):
-    """What losses with label smoothing share: the smoothed targets, float32 (batch, num_classes)."""
+    """Base class of losses with label smoothing. Computes the smoothed targets, float32 (batch, num_classes)."""
 
     def __init__(self, num_classes: int, label_smoothing: float = 0.0, reduction: str = "mean") -> None:
         super().__init__(reduction)
         if num_classes < 2:
-            raise ValueError(f"a classification needs at least 2 classes, not {num_classes}")
+            raise ValueError(f"classification needs at least 2 classes, not {num_classes}")
         if not 0 <= label_smoothing < 1:
             raise ValueError(f"label_smoothing must lie in [0, 1), not {label_smoothing}")
         self.num_classes = num_classes
@@ -47,9 +47,9 @@ class _SmoothedLoss(nn.LossBase):
 class CrossEntropySmooth(_SmoothedLoss):
     """Softmax cross-entropy with label smoothing, with the arithmetic of MindSpore's ViT tutorial.
 
-    The target of the labelled class is ``1 - s`` and that of each other class ``s / (num_classes - 1)``, where ``s``
-    is ``label_smoothing``. (Szegedy et al., 2016, spread ``s`` over all classes, the labelled one included.)
-    Dense targets ``t`` are smoothed by the same line: ``t (1 - s) + (1 - t) s / (num_classes - 1)``.
+    The target of the true class is ``1 - s``. The target of each other class is ``s / (num_classes - 1)``. Here ``s``
+    is ``label_smoothing``. (Szegedy et al., 2016, spread ``s`` over all classes including the true one.)
+    Dense targets ``t`` become ``t (1 - s) + (1 - t) s / (num_classes - 1)``.
 
     Args:
         num_classes: number of classes, at least 2.
@@ -71,14 +71,14 @@ class CrossEntropySmooth(_SmoothedLoss):
 
 
 class BinaryCrossEntropySmooth(_SmoothedLoss):
-    """Binary cross-entropy of each class by itself, the mean over classes (Wightman et al., 2021; DeiT III).
+    """Binary cross-entropy of each class, averaged over the classes (Wightman et al., 2021; DeiT III).
 
-    ``max(x, 0) - x t + log(1 + exp(-|x|))`` for the logit x and the target t of a class. Targets are smoothed as in
-    ``CrossEntropySmooth``, and arguments, inputs and errors are its too.
+    The loss of a class with the logit x and the target t is ``max(x, 0) - x t + log(1 + exp(-|x|))``. Label smoothing,
+    inputs, errors and the other arguments are those of ``CrossEntropySmooth``.
 
     Args:
-        target_threshold: dense targets above it count as 1 and others as 0; None leaves them as they are. With 0 a
-            image that was mixed of two classes counts fully as either, as in DeiT III.
+        target_threshold: dense targets above it become 1, others 0; None keeps the dense targets. With 0, both classes
+            of a mixed image get the target 1, as in DeiT III.
     """
 
     def __init__(
@@ -96,13 +96,14 @@ class BinaryCrossEntropySmooth(_SmoothedLoss):
             labels = (labels > self.target_threshold).astype(ms.float32)
         logits = logits.astype(ms.float32)
         size = ops.abs(logits)
-        # max(x, 0) as (x + |x|) / 2: relu would leave 1/2 out of the gradient at 0, where a fresh head's logits are.
-        each = logits * (0.5 - self._targets(labels)) + 0.5 * size + ops.log1p(ops.exp(-size))
-        return self.get_loss(each.mean(-1))
+        # max(x, 0) is computed as (x + |x|) / 2, with gradient 1/2 at 0. ReLU has gradient 0 there, and all logits of a
+        # zero-initialized head are 0.
+        per_class = logits * (0.5 - self._targets(labels)) + 0.5 * size + ops.log1p(ops.exp(-size))
+        return self.get_loss(per_class.mean(-1))
 
 
 def make_loss(settings: LossSettings, num_classes: int) -> nn.Cell:
-    """Makes the loss of the settings; its value is the mean over the batch."""
+    """Creates the loss function of the settings, averaged over the batch."""
     if settings.name == "bce":
         return BinaryCrossEntropySmooth(
             num_classes, settings.label_smoothing, target_threshold=settings.target_threshold

@@ -7,7 +7,7 @@ from tests.numpy_vit import softmax
 
 
 def smoothed(labels, num_classes, smoothing):
-    """The tutorial's targets: 1 - s on the class, s / (C - 1) elsewhere."""
+    """The targets of the ViT tutorial: 1 - s for the true class, s / (C - 1) for the others."""
     targets = np.full((len(labels), num_classes), smoothing / (num_classes - 1))
     targets[np.arange(len(labels)), labels] = 1 - smoothing
     return targets
@@ -24,7 +24,7 @@ def binary_cross_entropy(logits, targets):
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.5])
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
-def test_sparse_labels_follow_the_formula(rng, smoothing, reduction):
+def test_integer_labels_follow_the_formula(rng, smoothing, reduction):
     logits = rng.standard_normal((6, 5)).astype(np.float32)
     labels = rng.integers(0, 5, 6).astype(np.int32)
     loss = CrossEntropySmooth(5, smoothing, reduction)(ms.Tensor(logits), ms.Tensor(labels)).asnumpy()
@@ -33,7 +33,7 @@ def test_sparse_labels_follow_the_formula(rng, smoothing, reduction):
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
 
 
-def test_dense_one_hot_targets_equal_sparse_labels(rng):
+def test_one_hot_targets_equal_integer_labels(rng):
     logits = ms.Tensor(rng.standard_normal((6, 5)).astype(np.float32))
     labels = rng.integers(0, 5, 6).astype(np.int32)
     loss = CrossEntropySmooth(5, 0.2)
@@ -76,21 +76,21 @@ def test_binary_cross_entropy_takes_dense_targets(rng):
     np.testing.assert_allclose(loss, binary_cross_entropy(logits, smooth), rtol=1e-5)
 
 
-@pytest.mark.parametrize(("threshold", "counted"), [(None, [0.3, 0.7]), (0.0, [1, 1]), (0.5, [0, 1])])
-def test_a_threshold_makes_mixed_targets_whole(rng, threshold, counted):
+@pytest.mark.parametrize(("threshold", "targets"), [(None, [0.3, 0.7]), (0.0, [1, 1]), (0.5, [0, 1])])
+def test_a_threshold_makes_mixed_targets_binary(rng, threshold, targets):
     logits = rng.standard_normal((2, 5)).astype(np.float32)
     mixed, expected = np.zeros((2, 2, 5), np.float32)
-    mixed[:, [1, 3]], expected[:, [1, 3]] = [0.3, 0.7], counted
+    mixed[:, [1, 3]], expected[:, [1, 3]] = [0.3, 0.7], targets
     loss = make_loss(LossSettings("bce", 0.0, threshold), 5)(ms.Tensor(logits), ms.Tensor(mixed)).asnumpy()
     np.testing.assert_allclose(loss, binary_cross_entropy(logits, expected).mean(), rtol=1e-5)
 
 
-def test_a_threshold_is_for_binary_cross_entropy():
-    with pytest.raises(ValueError, match=r"loss\.target_threshold is for loss\.name bce"):
+def test_a_threshold_needs_binary_cross_entropy():
+    with pytest.raises(ValueError, match=r"loss\.target_threshold needs loss\.name bce"):
         LossSettings(target_threshold=0.0)
 
 
-def test_binary_cross_entropy_keeps_its_digits_for_large_logits():
+def test_binary_cross_entropy_is_accurate_for_large_logits():
     logits = ms.Tensor(np.array([[1000.0, -1000.0], [-1000.0, 30.0]], np.float16))
     loss = BinaryCrossEntropySmooth(2, reduction="none")(logits, ms.Tensor(np.array([0, 0], np.int32)))
     assert loss.dtype == ms.float32
@@ -103,7 +103,7 @@ def logits_gradient(logits):
     return ms.grad(loss, 0)(logits.astype(ms.float32), ms.Tensor(np.array([0, 0], np.int32))).asnumpy()
 
 
-def test_the_gradient_of_binary_cross_entropy_is_probability_less_target(rng):
+def test_the_gradient_of_binary_cross_entropy_is_probability_minus_target(rng):
     logits = rng.standard_normal((4, 5)).astype(np.float32)
     logits[0, 0] = 0
     labels = rng.integers(0, 5, 4).astype(np.int32)
@@ -112,21 +112,21 @@ def test_the_gradient_of_binary_cross_entropy_is_probability_less_target(rng):
     np.testing.assert_allclose(gradient, expected, atol=1e-7)
 
 
-@pytest.mark.parametrize(("name", "by_hand"), [("cross_entropy", cross_entropy), ("bce", binary_cross_entropy)])
-def test_the_loss_of_the_settings_is_made(rng, name, by_hand):
+@pytest.mark.parametrize(("name", "expected"), [("cross_entropy", cross_entropy), ("bce", binary_cross_entropy)])
+def test_make_loss_creates_the_loss_of_the_settings(rng, name, expected):
     logits = rng.standard_normal((6, 5)).astype(np.float32)
     labels = rng.integers(0, 5, 6).astype(np.int32)
     loss = make_loss(LossSettings(name, 0.3), 5)(ms.Tensor(logits), ms.Tensor(labels)).asnumpy()
-    assert loss == pytest.approx(by_hand(logits, smoothed(labels, 5, 0.3)).mean(), rel=1e-5)
+    assert loss == pytest.approx(expected(logits, smoothed(labels, 5, 0.3)).mean(), rel=1e-5)
 
 
 @pytest.mark.parametrize("kind", [CrossEntropySmooth, BinaryCrossEntropySmooth])
 @pytest.mark.parametrize(("arguments", "words"), [((1,), "at least 2 classes"), ((3, 1.0), "label_smoothing")])
-def test_impossible_settings_are_refused(kind, arguments, words):
+def test_invalid_arguments_are_refused(kind, arguments, words):
     with pytest.raises(ValueError, match=words):
         kind(*arguments)
 
 
-def test_a_smoothing_that_cannot_be_is_named_as_the_setting():
+def test_an_invalid_label_smoothing_is_reported_with_the_setting():
     with pytest.raises(ValueError, match=r"loss.label_smoothing must lie in \[0, 1\), not 1.0"):
         LossSettings(label_smoothing=1.0)

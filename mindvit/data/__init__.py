@@ -1,1 +1,1 @@
-"""From files to batches: sources of images, their preparation, and the pipeline that joins them."""
+"""Data sources, transforms, augmentation and input pipelines."""

@@ -1,4 +1,4 @@
-"""A folder of images, one sub-folder a class."""
+"""Image folders with one sub-folder per class."""
 
 import os
 from pathlib import Path
@@ -15,14 +15,16 @@ from mindvit.errors import UserError
 def open_folder(path: Path) -> Source:
     """Opens ``path/{train,val}/<class>/<image>``, or ``path/<class>/<image>`` as both training and val split.
 
-    A path that holds neither ``train`` nor ``val`` is one split; a caller that trains on it has no val split.
+    A path without ``train`` and ``val`` is a single split. A run that trains on it has no val split.
 
     Raises:
-        UserError: for a missing path, no or one class, an empty class, or train and val with different classes.
+        UserError: for a missing path, fewer than two classes, an empty class, or different classes in train and val.
     """
     path = Path(path)
     if not path.is_dir():
-        raise UserError(f"the data folder {path} does not exist; set --data.path to a folder with one folder a class")
+        raise UserError(
+            f"the data folder {path} does not exist; set --data.path to a folder with one sub-folder per class"
+        )
     source = read_source(path)
     if source.train and source.val:
         _check_same_classes(source.train, source.val)
@@ -30,9 +32,9 @@ def open_folder(path: Path) -> Source:
 
 
 def read_source(path: Path, known: Classes | None = None) -> Source:
-    """Reads the splits ``path/train`` and ``path/val``, or where there is neither, ``path`` itself as both.
+    """Reads the splits ``path/train`` and ``path/val``; if both are missing, ``path`` itself is both splits.
 
-    Arguments and errors as in ``read_split``.
+    Arguments and errors are those of ``read_split``.
     """
     splits = {name: read_split(path / name, known) for name in ("train", "val") if (path / name).is_dir()}
     if not splits:
@@ -41,26 +43,26 @@ def read_source(path: Path, known: Classes | None = None) -> Source:
 
 
 def read_split(path: Path, known: Classes | None = None, flip: bool = True) -> Split:
-    """Lists the images of one split's folder. Hidden files and files of other kinds are passed over.
+    """Lists the images in the folder of a split. Hidden files and files with other extensions are ignored.
 
     Args:
-        path: the folder that holds the classes' folders.
-        known: the classes that the folders must be among; by default each folder is a class, in sorted order.
-        flip: whether a mirrored image still shows its class.
+        path: folder with one sub-folder per class.
+        known: allowed classes; by default each sub-folder is a class, in sorted order.
+        flip: whether a horizontal flip keeps the class of an image.
 
     Raises:
-        UserError: for no or one class folder, an empty class, or a folder that is not among the known classes.
+        UserError: for fewer than two class folders, an empty class, or a folder that is not a known class.
     """
     folders = sorted(entry.name for entry in os.scandir(path) if entry.is_dir() and not entry.name.startswith("."))
     if not folders:
-        raise UserError(f"{path} has no class folders; it needs one folder of images for each class")
+        raise UserError(f"{path} has no class folders; create one folder of images per class")
     if known is None and len(folders) == 1:
-        raise UserError(f"{path} has only one class folder, {folders[0]!r}; a classifier needs at least two")
+        raise UserError(f"{path} has only one class folder, {folders[0]!r}; training needs at least two classes")
     classes = known or Classes.named(tuple(folders))
     label_of = {name: label for label, name in enumerate(classes.ids)}
-    strangers = [name for name in folders if name not in label_of]
-    if strangers:
-        raise UserError(f"{path} has folders that are no known class: {', '.join(strangers[:5])}")
+    unknown = [name for name in folders if name not in label_of]
+    if unknown:
+        raise UserError(f"{path} has folders that are not a known class: {', '.join(unknown[:5])}")
 
     files: list[str] = []
     labels: list[int] = []
@@ -85,9 +87,9 @@ def read_split(path: Path, known: Classes | None = None, flip: bool = True) -> S
 
 
 def open_unlabelled(path: Path) -> Split:
-    """All images in a folder and its subfolders, in the order of their paths, as a split of one class without a name.
+    """All images in a folder and its sub-folders, sorted by path, as a split with a single unnamed class.
 
-    Hidden files and folders, and files of other kinds, are passed over.
+    Hidden files and folders, and files with other extensions, are ignored.
 
     Raises:
         UserError: if the folder is missing or has no images.
@@ -103,7 +105,7 @@ def open_unlabelled(path: Path) -> Split:
         and file.is_file()
     )
     if not files:
-        raise UserError(f"{path} has no images; known are {', '.join(sorted(EXTENSIONS))}")
+        raise UserError(f"{path} has no images; supported extensions are {', '.join(sorted(EXTENSIONS))}")
     labels = np.zeros(len(files), np.int32)
     return Split(str(path), Classes.named(("",)), labels, lambda i: read_image(files[i]), lambda i: str(files[i]))
 

@@ -1,4 +1,4 @@
-"""Random numbers that are functions of what they are for, so that a run can be continued anywhere."""
+"""Counter-based random numbers: functions of the seed, the purpose and an index, so a run can resume at any step."""
 
 from enum import IntEnum
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 class RngStream(IntEnum):
-    """What a stream of random numbers is for; no two purposes share one."""
+    """Purposes of random numbers. Each purpose has its own streams."""
 
     ORDER = 0
     IMAGE = 1
@@ -15,12 +15,12 @@ class RngStream(IntEnum):
     NETWORK = 4
 
 
-def generator(seed: int, purpose: RngStream, number: int) -> np.random.Generator:
-    """A generator of its own for each number, by the counter-based Philox (Salmon et al., 2011).
+def generator(seed: int, stream: RngStream, index: int) -> np.random.Generator:
+    """An independent generator for each seed, purpose and index, by the counter-based Philox (Salmon et al., 2011).
 
     Args:
-        seed: the run's seed, in [0, 2^31).
-        purpose: what the numbers are for.
-        number: which epoch, visit or key, in [0, 2^63).
+        seed: seed of the run, in [0, 2^31).
+        stream: purpose of the random numbers.
+        index: epoch, sample index or ``rng_key``, in [0, 2^63).
     """
-    return np.random.Generator(np.random.Philox(key=np.array([seed << 8 | purpose, number], np.uint64)))
+    return np.random.Generator(np.random.Philox(key=np.array([seed << 8 | stream, index], np.uint64)))

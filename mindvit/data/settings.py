@@ -1,4 +1,4 @@
-"""The settings of the data and of its augmentation."""
+"""Settings of the data and of data augmentation."""
 
 import math
 import os
@@ -16,27 +16,27 @@ AutoAugmentName = Literal[
 ]
 
 CORES = os.cpu_count() or 1
-"""Threads that can prepare images: MindSpore takes no more than one a core."""
+"""Greatest number of data workers: MindSpore allows one per core."""
 
 
 @dataclass(frozen=True)
 class DataSettings:
-    """Which images, and how they are read."""
+    """Data source and data loading."""
 
     source: SourceName = "folder"
     """Kind of data source."""
     path: str | None = None
-    """Folder of the source; digits has dataset/digits by default, imagenet has dataset, the others have none."""
+    """Folder of the source. Default: dataset/digits for digits, dataset for imagenet, none for the others."""
     classes: tuple[str, ...] | None = None
-    """Train and validate on these classes alone, by their ids (names of folders); null takes all."""
+    """Ids (folder names) of the classes to train and validate on. null uses all classes."""
     samples_per_class: int | None = None
-    """Training images of each class, at most, evenly spread over the source's order; null takes all."""
+    """Maximum number of training images per class, evenly spaced in source order. null uses all images."""
     batch_size: int = 16
-    """Images per step and worker."""
+    """Images per step and rank."""
     num_workers: int = setting(min(8, CORES), changeable=True, per_node=True)
-    """Data workers: threads that read and augment images, at most one per core."""
+    """Data workers (threads) that read and augment images, at most one per core."""
     on_corrupt: OnCorrupt = "error"
-    """What an image that cannot be decoded does: error ends the run, skip leaves it out, counts and lists it."""
+    """What to do with an image that cannot be decoded. error stops the run; skip omits, counts and lists the image."""
 
     def __post_init__(self) -> None:
         check_loading(self.batch_size, self.num_workers)
@@ -47,55 +47,55 @@ class DataSettings:
 
 @dataclass(frozen=True)
 class AugmentSettings:
-    """How training images are varied."""
+    """Data augmentation of training images."""
 
     crop: CropName = "random_resized"
-    """A crop of random size and shape, or the image padded by an eighth of its side and shifted at random (CIFAR)."""
+    """random_resized crops a random area at a random aspect ratio. padded pads each side by 1/8 and crops (CIFAR)."""
     crop_scale: tuple[float, float] = (0.08, 1.0)
-    """Least and greatest area of the random crop, as fractions of the image's."""
+    """Minimum and maximum area of the random resized crop, as fractions of the image area."""
     crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
-    """Least and greatest width/height of the random crop."""
+    """Minimum and maximum aspect ratio (width / height) of the random resized crop."""
     flip: bool | None = None
-    """Whether to mirror every other image; by default wherever that keeps the class (not for digits)."""
+    """Random horizontal flip with probability 0.5. null enables it unless a flip changes the class (digits)."""
     auto_augment: AutoAugmentName = "none"
-    """Operations on colours and shapes: which published policy draws them."""
+    """Augmentation policy for colors and geometry."""
     randaugment_ops: int = 2
-    """RandAugment: operations drawn for an image."""
+    """RandAugment: number of operations per image."""
     randaugment_magnitude: float = 9.0
-    """RandAugment: how far the operations go, 0 to 10."""
+    """RandAugment: magnitude of the operations, 0 to 10."""
     randaugment_noise: float = 0.0
-    """RandAugment: standard deviation of the normal noise on the magnitude; 0.5 in DeiT."""
+    """RandAugment: standard deviation of the Gaussian noise on the magnitude. DeiT uses 0.5."""
     randaugment_prob: float = 0.5
-    """RandAugment: probability with which each drawn operation is applied; 0.5 in timm, 1 in the paper."""
+    """RandAugment: probability of applying each selected operation. timm uses 0.5, the paper 1."""
     color_jitter: float = 0.0
-    """Greatest change of brightness, contrast and saturation, as a fraction; 0 is off."""
+    """Maximum relative change of brightness, contrast and saturation. 0 disables color jitter."""
     random_erasing: float = 0.0
-    """Probability of filling a random box with noise; 0 is off."""
+    """Probability of random erasing, which fills a random box with noise. 0 disables it."""
     mixup: float = 0.0
-    """Alpha of the Beta distribution that weighs two mixed images; 0 is off."""
+    """Mixup alpha: parameter of the Beta distribution of the mixing weight. 0 disables Mixup."""
     cutmix: float = 0.0
-    """Alpha of the Beta distribution of the area pasted from another image; 0 is off."""
+    """CutMix alpha: parameter of the Beta distribution of the pasted area. 0 disables CutMix."""
     mixup_prob: float = 1.0
-    """Probability of mixing a batch, where mixup or cutmix is on."""
+    """Probability of applying Mixup or CutMix to a batch, if either is enabled."""
     mixup_switch_prob: float = 0.5
-    """Probability of cutmix rather than mixup, where both are on."""
+    """Probability of CutMix instead of Mixup, if both are enabled."""
     repeated_aug: int = 1
-    """Repeated augmentation: an epoch visits 1/repeated_aug of the images, each this many times."""
+    """Repeated augmentation: repeats of an image per epoch. An epoch shows 1/repeated_aug of the images."""
 
     def __post_init__(self) -> None:
         check_choices(self, "augment.")
         low, high = self.crop_scale
         if not 0 < low <= high <= 1:
-            raise ValueError(f"augment.crop_scale needs 0 < least <= greatest <= 1, not {list(self.crop_scale)}")
+            raise ValueError(f"augment.crop_scale needs 0 < minimum <= maximum <= 1, not {list(self.crop_scale)}")
         low, high = self.crop_ratio
         if not 0 < low <= high:
-            raise ValueError(f"augment.crop_ratio needs 0 < least <= greatest, not {list(self.crop_ratio)}")
+            raise ValueError(f"augment.crop_ratio needs 0 < minimum <= maximum, not {list(self.crop_ratio)}")
         for name in ("randaugment_prob", "color_jitter", "random_erasing", "mixup_prob", "mixup_switch_prob"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"augment.{name} must lie between 0 and 1, not {getattr(self, name)}")
         for name in ("randaugment_noise", "mixup", "cutmix"):
             if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"augment.{name} must be a number from 0 up, not {getattr(self, name)}")
+                raise ValueError(f"augment.{name} must be a finite number of at least 0, not {getattr(self, name)}")
         if not 0 <= self.randaugment_magnitude <= 10:
             raise ValueError(
                 f"augment.randaugment_magnitude must lie between 0 and 10, not {self.randaugment_magnitude}"
@@ -107,23 +107,23 @@ class AugmentSettings:
 
 @dataclass(frozen=True)
 class EvalDataSettings:
-    """Which images to evaluate on. What is left empty (null) is what the checkpoint was trained with."""
+    """Data to evaluate on. null uses the value that the checkpoint was trained with."""
 
     source: SourceName | None = None
     """Kind of data source."""
     path: str | None = None
-    """Folder of the source; given without a source it is an image folder, unless the checkpoint knows better."""
+    """Folder of the source. Without data.source, the checkpoint's source reads it (folder instead of digits)."""
     split: Literal["train", "val"] = "val"
-    """Which split of the source."""
+    """Split of the source."""
     classes: tuple[str, ...] | None = None
-    """Evaluate on these classes alone, by their ids; by default on all, or on those that the checkpoint knows if it was
-    trained on a part of its source's. How many images that leaves out is said."""
+    """Ids of the classes to evaluate on; the number of omitted images is printed. null uses all classes, or those of
+    the checkpoint if it was trained on some classes of its source."""
     batch_size: int = 32
-    """Images per step and worker; it has no bearing on the result."""
+    """Images per step and rank. The result does not depend on it."""
     num_workers: int = min(8, CORES)
-    """Threads that prepare images, at most one a core."""
+    """Data workers (threads) that read and transform images, at most one per core."""
     on_corrupt: OnCorrupt = "error"
-    """What an image that cannot be decoded does: error ends the run, skip leaves it out, counts and lists it."""
+    """What to do with an image that cannot be decoded. error stops the run; skip omits, counts and lists the image."""
 
     def __post_init__(self) -> None:
         check_loading(self.batch_size, self.num_workers)
@@ -131,10 +131,15 @@ class EvalDataSettings:
 
 
 def check_loading(batch_size: int, num_workers: int, group: str = "data.") -> None:
-    """Checks the settings that every reader of data has; ``group`` is what their names begin with.
+    """Checks the settings of data loading.
+
+    Args:
+        batch_size: images per batch.
+        num_workers: data workers.
+        group: prefix of the setting names in messages.
 
     Raises:
-        ValueError: naming the one that is out of range.
+        ValueError: if a setting is out of range; the message names it.
     """
     if batch_size < 1:
         raise ValueError(f"{group}batch_size must be at least 1, not {batch_size}")
@@ -143,15 +148,15 @@ def check_loading(batch_size: int, num_workers: int, group: str = "data.") -> No
 
 
 def check_classes(classes: tuple[str, ...] | None) -> None:
-    """Checks a choice of classes.
+    """Checks the setting ``data.classes``.
 
     Raises:
-        ValueError: for fewer than two, or one that is chosen twice.
+        ValueError: for fewer than two classes, or a class that is listed twice.
     """
     if classes is None:
         return
     if len(classes) < 2:
-        raise ValueError(f"data.classes needs at least two classes to tell apart, not {list(classes)}")
-    twice = sorted({name for name in classes if classes.count(name) > 1})
-    if twice:
-        raise ValueError(f"data.classes names {', '.join(twice)} more than once")
+        raise ValueError(f"data.classes needs at least two classes, not {list(classes)}")
+    duplicates = sorted({name for name in classes if classes.count(name) > 1})
+    if duplicates:
+        raise ValueError(f"data.classes lists {', '.join(duplicates)} more than once")

@@ -1,4 +1,4 @@
-"""The table of data sources."""
+"""The available data sources, by name."""
 
 from functools import partial
 from pathlib import Path
@@ -21,15 +21,15 @@ def open_source(name: SourceName, path: str | None, download: bool = False) -> S
     """Opens a data source.
 
     Args:
-        name: the kind of source.
-        path: its folder; digits and imagenet have one by default.
-        download: whether to fetch what can be fetched (the tutorial's part of ImageNet) where it is missing.
+        name: name of the source.
+        path: folder of the source. None selects the default folder of digits and imagenet.
+        download: whether to download missing data, if they are published (the ImageNet subset of the ViT tutorial).
 
     Raises:
-        UserError: if the data are missing or not laid out as the source needs.
+        UserError: if the data are missing or have another folder layout.
     """
     if path is None and name not in DEFAULT_PATHS:
-        raise UserError(f"the source {name} needs --data.path, the folder that holds the images")
+        raise UserError(f"the source {name} needs --data.path, the folder with the images")
     openers = {
         "folder": open_folder,
         "imagenet": partial(open_imagenet, download=download),

@@ -1,4 +1,4 @@
-"""One split of a data source: images, their labels, and what the classes are called."""
+"""A split of a data source: images, labels and classes."""
 
 import difflib
 import zlib
@@ -13,40 +13,43 @@ from mindvit.classes import Classes
 from mindvit.errors import UserError
 
 PADDING_LABEL = -1
-"""Label of rows that fill up a batch and do not count."""
+"""Label of rows that pad a batch. Metrics ignore them."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """Images that can be read by index, and their labels."""
+    """Labeled images, read by index."""
 
     origin: str
-    """Where the images lie, for messages."""
+    """Location of the images, for messages."""
     classes: Classes
     labels: np.ndarray
     """int32, (num_images,)."""
     read: Callable[[int], Image.Image]
-    """Reads the image of an index, in RGB; raises a UserError that names it where it cannot."""
+    """Reads the image at an index, in RGB. Raises a ``UserError`` that names the image if this fails."""
     describe: Callable[[int], str]
-    """Says where the image of an index lies."""
+    """Returns the location of the image at an index, for messages."""
     flip: bool = True
-    """Whether a mirrored image still shows its class."""
+    """Whether a horizontal flip keeps the class of an image."""
     read_errors: deque = field(default_factory=lambda: deque(maxlen=1), compare=False)
-    """The last error of an image that ended a pipeline, which does not hand it on whole."""
+    """The last decode error that stopped a pipeline. The pipeline raises only a ``RuntimeError`` without this cause."""
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def fingerprint(self) -> str:
-        """A short text in which splits differ that have other classes, or other numbers of images in them."""
+        """A short text that differs between splits with different class ids or labels."""
         checksum = zlib.crc32(self.labels.tobytes(), zlib.crc32("\n".join(self.classes.ids).encode()))
         return f"{len(self)} images of {len(self.classes)} classes ({checksum:08x})"
 
     def select_classes(self, ids: tuple[str, ...]) -> "Split":
-        """The images of some classes alone, which are labelled from 0 in the order that they have here.
+        """The images of some classes only. Labels are renumbered from 0 and keep the order of this split.
+
+        Args:
+            ids: ids of the classes, in any order.
 
         Raises:
-            UserError: for a class that is not there, naming the nearest, or that has no image.
+            UserError: for an unknown class, with the closest known name, or for a class without images.
         """
         for name in ids:
             if name not in self.classes.ids:
@@ -55,24 +58,22 @@ class Split:
         kept = [label for label, name in enumerate(self.classes.ids) if name in ids]
         empty = [self.classes.ids[label] for label in kept if label not in self.labels]
         if empty:
-            raise UserError(f"{self.origin} has no image of {', '.join(empty[:5])}, which data.classes asks for")
+            raise UserError(f"{self.origin} has no images of {', '.join(empty[:5])} (data.classes)")
         classes = Classes(*(tuple(names[label] for label in kept) for names in (self.classes.ids, self.classes.names)))
-        part = self._part(np.flatnonzero(np.isin(self.labels, kept)))
-        return replace(part, classes=classes, labels=np.searchsorted(kept, part.labels).astype(np.int32))
+        subset = self._subset(np.flatnonzero(np.isin(self.labels, kept)))
+        return replace(subset, classes=classes, labels=np.searchsorted(kept, subset.labels).astype(np.int32))
 
     def limit_per_class(self, samples_per_class: int) -> "Split":
-        """So many images of each class, evenly spread over its images; all of a class that has no more."""
+        """At most ``samples_per_class`` images of each class, evenly spaced over the images of the class."""
         chosen = []
         for label in np.unique(self.labels):
-            own = np.flatnonzero(self.labels == label)
-            chosen.append(
-                own[np.arange(samples_per_class) * len(own) // samples_per_class]
-                if len(own) > samples_per_class
-                else own
-            )
-        return self._part(np.sort(np.concatenate(chosen)))
+            indices = np.flatnonzero(self.labels == label)
+            if len(indices) > samples_per_class:
+                indices = indices[np.arange(samples_per_class) * len(indices) // samples_per_class]
+            chosen.append(indices)
+        return self._subset(np.sort(np.concatenate(chosen)))
 
-    def _part(self, indices: np.ndarray) -> "Split":
+    def _subset(self, indices: np.ndarray) -> "Split":
         return replace(
             self,
             labels=self.labels[indices],
@@ -81,10 +82,10 @@ class Split:
         )
 
     def relabel(self, classes: Classes) -> "Split":
-        """The same images with the labels of ``classes``, which must hold every class of this split.
+        """The same images with the labels of ``classes``, which must include every class of this split.
 
         Raises:
-            UserError: naming the classes that it does not hold.
+            UserError: if classes are missing; the message names them.
         """
         if classes.ids == self.classes.ids:
             return replace(self, classes=classes)
@@ -94,7 +95,7 @@ class Split:
             shown = ", ".join(unknown[:5]) + (", …" if len(unknown) > 5 else "")
             raise UserError(
                 f"{self.origin} has {len(unknown)} classes that the model was not trained on: {shown}. "
-                f"The model's {len(classes)} classes begin with {', '.join(classes.ids[:5])}"
+                f"The first of the model's {len(classes)} classes are {', '.join(classes.ids[:5])}"
             )
         new_label = np.array([label_of[name] for name in self.classes.ids], np.int32)
         return replace(self, classes=classes, labels=new_label[self.labels])
@@ -102,13 +103,17 @@ class Split:
 
 @dataclass(frozen=True)
 class Source:
-    """The splits that a data source offers; one may be missing."""
+    """The splits of a data source. One of them may be missing."""
 
     train: Split | None
     val: Split | None
 
     def subset(self, classes: tuple[str, ...] | None, samples_per_class: int | None) -> "Source":
-        """Of both splits only some classes, and of the training split only so many images of each; None takes all.
+        """A subset of the source: some classes of both splits, and a limited number of training images per class.
+
+        Args:
+            classes: ids of the classes; None keeps all.
+            samples_per_class: maximum number of training images per class; None keeps all.
 
         Raises:
             UserError: as ``Split.select_classes``.

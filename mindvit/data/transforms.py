@@ -1,4 +1,4 @@
-"""From an image to the network's input: at random for training, always alike for everything else."""
+"""Transforms from an image to the network input: random for training, deterministic for everything else."""
 
 from typing import NamedTuple
 
@@ -14,31 +14,31 @@ from mindvit.data.settings import AugmentSettings
 from mindvit.models.vit_config import Preprocessing
 
 
-class _Filter(NamedTuple):
-    compiled: Inter
+class _Interpolation(NamedTuple):
+    mindspore: Inter
     pillow: Image.Resampling
 
 
-# The bicubic filter is Pillow's, with antialiasing, which the published ViT accuracies were measured with.
+# PILCUBIC is Pillow's bicubic filter with antialiasing. The published ViT accuracies were measured with it.
 _INTERPOLATION = {
-    "nearest": _Filter(Inter.NEAREST, Image.Resampling.NEAREST),
-    "bilinear": _Filter(Inter.LINEAR, Image.Resampling.BILINEAR),
-    "bicubic": _Filter(Inter.PILCUBIC, Image.Resampling.BICUBIC),
+    "nearest": _Interpolation(Inter.NEAREST, Image.Resampling.NEAREST),
+    "bilinear": _Interpolation(Inter.LINEAR, Image.Resampling.BILINEAR),
+    "bicubic": _Interpolation(Inter.PILCUBIC, Image.Resampling.BICUBIC),
 }
 
 
 class TrainTransform:
-    """Random crop, random flip, policy and colour jitter, by Pillow.
+    """Random crop, random flip, augmentation policy and color jitter, computed by Pillow.
 
-    Every choice comes from the generator that the caller gives, so that an image's augmentation can be repeated.
-    The random operations of ``mindspore.dataset`` cannot serve: they draw from a stream that depends on the number of
-    workers and that cannot be continued in the middle. (Measured: 1,030 images/s against 1,390 with two workers on
-    two cores, JPEG 500 x 375 to 224, bicubic.)
+    All random numbers come from the generator that the caller passes, so the augmentation of a sample is reproducible.
+    The random operations of ``mindspore.dataset`` are not used: their random stream depends on the number of data
+    workers and cannot be resumed in the middle of an epoch. (Measured: 1,030 images/s against 1,390 with two data
+    workers on two cores, JPEG 500 x 375 to 224, bicubic.)
 
     Args:
         shape: height and width of the result, in pixels.
-        preprocessing: how the network wants its images.
-        augment: how they are varied; ``flip`` must be settled.
+        preprocessing: preprocessing of the network.
+        augment: augmentation settings; ``flip`` must not be None.
     """
 
     def __init__(self, shape: tuple[int, int], preprocessing: Preprocessing, augment: AugmentSettings) -> None:
@@ -49,7 +49,7 @@ class TrainTransform:
         self.policy = make_policy(augment, fill, self.resample)
 
     def __call__(self, image: Image.Image, rng: np.random.Generator) -> np.ndarray:
-        """Varies an RGB image of any size; returns uint8 (height, width, 3)."""
+        """Augments an RGB image of any size; returns uint8 (height, width, 3)."""
         augment = self.augment
         if augment.crop == "padded":
             image = padded_crop(image, self.shape, self.resample, rng)
@@ -66,23 +66,26 @@ class TrainTransform:
 
 
 def eval_transforms(shape: tuple[int, int], preprocessing: Preprocessing) -> list:
-    """Resize, central crop to ``shape`` (height and width), normalisation, channels first.
+    """Resize, center crop to ``shape`` (height and width), normalization, channels first.
 
-    The image is resized, at its own proportions, to the least size that covers ``shape / crop_pct``: for a square,
-    its shorter side is resized to that.
+    The image keeps its aspect ratio and is resized to the smallest size that covers ``shape / crop_pct``. For a square
+    shape, this sets the shorter side of the image.
     """
-    cover, interpolation = (
-        [round(side / preprocessing.crop_pct) for side in shape],
-        _INTERPOLATION[preprocessing.interpolation],
-    )
+    covered = [round(side / preprocessing.crop_pct) for side in shape]
+    interpolation = _INTERPOLATION[preprocessing.interpolation]
     square = shape[0] == shape[1]
-    resize = vision.Resize(cover[0], interpolation.compiled) if square else _Cover(cover, interpolation.pillow)
+    if square:
+        resize = vision.Resize(covered[0], interpolation.mindspore)
+    else:
+        resize = _ResizeToCover(covered, interpolation.pillow)
     return [resize, vision.CenterCrop(shape), *to_input(preprocessing)]
 
 
-class _Cover:
-    """Resizes an image, uint8 (height, width, 3), to the least size that covers a rectangle; MindSpore has no such
-    operation."""
+class _ResizeToCover:
+    """Resizes an image, uint8 (height, width, 3), to the smallest size that covers a rectangle, at its aspect ratio.
+
+    MindSpore has no such operation.
+    """
 
     def __init__(self, shape: list[int], resample: Image.Resampling) -> None:
         self.shape = shape
@@ -96,7 +99,7 @@ class _Cover:
 
 
 def to_input(preprocessing: Preprocessing) -> list:
-    """Normalisation, then channels first: uint8 (height, width, 3) to float32 (3, height, width)."""
+    """Normalization, then channels first: uint8 (height, width, 3) to float32 (3, height, width)."""
     mean = [255.0 * value for value in preprocessing.mean]
     std = [255.0 * value for value in preprocessing.std]
     return [vision.Normalize(mean=mean, std=std), vision.HWC2CHW()]

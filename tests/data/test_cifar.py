@@ -18,7 +18,7 @@ def write_cifar10(root, records=3):
     return root
 
 
-def test_cifar10_is_read_as_its_description_says(tmp_path):
+def test_cifar10_is_read_as_documented(tmp_path):
     root = write_cifar10(tmp_path / "cifar-10-batches-bin")
     source = open_cifar10(tmp_path)
     assert (len(source.train), len(source.val)) == (15, 3)
@@ -43,18 +43,18 @@ def test_cifar100_has_its_fine_classes(tmp_path):
     assert len(source.val.classes) == 100
 
 
-def test_missing_files_are_named(tmp_path):
+def test_missing_files_are_reported(tmp_path):
     root = write_cifar10(tmp_path / "c")
     (root / "data_batch_3.bin").unlink()
     with pytest.raises(UserError, match=r"lacks data_batch_3\.bin"):
         open_cifar10(root)
 
 
-def test_a_truncated_file_is_named(tmp_path):
+def test_a_truncated_file_is_reported(tmp_path):
     root = write_cifar10(tmp_path / "c")
     data = (root / "test_batch.bin").read_bytes()
     (root / "test_batch.bin").write_bytes(data[:-1])
-    with pytest.raises(UserError, match=r"test_batch\.bin is damaged"):
+    with pytest.raises(UserError, match=r"test_batch\.bin is corrupt"):
         open_cifar10(root)
 
 

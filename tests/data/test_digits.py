@@ -14,7 +14,7 @@ def folder(tmp_path_factory):
     return path
 
 
-def test_the_split_is_stratified_and_holds_every_digit_once(folder):
+def test_the_split_is_stratified_and_has_every_digit_once(folder):
     source = open_digits(folder)
     assert (len(source.train), len(source.val)) == (1437, 360)
     counts = np.bincount(load_digits().target)
@@ -23,7 +23,7 @@ def test_the_split_is_stratified_and_holds_every_digit_once(folder):
     assert files == {f"{index:04d}.png" for index in range(1797)}
 
 
-def test_a_image_shows_its_digit(folder):
+def test_an_image_shows_its_digit(folder):
     digits = load_digits()
     for path in sorted(folder.rglob("*.png"))[::300]:
         index = int(path.stem)
@@ -32,11 +32,11 @@ def test_a_image_shows_its_digit(folder):
         np.testing.assert_array_equal(np.asarray(read_image(path))[:, :, 0], expected)
 
 
-def test_digits_are_not_mirrored(folder):
+def test_digits_are_not_flipped(folder):
     assert not open_digits(folder).train.flip
 
 
-def test_an_incomplete_folder_is_not_taken_for_the_digits(folder, tmp_path):
+def test_an_incomplete_digits_folder_is_refused(folder, tmp_path):
     (tmp_path / "digits").mkdir()
-    with pytest.raises(UserError, match="remove it to have them written again"):
+    with pytest.raises(UserError, match="remove the folder and run again to recreate it"):
         open_digits(tmp_path / "digits")

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from mindvit.data.imagenet import open_imagenet, read_meta, imagenet_classes
+from mindvit.data.imagenet import imagenet_classes, open_imagenet, read_meta
 from mindvit.errors import UserError
 
 
 def write_meta(path):
-    """A meta.mat with the structure of ILSVRC2012's: leaves and inner nodes, not in order of WordNet id."""
+    """A meta.mat with the structure of ILSVRC2012's: leaves and inner nodes, not sorted by WordNet id."""
     rows = [
         ("n02107142", "Doberman, Doberman pinscher", 0),
         ("n01440764", "tench, Tinca tinca", 0),
@@ -27,32 +27,32 @@ def test_meta_mat_gives_the_leaves_in_order_of_wordnet_id(tmp_path):
     assert classes.names == ("tench", "crane", "Doberman")
 
 
-def test_a_file_that_is_no_meta_mat_is_named(tmp_path):
+def test_a_file_that_is_not_a_class_list_is_reported(tmp_path):
     (tmp_path / "meta.mat").write_text("x")
     with pytest.raises(UserError, match=r"meta\.mat is not the class list"):
         read_meta(tmp_path / "meta.mat")
 
 
-def test_the_shipped_classes_are_the_thousand():
+def test_the_packaged_list_has_all_1000_classes():
     classes = imagenet_classes()
     assert len(classes) == len(set(classes.ids)) == 1000
     assert classes.ids == tuple(sorted(classes.ids))
     assert (classes.names[0], classes.names[236], classes.names[999]) == ("tench", "Doberman", "toilet tissue")
 
 
-def test_a_part_of_imagenet_keeps_the_labels_of_the_whole(make_folder):
+def test_a_subset_of_imagenet_keeps_the_labels_of_all_classes(make_folder):
     source = open_imagenet(make_folder(classes=("n02107142", "n01440764"), counts=1))
     assert source.val.labels.tolist() == [0, 236]
     assert len(source.val.classes) == 1000
 
 
-def test_one_splits_folder_is_read(make_folder):
+def test_the_folder_of_one_split_is_read(make_folder):
     source = open_imagenet(make_folder(classes=("n02107142", "n01440764"), counts=1) / "val")
     assert source.train is source.val
     assert source.val.labels.tolist() == [0, 236]
 
 
-def test_the_kits_names_come_first(make_folder):
+def test_the_names_of_the_development_kit_have_priority(make_folder):
     root = make_folder(classes=("n02107142", "n01440764"), counts=1)
     write_meta(root / "ILSVRC2012_devkit_t12/data/meta.mat")
     source = open_imagenet(root)
@@ -60,12 +60,12 @@ def test_the_kits_names_come_first(make_folder):
     assert source.val.classes.names == ("tench", "crane", "Doberman")
 
 
-def test_a_folder_that_is_no_wordnet_id_is_named(make_folder):
-    with pytest.raises(UserError, match="no known class: cat, dog"):
+def test_a_folder_that_is_not_a_wordnet_id_is_reported(make_folder):
+    with pytest.raises(UserError, match="not a known class: cat, dog"):
         open_imagenet(make_folder())
 
 
-def test_a_missing_imagenet_says_how_to_get_the_tutorials_part(tmp_path):
+def test_a_missing_imagenet_folder_offers_the_tutorial_subset(tmp_path):
     with pytest.raises(UserError, match=r"489\.1 MB.*--download true"):
         open_imagenet(tmp_path / "nowhere")
 

@@ -13,7 +13,7 @@ RED, GREEN, BLUE, PALE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (250, 250, 250)
 
 
 @pytest.fixture
-def quarters():
+def quadrants():
     """48 x 64 pixels: red, blue above green, pale."""
     values = np.empty((48, 64, 3), np.uint8)
     values[:24, :32], values[:24, 32:], values[24:, :32], values[24:, 32:] = RED, BLUE, GREEN, PALE
@@ -39,49 +39,49 @@ def assert_shows(image, expected):
 
 
 @pytest.mark.parametrize("ending", ["png", "jpg", "bmp", "gif", "tiff", "webp"])
-def test_every_common_format_is_read(tmp_path, quarters, ending):
+def test_every_common_format_is_read(tmp_path, quadrants, ending):
     options = {"quality": 95} if ending in ("jpg", "webp") else {}
-    assert_shows(save(tmp_path / f"x.{ending}", quarters, **options), [RED, BLUE, GREEN, PALE])
+    assert_shows(save(tmp_path / f"x.{ending}", quadrants, **options), [RED, BLUE, GREEN, PALE])
 
 
 @pytest.mark.parametrize("ending", ["png", "jpg"])
-def test_grayscale(tmp_path, quarters, ending):
-    shown = save(tmp_path / f"x.{ending}", quarters.convert("L"))
+def test_grayscale(tmp_path, quadrants, ending):
+    shown = save(tmp_path / f"x.{ending}", quadrants.convert("L"))
     assert_shows(shown, [(76,) * 3, (29,) * 3, (150,) * 3, (250,) * 3])
 
 
-def test_cmyk(tmp_path, quarters):
-    assert_shows(save(tmp_path / "x.jpg", quarters.convert("CMYK"), quality=95), [RED, BLUE, GREEN, PALE])
+def test_cmyk(tmp_path, quadrants):
+    assert_shows(save(tmp_path / "x.jpg", quadrants.convert("CMYK"), quality=95), [RED, BLUE, GREEN, PALE])
 
 
-def test_palette(tmp_path, quarters):
-    palette = quarters.convert("P", palette=Image.Palette.ADAPTIVE)
+def test_palette(tmp_path, quadrants):
+    palette = quadrants.convert("P", palette=Image.Palette.ADAPTIVE)
     assert_shows(save(tmp_path / "x.png", palette), [RED, BLUE, GREEN, PALE])
 
 
-def test_palette_with_a_transparent_colour(tmp_path, quarters):
-    palette = quarters.convert("P", palette=Image.Palette.ADAPTIVE)
+def test_palette_with_a_transparent_color(tmp_path, quadrants):
+    palette = quadrants.convert("P", palette=Image.Palette.ADAPTIVE)
     red = palette.getpixel((6, 6))
     assert_shows(save(tmp_path / "x.png", palette, transparency=red), [(255,) * 3, BLUE, GREEN, PALE])
 
 
-def test_alpha_lies_over_white(tmp_path, quarters):
+def test_alpha_is_blended_over_white(tmp_path, quadrants):
     alpha = np.full((48, 64), 255, np.uint8)
     alpha[:24, :32] = 0
     alpha[24:, :32] = 128
-    quarters.putalpha(Image.fromarray(alpha))
-    assert_shows(save(tmp_path / "x.png", quarters), [(255,) * 3, BLUE, (127, 255, 127), PALE])
+    quadrants.putalpha(Image.fromarray(alpha))
+    assert_shows(save(tmp_path / "x.png", quadrants), [(255,) * 3, BLUE, (127, 255, 127), PALE])
 
 
 @pytest.mark.parametrize("ending", ["png", "tiff"])
-def test_16_bit_gray(tmp_path, quarters, ending):
-    values = np.asarray(quarters.convert("L")).astype(np.uint16) * 257
+def test_16_bit_gray(tmp_path, quadrants, ending):
+    values = np.asarray(quadrants.convert("L")).astype(np.uint16) * 257
     shown = save(tmp_path / f"x.{ending}", Image.fromarray(values))
     assert_shows(shown, [(76,) * 3, (29,) * 3, (150,) * 3, (250,) * 3])
 
 
-def test_16_bit_colour(tmp_path, quarters):
-    values = np.asarray(quarters)[:, :, ::-1].astype(np.uint16) * 257
+def test_16_bit_color(tmp_path, quadrants):
+    values = np.asarray(quadrants)[:, :, ::-1].astype(np.uint16) * 257
     cv2.imwrite(str(tmp_path / "x.png"), values)
     assert_shows(read_image(tmp_path / "x.png"), [RED, BLUE, GREEN, PALE])
 
@@ -90,21 +90,21 @@ def test_16_bit_colour(tmp_path, quarters):
     ("orientation", "expected"),
     [(3, [PALE, GREEN, BLUE, RED]), (6, [GREEN, RED, PALE, BLUE]), (8, [BLUE, PALE, RED, GREEN])],
 )
-def test_exif_rotation_is_followed(tmp_path, quarters, orientation, expected):
-    exif = quarters.getexif()
+def test_exif_rotation_is_applied(tmp_path, quadrants, orientation, expected):
+    exif = quadrants.getexif()
     exif[0x0112] = orientation
-    shown = save(tmp_path / "x.jpg", quarters, exif=exif, quality=95)
+    shown = save(tmp_path / "x.jpg", quadrants, exif=exif, quality=95)
     assert shown.shape[:2] == ((48, 64) if orientation == 3 else (64, 48))
     assert_shows(shown, expected)
 
 
-def test_a_jpeg_with_other_exif_data_is_read_as_it_is(tmp_path, quarters):
-    exif = quarters.getexif()
+def test_a_jpeg_with_other_exif_data_is_read_unchanged(tmp_path, quadrants):
+    exif = quadrants.getexif()
     exif[0x010F] = "a camera"
-    assert_shows(save(tmp_path / "x.jpg", quarters, exif=exif, quality=95), [RED, BLUE, GREEN, PALE])
+    assert_shows(save(tmp_path / "x.jpg", quadrants, exif=exif, quality=95), [RED, BLUE, GREEN, PALE])
 
 
-def test_a_file_that_is_no_image_is_named(tmp_path):
+def test_a_file_that_is_not_an_image_is_reported(tmp_path):
     path = tmp_path / "note.jpg"
     path.write_text("hello")
     with pytest.raises(UserError, match=r"note\.jpg is not an image"):
@@ -112,50 +112,50 @@ def test_a_file_that_is_no_image_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("ending", ["png", "gif"])
-def test_a_truncated_image_is_named(tmp_path, quarters, ending):
+def test_a_truncated_image_is_reported(tmp_path, quadrants, ending):
     path = tmp_path / f"x.{ending}"
-    quarters.save(path)
+    quadrants.save(path)
     path.write_bytes(path.read_bytes()[:60])
-    with pytest.raises(UserError, match=rf"x\.{ending} (is damaged|is not an image)"):
+    with pytest.raises(UserError, match=rf"x\.{ending} (is corrupt|is not an image)"):
         read_image(path)
 
 
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"exif": Image.Exif()}])
-def test_a_jpeg_is_refused_wherever_it_was_cut_off(quarters, options):
+def test_a_jpeg_truncated_at_any_byte_is_refused(quadrants, options):
     if "exif" in options:
         options["exif"][0x010F] = "a camera"
     file = io.BytesIO()
-    quarters.save(file, "JPEG", **options)
+    quadrants.save(file, "JPEG", **options)
     data = file.getvalue()
     read_image(io.BytesIO(data))
     for length in range(1, len(data)):
-        with pytest.raises(UserError, match=r"shelf/7 (is not an image|is damaged)"):
-            read_image(io.BytesIO(data[:length]), "shelf/7")
+        with pytest.raises(UserError, match=r"folder/7 (is not an image|is corrupt)"):
+            read_image(io.BytesIO(data[:length]), "folder/7")
 
 
-def test_a_jpeg_with_something_behind_its_end_is_read_as_it_is(tmp_path, quarters):
+def test_a_jpeg_with_trailing_bytes_is_read_unchanged(tmp_path, quadrants):
     path = tmp_path / "x.jpg"
-    quarters.save(path, quality=95)
+    quadrants.save(path, quality=95)
     path.write_bytes(path.read_bytes() + bytes(100))
     assert_shows(read_image(path), [RED, BLUE, GREEN, PALE])
 
 
-def test_an_empty_file_is_named(tmp_path):
+def test_an_empty_file_is_reported(tmp_path):
     (tmp_path / "x.png").touch()
     with pytest.raises(UserError, match=r"x\.png is not an image"):
         read_image(tmp_path / "x.png")
 
 
-def test_a_missing_image_is_named(tmp_path):
+def test_a_missing_image_is_reported(tmp_path):
     with pytest.raises(UserError, match=r"cannot read the image .*nowhere\.png"):
         read_image(tmp_path / "nowhere.png")
 
 
-@pytest.mark.parametrize("kind", ["gray", "gray 16 bit", "1 bit", "palette", "colour 16 bit", "jpeg", "cmyk jpeg"])
-def test_pixels_are_those_of_mindspores_decoder(tmp_path, quarters, kind):
-    values = np.asarray(quarters.resize((30, 20), Image.Resampling.BICUBIC))
+@pytest.mark.parametrize("kind", ["gray", "gray 16 bit", "1 bit", "palette", "color 16 bit", "jpeg", "cmyk jpeg"])
+def test_pixels_equal_those_of_the_mindspore_decoder(tmp_path, quadrants, kind):
+    values = np.asarray(quadrants.resize((30, 20), Image.Resampling.BICUBIC))
     path = tmp_path / ("x.jpg" if "jpeg" in kind else "x.png")
-    if kind == "colour 16 bit":
+    if kind == "color 16 bit":
         cv2.imwrite(str(path), values.astype(np.uint16) * 257)
     else:
         image = Image.fromarray(values)
@@ -173,10 +173,10 @@ def test_pixels_are_those_of_mindspores_decoder(tmp_path, quarters, kind):
 
 
 @pytest.mark.parametrize("marker", [b"\xff\xc0", b"\xff\xdb"])
-def test_a_jpeg_that_crashes_mindspores_decoder_is_refused(quarters, marker):
-    """Without its frame or its tables, but with its end."""
+def test_a_jpeg_that_crashes_the_mindspore_decoder_is_refused(quadrants, marker):
+    """The frame header or the tables are missing, and the end marker is intact."""
     file = io.BytesIO()
-    quarters.save(file, "JPEG")
-    damaged = file.getvalue().replace(marker, b"\xff\xfe")  # A comment in its place.
-    with pytest.raises(UserError, match=r"shelf/7 is damaged|shelf/7 is not an image"):
-        read_image(io.BytesIO(damaged), "shelf/7")
+    quadrants.save(file, "JPEG")
+    corrupt = file.getvalue().replace(marker, b"\xff\xfe")  # A comment segment replaces it.
+    with pytest.raises(UserError, match=r"folder/7 is corrupt|folder/7 is not an image"):
+        read_image(io.BytesIO(corrupt), "folder/7")

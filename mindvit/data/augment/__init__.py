@@ -1,1 +1,1 @@
-"""Varying training images: every random choice comes from the generator that is passed in, and from nothing else."""
+"""Data augmentation. Every random choice comes from the generator that the caller passes."""

@@ -1,17 +1,17 @@
-"""AutoAugment (Cubuk et al., 2019): the policies found for ImageNet and for CIFAR-10."""
+"""AutoAugment (Cubuk et al., 2019): the published policies for ImageNet and CIFAR-10."""
 
 import numpy as np
 from PIL import Image
 
-from mindvit.data.augment.magnitudes import AUTOAUGMENT, operate_at
+from mindvit.data.augment.magnitudes import AUTOAUGMENT, apply_at_magnitude
 from mindvit.data.augment.operations import Fill
 
-_Step = tuple[str, float, int]
-SubPolicy = tuple[_Step, _Step]
+_Op = tuple[str, float, int]
+SubPolicy = tuple[_Op, _Op]
 
-_GREATEST = 9
+_MAX_MAGNITUDE = 9
 
-# Each step is an operation, its probability and its magnitude, 0 to 9 (0 where the operation has none).
+# Each entry has the name of an operation, its probability and its magnitude: 0 to 9, or 0 if the operation has none.
 
 IMAGENET: tuple[SubPolicy, ...] = (
     (("Posterize", 0.4, 8), ("Rotate", 0.6, 9)),
@@ -78,16 +78,16 @@ def autoaugment(
     fill: Fill,
     resample: Image.Resampling,
 ) -> Image.Image:
-    """Applies one of the sub-policies, all equally likely: its two operations, each with its own probability.
+    """Applies a sub-policy, chosen uniformly: two operations, each with its own probability.
 
     Args:
         image: RGB.
-        rng: where the draws come from.
+        rng: random number generator.
         policy: ``IMAGENET`` or ``CIFAR10``.
-        fill: colour of the pixels that come from outside the image.
-        resample: the filter of the geometric operations.
+        fill: color of the pixels from outside the image.
+        resample: resampling filter of the geometric operations.
     """
     for name, prob, magnitude in policy[rng.integers(len(policy))]:
         if rng.random() < prob:
-            image = operate_at(AUTOAUGMENT, name, magnitude / _GREATEST, image, rng, fill, resample)
+            image = apply_at_magnitude(AUTOAUGMENT, name, magnitude / _MAX_MAGNITUDE, image, rng, fill, resample)
     return image

@@ -6,27 +6,27 @@ import numpy as np
 
 _AREA = (0.02, 1 / 3)
 _LOG_RATIO = (math.log(0.3), -math.log(0.3))
-_TRIES = 10
+_MAX_TRIES = 10
 
 
 def random_erasing(values: np.ndarray, probability: float, rng: np.random.Generator) -> np.ndarray:
-    """Fills a random box with normal noise, drawn for each pixel and channel (timm's mode "pixel").
+    """Fills a random box with Gaussian noise, drawn for each pixel and channel (timm's mode "pixel").
 
-    The box covers 0.02 to 1/3 of the image (uniform); its height/width is 0.3 to 1/0.3 (log-uniform). An image into
-    which ten draws do not fit stays as it is.
+    The box covers 0.02 to 1/3 of the image (uniform); its height/width is 0.3 to 1/0.3 (log-uniform). If none of ten
+    boxes fits into the image, the image stays unchanged.
 
     Args:
-        values: the normalised image, float32 (channels, height, width); it is not changed.
-        probability: with which a box is erased.
-        rng: where the draws come from.
+        values: normalized image, float32 (channels, height, width); not modified.
+        probability: probability of erasing a box.
+        rng: random number generator.
 
     Returns:
-        A copy with the box erased, or ``values`` itself where nothing is.
+        A copy with the box erased, or ``values`` itself if no box is erased.
     """
     if probability == 0 or rng.random() >= probability:
         return values
     channels, height, width = values.shape
-    for _ in range(_TRIES):
+    for _ in range(_MAX_TRIES):
         area = rng.uniform(*_AREA) * height * width
         ratio = math.exp(rng.uniform(*_LOG_RATIO))
         box_height, box_width = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))

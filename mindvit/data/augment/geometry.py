@@ -5,28 +5,28 @@ import math
 import numpy as np
 from PIL import Image
 
-_TRIES = 10
+_MAX_TRIES = 10
 
 
 def random_resized_crop_box(
     width: int, height: int, scale: tuple[float, float], ratio: tuple[float, float], rng: np.random.Generator
 ) -> tuple[int, int, int, int]:
-    """Draws the crop of "Going deeper with convolutions" (Szegedy et al., 2015), as torchvision does.
+    """Draws the crop of "Going deeper with convolutions" (Szegedy et al., 2015), like torchvision.
 
-    Where ten draws do not fit into the image it is the largest central crop whose width/height lies in ``ratio``.
+    If none of ten crops fits into the image, the result is the largest center crop with an aspect ratio in ``ratio``.
 
     Args:
-        width: of the image, in pixels.
-        height: of the image, in pixels.
-        scale: least and greatest area of the crop, as fractions of the image's; drawn uniformly.
-        ratio: least and greatest width/height of the crop; its logarithm is drawn uniformly.
-        rng: where the draws come from.
+        width: width of the image, in pixels.
+        height: height of the image, in pixels.
+        scale: minimum and maximum area of the crop, as fractions of the image area; uniform.
+        ratio: minimum and maximum aspect ratio (width / height) of the crop; log-uniform.
+        rng: random number generator.
 
     Returns:
         left, top, width and height of the crop, in pixels.
     """
     low, high = ratio
-    for _ in range(_TRIES):
+    for _ in range(_MAX_TRIES):
         area = rng.uniform(*scale) * width * height
         aspect = math.exp(rng.uniform(math.log(low), math.log(high)))
         crop_width, crop_height = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
@@ -49,29 +49,29 @@ def random_resized_crop(
     resample: Image.Resampling,
     rng: np.random.Generator,
 ) -> Image.Image:
-    """Cuts out a crop that ``random_resized_crop_box`` draws, and resizes it to ``shape``: height and width."""
+    """Crops the box that ``random_resized_crop_box`` draws, and resizes it to ``shape``: height and width."""
     left, top, width, height = random_resized_crop_box(image.width, image.height, scale, ratio, rng)
-    # Not resize(box=...): its antialiasing filter reaches beyond the box, which changes the result's outer pixels
-    # (by up to 80 of 255 on noise) and saves no time.
+    # Not resize(box=...): its antialiasing filter also reads pixels outside the box. This changes the outer pixels of
+    # the result (by up to 80 of 255 on noise) and saves no time.
     return image.crop((left, top, left + width, top + height)).resize(shape[::-1], resample)
 
 
 def padded_crop(
     image: Image.Image, shape: tuple[int, int], resample: Image.Resampling, rng: np.random.Generator
 ) -> Image.Image:
-    """Shifts an image by up to an eighth of its sides in both directions, black beyond its border.
+    """Pads all sides of an image with black by an eighth of the side length, and crops it at random to ``shape``.
 
-    This is the usual crop for CIFAR (He et al., 2016): 32 pixels are padded by 4 on each side, then cropped to 32. A
-    image of another size or shape is first resized to ``shape``, height and width in pixels.
+    This is the usual crop for CIFAR (He et al., 2016): 32 pixels are padded by 4 on each side, then cropped to 32. An
+    image of another size is first resized to ``shape``: height and width, in pixels.
     """
     size = shape[::-1]
     if image.size != size:
         image = image.resize(size, resample)
-    reach = np.array([round(side / 8) for side in size])
-    left, top = (int(shift) for shift in rng.integers(-reach, reach + 1))
-    return image.crop((left, top, left + size[0], top + size[1]))  # What lies outside the image is black.
+    padding = np.array([round(side / 8) for side in size])
+    left, top = (int(shift) for shift in rng.integers(-padding, padding + 1))
+    return image.crop((left, top, left + size[0], top + size[1]))  # Pixels outside the image are black.
 
 
 def flip(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """Mirrors every other image, left to right."""
+    """Flips an image horizontally with probability 0.5."""
     return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if rng.random() < 0.5 else image

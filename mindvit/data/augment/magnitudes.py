@@ -1,7 +1,8 @@
-"""How much of an operation each policy means by a magnitude.
+"""Magnitudes of the augmentation operations, for each policy.
 
-A table gives each operation of a policy its amount (in the units of ``operations.operate``) from the magnitude as a
-fraction of the greatest, 0 to 1, and from the image's width and height. None means that there is no amount.
+A table maps each operation of a policy to a function. The function takes the magnitude, scaled to 0 to 1, and the width
+and height of the image. It returns the amount in the units of ``operations.apply_op``. None means that the operation
+has no amount.
 """
 
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
-from mindvit.data.augment.operations import Fill, operate
+from mindvit.data.augment.operations import Fill, apply_op
 
 Magnitudes = dict[str, Callable[[float, int, int], float] | None]
 
@@ -17,12 +18,12 @@ _SIGNED = frozenset(
     {"Rotate", "Color", "Contrast", "Brightness", "Sharpness", "ShearX", "ShearY", "TranslateX", "TranslateY"}
 )
 
-_PLAIN: Magnitudes = {"AutoContrast": None, "Equalize": None, "Invert": None}
+_WITHOUT_AMOUNT: Magnitudes = {"AutoContrast": None, "Equalize": None, "Invert": None}
 
-# timm's "increasing" set, with which DeiT, DeiT III and most recipes for Vision Transformers were published: in it
-# every operation changes an image more the greater the magnitude is.
+# timm's "increasing" set, which DeiT, DeiT III and most published ViT recipes use. A greater magnitude gives a greater
+# change in every operation.
 RANDAUGMENT: Magnitudes = {
-    **_PLAIN,
+    **_WITHOUT_AMOUNT,
     "Rotate": lambda m, *_: 30 * m,
     "Posterize": lambda m, *_: 4 - int(4 * m),
     "Solarize": lambda m, *_: 256 - int(256 * m),
@@ -33,10 +34,10 @@ RANDAUGMENT: Magnitudes = {
     "TranslateY": lambda m, width, height: 0.45 * m * height,
 }
 
-# torchvision's reading of Cubuk et al. (2019): enhancement factors lie on both sides of 1, where the paper's run from
-# 0.1 to 1.9; all magnitudes go up from "no change"; translations, at most 150 pixels, go with the image's size.
+# torchvision's version of Cubuk et al. (2019). Enhancement factors are on both sides of 1; in the paper they run from
+# 0.1 to 1.9. All magnitudes increase from "no change". Translations, at most 150 pixels, scale with the image.
 AUTOAUGMENT: Magnitudes = {
-    **_PLAIN,
+    **_WITHOUT_AMOUNT,
     "Rotate": lambda m, *_: 30 * m,
     "Posterize": lambda m, *_: 8 - round(4 * m),
     "Solarize": lambda m, *_: 255 - 255 * m,
@@ -46,8 +47,8 @@ AUTOAUGMENT: Magnitudes = {
     "TranslateY": lambda m, width, height: int(150 / 331 * m * height),
 }
 
-# The "wide" space of Müller & Hutter (2021), as torchvision reads it: enhancement factors are 0.01 to 1.99, and
-# translations are in pixels whatever the image's size.
+# torchvision's version of the "wide" space of Müller & Hutter (2021). Enhancement factors are 0.01 to 1.99.
+# Translations are in pixels and do not depend on the image size.
 TRIVIALAUGMENT: Magnitudes = {
     "Identity": None,
     "AutoContrast": None,
@@ -61,7 +62,7 @@ TRIVIALAUGMENT: Magnitudes = {
 }
 
 
-def operate_at(
+def apply_at_magnitude(
     magnitudes: Magnitudes,
     name: str,
     magnitude: float,
@@ -70,9 +71,9 @@ def operate_at(
     fill: Fill,
     resample: Image.Resampling,
 ) -> Image.Image:
-    """Applies an operation at a magnitude between 0 and 1; where it has two directions, one of them is drawn."""
+    """Applies an operation at a magnitude between 0 and 1. If it has two directions, one is chosen at random."""
     amount_of = magnitudes[name]
     amount = amount_of(magnitude, image.width, image.height) if amount_of else 0.0
     if name in _SIGNED and rng.random() < 0.5:
         amount = -amount
-    return operate(name, image, amount, fill, resample)
+    return apply_op(name, image, amount, fill, resample)

@@ -1,7 +1,7 @@
-"""The operations that the policies choose from, each a function of an image and of how much.
+"""The image operations of the augmentation policies.
 
-They are those of AutoAugment (Cubuk et al., 2019) without SamplePairing and Cutout, and with SolarizeAdd. Pillow
-computes the pixels, as for the published accuracies.
+They are the operations of AutoAugment (Cubuk et al., 2019) without SamplePairing and Cutout, plus SolarizeAdd. Pillow
+computes the pixels, as in the training runs of the published accuracies.
 """
 
 from collections.abc import Callable
@@ -11,18 +11,18 @@ from PIL import Image, ImageEnhance, ImageOps
 Fill = tuple[int, int, int]
 
 
-def operate(name: str, image: Image.Image, amount: float, fill: Fill, resample: Image.Resampling) -> Image.Image:
+def apply_op(name: str, image: Image.Image, amount: float, fill: Fill, resample: Image.Resampling) -> Image.Image:
     """Applies one operation.
 
     Args:
         name: one of ``OPERATIONS``.
         image: RGB.
-        amount: degrees anticlockwise for Rotate; the tangent of the angle for ShearX and ShearY; pixels to the right
-            or down for TranslateX and TranslateY; the enhancement factor less 1 for Brightness, Color, Contrast and
-            Sharpness; bits kept for Posterize (0 to 8); the least value inverted for Solarize; what is added to
-            values below 128 for SolarizeAdd; of no effect for the others.
-        fill: colour of the pixels that come from outside the image.
-        resample: the filter of Rotate, the shears and the translations.
+        amount: degrees counterclockwise for Rotate; tangent of the angle for ShearX and ShearY; pixels to the right or
+            down for TranslateX and TranslateY; enhancement factor minus 1 for Brightness, Color, Contrast and
+            Sharpness; number of kept bits for Posterize (0 to 8); smallest inverted value for Solarize; addend for
+            values below 128 for SolarizeAdd. The other operations ignore it.
+        fill: color of the pixels from outside the image.
+        resample: resampling filter of Rotate, the shears and the translations.
     """
     return OPERATIONS[name](image, amount, fill, resample)
 
@@ -48,7 +48,7 @@ def _translate_y(image: Image.Image, pixels: float, fill: Fill, resample: Image.
 
 
 def _translation_filter(pixels: float, resample: Image.Resampling) -> Image.Resampling:
-    # Every filter moves whole pixels without changing them; this one does so 70 times as fast as the bicubic.
+    # A shift by whole pixels is exact with every filter. NEAREST is 70 times as fast as bicubic.
     return Image.Resampling.NEAREST if float(pixels).is_integer() else resample
 
 
@@ -57,7 +57,7 @@ def _rotate(image: Image.Image, degrees: float, fill: Fill, resample: Image.Resa
 
 
 def _posterize(image: Image.Image, bits: float, *_) -> Image.Image:
-    # Not ImageOps.posterize: it refuses 0 bits, which RandAugment's magnitude 10 asks for.
+    # Not ImageOps.posterize: it raises an error for 0 bits, which RandAugment uses at magnitude 10.
     mask = 256 - (1 << (8 - int(bits)))
     return image.point([value & mask for value in range(256)] * 3)
 
@@ -70,8 +70,8 @@ def _solarize_add(image: Image.Image, amount: float, *_) -> Image.Image:
     return image.point([min(255, value + int(amount)) if value < 128 else value for value in range(256)] * 3)
 
 
-def _enhance(kind: type) -> Callable[..., Image.Image]:
-    return lambda image, change, *_: kind(image).enhance(1.0 + change)
+def _enhance(enhancer: type) -> Callable[..., Image.Image]:
+    return lambda image, change, *_: enhancer(image).enhance(1.0 + change)
 
 
 OPERATIONS: dict[str, Callable[[Image.Image, float, Fill, Image.Resampling], Image.Image]] = {

@@ -1,4 +1,4 @@
-"""The augmentation policy that the settings name."""
+"""Creation of the augmentation policy in the settings."""
 
 from collections.abc import Callable
 from functools import partial
@@ -17,18 +17,17 @@ Policy = Callable[[Image.Image, np.random.Generator], Image.Image]
 
 
 def make_policy(settings: AugmentSettings, fill: Fill, resample: Image.Resampling) -> Policy | None:
-    """Makes the policy that ``settings.auto_augment`` names, or None for "none".
+    """Creates the policy of ``settings.auto_augment``, or None for "none".
 
     Args:
-        settings: the policy and, for RandAugment, what it is like.
-        fill: colour of the pixels that come from outside the image, 0 to 255; recipes take the mean that images
-            are normalised with.
-        resample: the filter of the geometric operations.
+        settings: name of the policy, and the options of RandAugment.
+        fill: color of the pixels from outside the image, 0 to 255. Recipes use the mean of the normalization.
+        resample: resampling filter of the geometric operations.
 
     Returns:
-        A function of an RGB image and of the generator of all its draws.
+        A function of an RGB image and a random number generator.
     """
-    pixels = {"fill": fill, "resample": resample}
+    options = {"fill": fill, "resample": resample}
     if settings.auto_augment == "randaugment":
         return partial(
             randaugment,
@@ -36,12 +35,12 @@ def make_policy(settings: AugmentSettings, fill: Fill, resample: Image.Resamplin
             magnitude=settings.randaugment_magnitude,
             noise=settings.randaugment_noise,
             prob=settings.randaugment_prob,
-            **pixels,
+            **options,
         )
     if settings.auto_augment == "autoaugment":
-        return partial(autoaugment.autoaugment, policy=autoaugment.IMAGENET, **pixels)
+        return partial(autoaugment.autoaugment, policy=autoaugment.IMAGENET, **options)
     if settings.auto_augment == "autoaugment_cifar10":
-        return partial(autoaugment.autoaugment, policy=autoaugment.CIFAR10, **pixels)
+        return partial(autoaugment.autoaugment, policy=autoaugment.CIFAR10, **options)
     if settings.auto_augment == "trivialaugment":
-        return partial(trivialaugment, **pixels)
+        return partial(trivialaugment, **options)
     return three_augment if settings.auto_augment == "three_augment" else None

@@ -3,11 +3,11 @@
 import numpy as np
 from PIL import Image
 
-from mindvit.data.augment.magnitudes import RANDAUGMENT, operate_at
+from mindvit.data.augment.magnitudes import RANDAUGMENT, apply_at_magnitude
 from mindvit.data.augment.operations import Fill
 
-_NAMES = tuple(RANDAUGMENT)
-_GREATEST = 10.0
+_OP_NAMES = tuple(RANDAUGMENT)
+_MAX_MAGNITUDE = 10.0
 
 
 def randaugment(
@@ -21,25 +21,24 @@ def randaugment(
     fill: Fill,
     resample: Image.Resampling,
 ) -> Image.Image:
-    """Applies operations drawn with replacement from the 15 of ``RANDAUGMENT``, as timm does.
+    """Applies operations that are drawn with replacement from the 15 of ``RANDAUGMENT``, like timm.
 
-    timm draws the filter, bilinear or bicubic, anew for each operation unless it is told one; here it is always
-    ``resample``.
+    By default timm draws the filter, bilinear or bicubic, for each operation. Here it is always ``resample``.
 
     Args:
         image: RGB.
-        rng: where the draws come from.
-        ops: how many operations are drawn.
-        magnitude: of all of them, 0 to 10.
-        noise: standard deviation of the normal noise on each magnitude, which then is clipped to 0 and 10.
-        prob: probability with which each of the drawn operations is applied.
-        fill: colour of the pixels that come from outside the image.
-        resample: the filter of the geometric operations.
+        rng: random number generator.
+        ops: number of operations.
+        magnitude: magnitude of the operations, 0 to 10.
+        noise: standard deviation of the Gaussian noise on each magnitude. The sum is clipped to 0 and 10.
+        prob: probability of applying each drawn operation.
+        fill: color of the pixels from outside the image.
+        resample: resampling filter of the geometric operations.
     """
-    for index in rng.integers(len(_NAMES), size=ops):
+    for index in rng.integers(len(_OP_NAMES), size=ops):
         if rng.random() >= prob:
             continue
-        drawn = rng.normal(magnitude, noise) if noise > 0 else magnitude
-        fraction = min(max(drawn, 0.0), _GREATEST) / _GREATEST
-        image = operate_at(RANDAUGMENT, _NAMES[index], fraction, image, rng, fill, resample)
+        noisy = rng.normal(magnitude, noise) if noise > 0 else magnitude
+        fraction = min(max(noisy, 0.0), _MAX_MAGNITUDE) / _MAX_MAGNITUDE
+        image = apply_at_magnitude(RANDAUGMENT, _OP_NAMES[index], fraction, image, rng, fill, resample)
     return image

@@ -3,17 +3,17 @@
 import numpy as np
 from PIL import Image
 
-from mindvit.data.augment.magnitudes import TRIVIALAUGMENT, operate_at
+from mindvit.data.augment.magnitudes import TRIVIALAUGMENT, apply_at_magnitude
 from mindvit.data.augment.operations import Fill
 
-_NAMES = tuple(TRIVIALAUGMENT)
-_LEVELS = 31
+_OP_NAMES = tuple(TRIVIALAUGMENT)
+_NUM_LEVELS = 31
 
 
 def trivialaugment(
     image: Image.Image, rng: np.random.Generator, *, fill: Fill, resample: Image.Resampling
 ) -> Image.Image:
-    """Applies one operation of ``TRIVIALAUGMENT``, all equally likely, at one of 31 equally likely magnitudes."""
-    name = _NAMES[rng.integers(len(_NAMES))]
-    magnitude = rng.integers(_LEVELS) / (_LEVELS - 1)
-    return operate_at(TRIVIALAUGMENT, name, magnitude, image, rng, fill, resample)
+    """Applies one operation of ``TRIVIALAUGMENT`` at one of 31 magnitudes; both choices are uniform."""
+    name = _OP_NAMES[rng.integers(len(_OP_NAMES))]
+    magnitude = rng.integers(_NUM_LEVELS) / (_NUM_LEVELS - 1)
+    return apply_at_magnitude(TRIVIALAUGMENT, name, magnitude, image, rng, fill, resample)

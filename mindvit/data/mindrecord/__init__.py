@@ -1,1 +1,1 @@
-"""Image files in MindRecord shards: written once, then read like any other source."""
+"""Image files packed into MindRecord shards: conversion, verification and reading as a data source."""

@@ -1,10 +1,10 @@
-"""Where in a MindRecord file the images lie.
+"""Locating the images in a MindRecord file.
 
-A MindRecord file begins with the length of its header (uint64, little-endian, as all lengths) and the header as JSON.
-From ``header_size`` on follow pages of ``page_size`` bytes. The index beside it, an SQLite database, has for each row
-the page that its bytes are on and where on the page they begin and end; they are the length of the image file,
-as uint64, and the file. It is read here without MindSpore, whose ``MindDataset`` follows no order but its own samplers'
-and whose ``MindPage`` takes 50 ms a row.
+A MindRecord file starts with the length of its header (uint64, little-endian, like all lengths) and the header as JSON.
+Pages of ``page_size`` bytes follow from byte ``header_size`` on. The index file is an SQLite database. For each row it
+has the page with the row's data, and the start and end of the data on the page. The data are the length of the image
+file, as uint64, and the file. This module reads the index without MindSpore: ``MindDataset`` supports only the order of
+its own samplers, and ``MindPage`` takes 50 ms per row.
 """
 
 import json
@@ -17,17 +17,17 @@ from urllib.parse import quote
 
 import numpy as np
 
-from mindvit.data.mindrecord.manifest import INDEX_ENDING
+from mindvit.data.mindrecord.manifest import INDEX_SUFFIX
 from mindvit.errors import UserError
 
 LENGTH_BYTES = 8
 _HEADER_LIMIT = 2**27
-"""The greatest header that MindSpore writes."""
-_ROWS = (
+"""Maximum header size that MindSpore writes."""
+_ROWS_QUERY = (
     "SELECT ROW_ID, PAGE_ID_BLOB, PAGE_OFFSET_BLOB, PAGE_OFFSET_BLOB_END, label_0 "
     "FROM INDEXES ORDER BY ROW_ID LIMIT ?"
 )  # fmt: skip
-_NAMES = "SELECT file_0 FROM INDEXES ORDER BY ROW_ID LIMIT ?"
+_NAMES_QUERY = "SELECT file_0 FROM INDEXES ORDER BY ROW_ID LIMIT ?"
 
 
 @dataclass(frozen=True)
@@ -37,81 +37,81 @@ class Rows:
     labels: np.ndarray
     """int32, (num_images,)."""
     offsets: np.ndarray
-    """int64, (num_images,): where in the file a row's bytes begin."""
+    """int64, (num_images,): offset of the row's data in the file, in bytes."""
     sizes: np.ndarray
-    """int64, (num_images,): how many they are, the length before the image's own included."""
+    """int64, (num_images,): size of the row's data in bytes, including the length before the image file."""
 
 
 def read_rows(path: Path, count: int, num_classes: int) -> Rows:
-    """Reads where the images of a shard lie, and checks that all of it can be.
+    """Reads the positions of the images in a shard, and checks that all values are valid.
 
     Args:
         path: the MindRecord file.
-        count: how many images it must hold.
-        num_classes: what labels must be below.
+        count: expected number of images.
+        num_classes: number of classes; labels must be smaller.
 
     Raises:
-        UserError: if the file or its index is not what MindSpore writes, or holds another number of images.
+        UserError: if the file or its index is not valid, or has another number of images.
     """
     try:
-        header_size, page_size, file_size = _measures(path)
-        rows = np.array(_select(path, _ROWS, count), np.int64).reshape(-1, 5)
+        header_size, page_size, file_size = _read_sizes(path)
+        rows = np.array(_query_index(path, _ROWS_QUERY, count), np.int64).reshape(-1, 5)
         if len(rows) != count:
             found = f"{len(rows):,}" if len(rows) < count else "more"
             raise UserError(
-                f"{path} holds {found} images, but its manifest says {count:,}; convert them anew, with --overwrite"
+                f"{path} has {found} images, but the manifest says {count:,}; run the conversion again with --overwrite"
             )
         numbers, pages, first, last, labels = rows.T
-        # Pages are bounded first, so that no offset can overflow.
-        sound = (numbers == np.arange(count)) & (pages >= 0) & (pages <= file_size // page_size)
-        sound &= (first >= 0) & (first + LENGTH_BYTES <= last) & (last <= page_size)
-        offsets = header_size + np.where(sound, pages, 0) * page_size + first
+        # Page numbers are checked first, so that no offset overflows.
+        valid = (numbers == np.arange(count)) & (pages >= 0) & (pages <= file_size // page_size)
+        valid &= (first >= 0) & (first + LENGTH_BYTES <= last) & (last <= page_size)
+        offsets = header_size + np.where(valid, pages, 0) * page_size + first
         sizes = last - first
-        sound &= (offsets + sizes <= file_size) & (labels >= 0) & (labels < num_classes)
-        if not sound.all():
-            raise ValueError(f"row {int(sound.argmin())} cannot be")
+        valid &= (offsets + sizes <= file_size) & (labels >= 0) & (labels < num_classes)
+        if not valid.all():
+            raise ValueError(f"row {int(valid.argmin())} is invalid")
     except UserError:
         raise
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError, sqlite3.Error) as error:
         raise UserError(
-            f"{path} or its index is damaged ({error}); remove both and convert the images again"
+            f"{path} or its index is corrupt ({error}); remove both and run the conversion again"
         ) from error
     return Rows(labels.astype(np.int32), offsets, sizes)
 
 
 def read_names(path: Path, count: int) -> list[str]:
-    """The paths that the images of a shard had in the source, below the folder of their split.
+    """The paths of a shard's images in the source, relative to the folder of their split.
 
     Raises:
         UserError: if the index cannot be read.
     """
     try:
-        return [str(name) for (name,) in _select(path, _NAMES, count)]
+        return [str(name) for (name,) in _query_index(path, _NAMES_QUERY, count)]
     except sqlite3.Error as error:
-        raise UserError(f"cannot read the index beside {path} ({error})") from error
+        raise UserError(f"cannot read the index of {path} ({error})") from error
 
 
-def _measures(path: Path) -> tuple[int, int, int]:
-    """The sizes in bytes of a file's header, of its pages, and of all of it."""
+def _read_sizes(path: Path) -> tuple[int, int, int]:
+    """The header size, page size and file size of a MindRecord file, in bytes."""
     with open(path, "rb") as file:
         length = int.from_bytes(file.read(LENGTH_BYTES), "little")
         if length > _HEADER_LIMIT:
-            raise ValueError("it has no header")
+            raise ValueError("the header is missing")
         header = json.loads(file.read(length))
         sizes = header["header_size"], header["page_size"], os.fstat(file.fileno()).st_size
     if not all(type(size) is int and size > 0 for size in sizes):
-        raise ValueError("its header has no sizes")
+        raise ValueError("the header has no valid sizes")
     return sizes
 
 
-def _select(path: Path, query: str, count: int) -> list[tuple]:
-    """The rows of an index, at most one more than there should be. Nothing in it is executed, and nothing written."""
-    index = quote(os.fsencode(path.absolute().with_name(path.stem + INDEX_ENDING)))
+def _query_index(path: Path, query: str, count: int) -> list[tuple]:
+    """The first ``count`` + 1 rows of an index. No code in the database is executed, and nothing is written."""
+    index = quote(os.fsencode(path.absolute().with_name(path.stem + INDEX_SUFFIX)))
     with closing(sqlite3.connect(f"file:{index}?mode=ro&immutable=1", uri=True)) as database:
         database.execute("PRAGMA trusted_schema = OFF")
-        kinds = database.execute("SELECT type FROM sqlite_master WHERE name = 'INDEXES'").fetchall()
-        if kinds != [("table",)]:
-            raise sqlite3.DatabaseError("it has no table of rows")
+        types = database.execute("SELECT type FROM sqlite_master WHERE name = 'INDEXES'").fetchall()
+        if types != [("table",)]:
+            raise sqlite3.DatabaseError("the table INDEXES is missing")
         return database.execute(query, (count + 1,)).fetchall()

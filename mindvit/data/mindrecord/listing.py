@@ -1,4 +1,4 @@
-"""What a source holds, file by file, and how it is cut into shards."""
+"""Listing the image files of a source, and dividing them into shards."""
 
 import hashlib
 import json
@@ -15,53 +15,54 @@ from mindvit.data.split import Source, Split
 from mindvit.errors import UserError
 
 SHARD_BYTES = 2**30
-"""Images that a shard holds by default, about."""
-MOST_SHARDS = 1000
-"""MindSpore reads no more of them together."""
+"""Default size of a shard, approximately: bytes of image files."""
+MAX_SHARDS = 1000
+"""Maximum number of shards that MindSpore reads together."""
 
 
 @dataclass(frozen=True)
-class Images:
-    """Image files, in order."""
+class ImageFiles:
+    """A sequence of image files."""
 
     root: Path
     files: list[str]
-    """Their paths below the root."""
+    """Paths relative to the root."""
     labels: np.ndarray
+    """int32, (num_images,)."""
     sizes: np.ndarray
-    """int64, (num_images,): bytes."""
+    """int64, (num_images,): file sizes in bytes."""
 
     def __len__(self) -> int:
         return len(self.files)
 
-    def part(self, first: int, last: int) -> "Images":
-        """Those from ``first`` to before ``last``."""
-        return Images(self.root, self.files[first:last], self.labels[first:last], self.sizes[first:last])
+    def slice(self, first: int, last: int) -> "ImageFiles":
+        """The files with index ``first`` to ``last - 1``."""
+        return ImageFiles(self.root, self.files[first:last], self.labels[first:last], self.sizes[first:last])
 
 
 @dataclass(frozen=True)
 class Listing:
-    """The images of a source by the names of its splits."""
+    """The image files of a source, by split."""
 
     classes: Classes
     flip: bool
-    splits: dict[str, Images]
+    splits: dict[str, ImageFiles]
 
     def plan(self, shards: int | None) -> Manifest:
-        """The shards to write: ``shards`` for each split, or by default as many as make about a GiB each.
+        """Plans the shards: ``shards`` for each split, or by default as many as give about 1 GiB each.
 
         Raises:
-            UserError: for more shards than a split has images, or than MindSpore reads.
+            UserError: for more shards than a split has images.
         """
-        planned = {name: _cut(name, images, shards) for name, images in self.splits.items()}
+        planned = {name: _plan_shards(name, images, shards) for name, images in self.splits.items()}
         return Manifest(self.classes, self.flip, self._fingerprint(), planned)
 
-    def parts(self, plan: Manifest) -> Iterator[tuple[str, int, Images]]:
-        """The images of each shard of a plan, with its split and its number."""
+    def shard_files(self, plan: Manifest) -> Iterator[tuple[str, int, ImageFiles]]:
+        """The image files of each shard of a plan, with the name of its split and its index in the split."""
         for name, shards in plan.splits.items():
             ends = np.cumsum([0, *(shard.count for shard in shards)]).tolist()
-            for number, (first, last) in enumerate(pairwise(ends)):
-                yield name, number, self.splits[name].part(first, last)
+            for index, (first, last) in enumerate(pairwise(ends)):
+                yield name, index, self.splits[name].slice(first, last)
 
     def _fingerprint(self) -> str:
         digest = hashlib.sha256()
@@ -73,10 +74,10 @@ class Listing:
 
 
 def list_source(source: Source) -> Listing:
-    """Lists a source whose images are files, under the names of their splits, or ``all`` where it is not split.
+    """Lists the image files of a source. The only split of a source without train and val is named ``all``.
 
     Raises:
-        UserError: naming a file that is empty or cannot be read.
+        UserError: if a file is empty or cannot be read; the message names it.
     """
     named = {"all": source.train} if source.train is source.val else {"train": source.train, "val": source.val}
     splits = {name: split for name, split in named.items() if split is not None}
@@ -84,14 +85,14 @@ def list_source(source: Source) -> Listing:
     return Listing(first.classes, first.flip, {name: _list_split(split) for name, split in splits.items()})
 
 
-def _list_split(split: Split) -> Images:
+def _list_split(split: Split) -> ImageFiles:
     root = Path(split.origin)
     paths = [Path(split.describe(index)) for index in range(len(split))]
-    sizes = np.array([_size(path) for path in paths], np.int64)
-    return Images(root, [path.relative_to(root).as_posix() for path in paths], split.labels, sizes)
+    sizes = np.array([_file_size(path) for path in paths], np.int64)
+    return ImageFiles(root, [path.relative_to(root).as_posix() for path in paths], split.labels, sizes)
 
 
-def _size(path: Path) -> int:
+def _file_size(path: Path) -> int:
     try:
         size = path.stat().st_size
     except OSError as error:
@@ -101,12 +102,13 @@ def _size(path: Path) -> int:
     return size
 
 
-def _cut(name: str, images: Images, shards: int | None) -> tuple[Shard, ...]:
+def _plan_shards(name: str, images: ImageFiles, shards: int | None) -> tuple[Shard, ...]:
     count = len(images)
     if shards is None:
-        shards = min(-(-int(images.sizes.sum()) // SHARD_BYTES), count, MOST_SHARDS)
+        shards = min(-(-int(images.sizes.sum()) // SHARD_BYTES), count, MAX_SHARDS)
     if shards > count:
         raise UserError(f"--shards {shards} is more than the {count} images of {images.root}")
-    ends = [number * count // shards for number in range(shards + 1)]
-    names = [f"{name}-{number:05d}-of-{shards:05d}" for number in range(shards)]
-    return tuple(Shard(own, last - first) for own, (first, last) in zip(names, pairwise(ends), strict=True))
+    ends = [index * count // shards for index in range(shards + 1)]
+    return tuple(
+        Shard(f"{name}-{index:05d}-of-{shards:05d}", last - first) for index, (first, last) in enumerate(pairwise(ends))
+    )

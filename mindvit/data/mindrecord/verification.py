@@ -1,4 +1,4 @@
-"""Holding the files of a conversion to the checksums that they were written with."""
+"""Verification of a conversion: the checksums of its files against the manifest."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -8,49 +8,49 @@ from tqdm import tqdm
 
 from mindvit.data.mindrecord.manifest import Manifest, Shard, read_manifest
 from mindvit.data.mindrecord.reader import open_mindrecord
-from mindvit.data.mindrecord.writer import infer_config
+from mindvit.data.mindrecord.writer import checksum_file
 from mindvit.errors import UserError
 
-_SHOWN = 5
+_MAX_SHOWN = 5
 
 
 def verify(folder: Path, num_workers: int) -> Manifest:
-    """Reads all files of a conversion, and compares their sizes and checksums with the manifest's.
+    """Reads all files of a conversion, and compares their sizes and checksums with the manifest.
 
     Args:
-        folder: the conversion's.
-        num_workers: files read at a time.
+        folder: folder of the conversion.
+        num_workers: number of shards that are read in parallel.
 
     Returns:
-        Its manifest.
+        The manifest of the conversion.
 
     Raises:
-        UserError: naming the shards that are damaged or missing; or as ``open_mindrecord``.
+        UserError: if shards are corrupt or missing, with their names; or as ``open_mindrecord``.
     """
     manifest = read_manifest(folder)
     shards = [(folder / split, shard) for split, _, shard in manifest.shards() if shard.is_done]
-    with ThreadPoolExecutor(num_workers) as pool:  # Reading and hashing let other threads go on.
-        found = pool.map(_fault, shards)
-        faults = list(filter(None, tqdm(found, total=len(shards), unit="shard", desc="verifying", leave=False)))
-    if faults:
-        more = f"; {len(faults) - _SHOWN} more are" if len(faults) > _SHOWN else ""
+    with ThreadPoolExecutor(num_workers) as pool:  # Reading and hashing release the GIL.
+        results = pool.map(_check_shard, shards)
+        errors = list(filter(None, tqdm(results, total=len(shards), unit="shard", desc="verifying", leave=False)))
+    if errors:
+        more = f"; and {len(errors) - _MAX_SHOWN} more shards" if len(errors) > _MAX_SHOWN else ""
         raise UserError(
-            f"{'; '.join(faults[:_SHOWN])}{more}. Copy them again, or remove them and run the conversion again, "
-            "which writes what is missing"
+            f"{'; '.join(errors[:_MAX_SHOWN])}{more}. Copy these shards again, or remove them and run the conversion "
+            "again, which writes missing shards"
         )
     open_mindrecord(folder)
     return manifest
 
 
-def _fault(place: tuple[Path, Shard]) -> str | None:
-    folder, shard = place
-    return shard.fault(folder) or next(_other_checksums(folder, shard), None)
+def _check_shard(location: tuple[Path, Shard]) -> str | None:
+    folder, shard = location
+    return shard.find_error(folder) or next(_checksum_errors(folder, shard), None)
 
 
-def _other_checksums(folder: Path, shard: Shard) -> Iterator[str]:
-    for path, facts in shard.files(folder).items():
+def _checksum_errors(folder: Path, shard: Shard) -> Iterator[str]:
+    for path, checksum in shard.files(folder).items():
         try:
-            if infer_config(path) != facts:
-                yield f"{path} is damaged: its checksum is not what it was written with"
+            if checksum_file(path) != checksum:
+                yield f"{path} is corrupt: its checksum differs from the manifest"
         except OSError as error:
             yield f"{path} cannot be read ({error.strerror})"

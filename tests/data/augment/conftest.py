@@ -7,7 +7,7 @@ from mindvit.data.augment.operations import OPERATIONS
 
 @pytest.fixture
 def values(rng):
-    """Random colours, uint8 (30, 40, 3): every operation changes some of them."""
+    """Random colors, uint8 (30, 40, 3), so that every operation changes some pixels."""
     return rng.integers(0, 256, (30, 40, 3)).astype(np.uint8)
 
 
@@ -18,12 +18,12 @@ def image(values):
 
 @pytest.fixture
 def applied(monkeypatch):
-    """Replaces each operation by one that only notes its name and amount; the list of them."""
+    """Replaces each operation by one that only records its name and amount. Returns the list of records."""
     calls = []
 
-    def noting(name):
+    def record(name):
         return lambda image, amount, *_: calls.append((name, amount)) or image
 
     for name in OPERATIONS:
-        monkeypatch.setitem(OPERATIONS, name, noting(name))
+        monkeypatch.setitem(OPERATIONS, name, record(name))
     return calls

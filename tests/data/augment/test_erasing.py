@@ -3,7 +3,7 @@ import pytest
 
 from mindvit.data.augment.erasing import random_erasing
 
-OUTSIDE = 100.0  # No draw of a normal distribution comes near it.
+OUTSIDE = 100.0  # Far outside the range of the normal noise.
 
 
 @pytest.fixture
@@ -14,7 +14,7 @@ def blank():
 
 
 def box(erased):
-    """Top, bottom, left and right of what was erased."""
+    """Top, bottom, left and right of the erased box."""
     rows, columns = np.nonzero((erased != OUTSIDE).any(0))
     return rows.min(), rows.max() + 1, columns.min(), columns.max() + 1
 
@@ -42,13 +42,13 @@ def test_pixels_and_channels_differ(blank, rng):
     assert len(np.unique(inside)) == inside.size
 
 
-def test_area_shape_and_place_of_the_boxes(rng):
+def test_area_shape_and_position_of_the_boxes(rng):
     values = np.full((1, 120, 120), OUTSIDE, np.float32)
     top, bottom, left, right = np.array([box(random_erasing(values, 1.0, rng)) for _ in range(3000)]).T
     height, width = bottom - top, right - left
     area = height * width / 120**2
     assert 0.017 < area.min() < 0.03 and 0.32 < area.max() < 0.34
-    # All areas fit at the shapes that occur, but for the very longest.
+    # All boxes fit, except for those with the most extreme aspect ratios.
     np.testing.assert_allclose(np.histogram(area, bins=4, range=(0.02, 1 / 3))[0] / 3000, 1 / 4, atol=0.035)
     ratio = height / width
     assert 0.26 < ratio.min() < 0.33 and 3.0 < ratio.max() < 3.8
@@ -57,16 +57,16 @@ def test_area_shape_and_place_of_the_boxes(rng):
     assert abs((top + bottom).mean() / 2 - 60) < 2 and abs((left + right).mean() / 2 - 60) < 2
 
 
-def test_the_share_of_erased_images_is_the_probability(blank, rng):
-    share = np.mean([random_erasing(blank, 0.25, rng) is not blank for _ in range(3000)])
-    assert abs(share - 0.25) < 0.03
+def test_the_fraction_of_erased_images_is_the_probability(blank, rng):
+    fraction = np.mean([random_erasing(blank, 0.25, rng) is not blank for _ in range(3000)])
+    assert abs(fraction - 0.25) < 0.03
 
 
 def test_probability_0_changes_nothing(blank, rng):
     assert all(random_erasing(blank, 0.0, rng) is blank for _ in range(50))
 
 
-def test_the_box_is_its_generators(blank):
+def test_the_box_depends_only_on_its_generator(blank):
     first, again, other = (random_erasing(blank, 1.0, np.random.default_rng(seed)) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()

@@ -14,7 +14,7 @@ def boxes(width, height, scale, ratio, rng, count=3000):
     return np.array([random_resized_crop_box(width, height, scale, ratio, rng) for _ in range(count)])
 
 
-def test_crops_lie_in_the_image_and_in_the_ranges(rng):
+def test_crops_are_inside_the_image_and_the_ranges(rng):
     left, top, width, height = boxes(500, 375, (0.2, 0.5), (0.7, 1.2), rng).T
     assert left.min() >= 0 and top.min() >= 0
     assert (left + width).max() <= 500 and (top + height).max() <= 375
@@ -25,14 +25,14 @@ def test_crops_lie_in_the_image_and_in_the_ranges(rng):
 
 
 def test_area_and_the_logarithm_of_the_ratio_are_uniform(rng):
-    # At most 0.4 of a square image: with ratios up to 2 every draw fits, so that none is drawn again.
+    # At most 0.4 of a square image: with ratios up to 2 every crop fits, so there is no second draw.
     _, _, width, height = boxes(1000, 1000, (0.1, 0.4), (1 / 2, 2.0), rng).T
-    for sample, low, high in ((width * height / 1e6, 0.1, 0.4), (np.log(width / height), -math.log(2), math.log(2))):
-        shares = np.histogram(sample, bins=6, range=(low, high))[0] / len(sample)
-        np.testing.assert_allclose(shares, 1 / 6, atol=0.03)
+    for drawn, low, high in ((width * height / 1e6, 0.1, 0.4), (np.log(width / height), -math.log(2), math.log(2))):
+        fractions = np.histogram(drawn, bins=6, range=(low, high))[0] / len(drawn)
+        np.testing.assert_allclose(fractions, 1 / 6, atol=0.03)
 
 
-def test_every_place_is_as_likely_as_the_others(rng):
+def test_all_positions_are_equally_likely(rng):
     left, top, width, height = boxes(200, 100, (0.25, 0.25), (1.0, 1.0), rng).T  # 71 x 71 pixels
     assert (width == 71).all() and (height == 71).all()
     assert (left.min(), left.max(), top.min(), top.max()) == (0, 129, 0, 29)
@@ -48,20 +48,20 @@ def test_every_place_is_as_likely_as_the_others(rng):
         ((1, 1), (3.0, 3.0), (0, 0, 1, 1)),
     ],
 )
-def test_where_nothing_fits_the_crop_is_central(size, ratio, expected, rng):
+def test_if_no_crop_fits_the_crop_is_central(size, ratio, expected, rng):
     assert random_resized_crop_box(*size, (1.0, 1.0), ratio, rng) == expected
 
 
 @pytest.mark.parametrize("resample", [Image.Resampling.BILINEAR, BICUBIC])
-def test_a_crop_is_resized_without_what_lies_around_it(values, resample):
-    """Pixels outside the crop have no bearing on the result, so that it is that of cropping first."""
+def test_a_crop_is_resized_without_pixels_outside_it(values, resample):
+    """Pixels outside the crop do not affect the result. It equals that of cropping first."""
     for seed in range(10):
         left, top, width, height = random_resized_crop_box(40, 30, SCALE, RATIO, np.random.default_rng(seed))
-        alone = Image.fromarray(values[top : top + height, left : left + width].copy()).resize((16, 16), resample)
+        expected = Image.fromarray(values[top : top + height, left : left + width].copy()).resize((16, 16), resample)
         crop = random_resized_crop(
             Image.fromarray(values), (16, 16), SCALE, RATIO, resample, np.random.default_rng(seed)
         )
-        np.testing.assert_array_equal(np.asarray(crop), np.asarray(alone))
+        np.testing.assert_array_equal(np.asarray(crop), np.asarray(expected))
 
 
 def test_a_padded_crop_is_the_image_shifted_over_black(rng):
@@ -82,20 +82,20 @@ def test_a_crop_is_resized_to_height_and_width(values, shape):
     for seed in range(5):
         box = random_resized_crop_box(40, 30, SCALE, RATIO, np.random.default_rng(seed))
         left, top, width, height = box
-        alone = Image.fromarray(values[top : top + height, left : left + width].copy()).resize(shape[::-1], BICUBIC)
+        expected = Image.fromarray(values[top : top + height, left : left + width].copy()).resize(shape[::-1], BICUBIC)
         crop = random_resized_crop(Image.fromarray(values), shape, SCALE, RATIO, BICUBIC, np.random.default_rng(seed))
         assert np.asarray(crop).shape == (*shape, 3)
-        np.testing.assert_array_equal(np.asarray(crop), np.asarray(alone))
+        np.testing.assert_array_equal(np.asarray(crop), np.asarray(expected))
 
 
-def test_a_padded_crop_of_a_rectangle_shifts_each_side_by_an_eighth_of_its_own(rng):
+def test_a_rectangular_padded_crop_pads_each_side_by_an_eighth_of_its_length(rng):
     values = rng.integers(1, 256, (16, 40, 3)).astype(np.uint8)
     padded = np.pad(values, ((2, 2), (5, 5), (0, 0)))
     windows = {padded[y : y + 16, x : x + 40].tobytes(): (y, x) for y in range(5) for x in range(11)}
-    places = [
+    offsets = [
         windows[np.asarray(padded_crop(Image.fromarray(values), (16, 40), BICUBIC, rng)).tobytes()] for _ in range(1500)
     ]
-    assert set(places) == set(windows.values())
+    assert set(offsets) == set(windows.values())
 
 
 def test_a_padded_crop_resizes_to_height_and_width(image):
@@ -113,14 +113,14 @@ def test_a_padded_crop_first_resizes(image):
     assert resized.tobytes() == same.tobytes()
 
 
-def test_every_other_image_is_mirrored(image, values, rng):
+def test_flip_mirrors_half_of_the_images(image, values, rng):
     mirrored = values[:, ::-1].tobytes()
     results = [flip(image, rng).tobytes() for _ in range(1000)]
     assert set(results) == {values.tobytes(), mirrored}
     assert abs(results.count(mirrored) - 500) < 60
 
 
-def test_a_crop_is_its_generators(image):
+def test_a_crop_depends_only_on_its_generator(image):
     def crop(seed):
         return random_resized_crop(image, (16, 16), SCALE, RATIO, BICUBIC, np.random.default_rng(seed)).tobytes()
 

@@ -15,11 +15,11 @@ ENHANCED = ("Color", "Contrast", "Brightness", "Sharpness")
 
 
 def policy(name, **settings):
-    return make_policy(AugmentSettings(policy=name, **settings), FILL, BILINEAR)
+    return make_policy(AugmentSettings(auto_augment=name, **settings), FILL, BILINEAR)
 
 
-def visits(function, image, applied, count):
-    """What was applied in each of many visits with one generator each, as lists of (name, amount)."""
+def collect(function, image, applied, count):
+    """The operations for each of ``count`` generators, as lists of (name, amount)."""
     found = []
     for seed in range(count):
         applied.clear()
@@ -29,22 +29,22 @@ def visits(function, image, applied, count):
 
 
 def amounts(found, name):
-    return np.array([amount for visit in found for other, amount in visit if other == name])
+    return np.array([amount for calls in found for other, amount in calls if other == name])
 
 
-def assert_shares(items, expected, atol):
-    """Each of the expected items makes up its share of all items, and there are no others."""
+def assert_fractions(items, expected, atol):
+    """Checks that each expected item has its fraction of all items, and that there are no other items."""
     assert set(items) == set(expected)
-    for item, share in expected.items():
-        assert abs(items.count(item) / len(items) - share) < atol, item
+    for item, fraction in expected.items():
+        assert abs(items.count(item) / len(items) - fraction) < atol, item
 
 
-def test_none_is_no_policy():
+def test_none_creates_no_policy():
     assert policy("none") is None
 
 
 @pytest.mark.parametrize("name", POLICIES)
-def test_a_image_is_a_function_of_its_key(name, image):
+def test_an_augmented_image_depends_only_on_its_generator(name, image):
     function = policy(name, randaugment_prob=1.0)
 
     def augmented(seed):
@@ -55,7 +55,7 @@ def test_a_image_is_a_function_of_its_key(name, image):
 
 
 @pytest.mark.parametrize("name", POLICIES)
-def test_the_image_itself_is_not_changed_and_the_result_is_as_large(name, image, values):
+def test_the_input_image_is_not_modified_and_the_size_is_kept(name, image, values):
     function = policy(name, randaugment_prob=1.0)
     for seed in range(40):
         result = function(image, np.random.default_rng(seed))
@@ -64,7 +64,7 @@ def test_the_image_itself_is_not_changed_and_the_result_is_as_large(name, image,
 
 
 @pytest.mark.parametrize("name", POLICIES)
-def test_policies_can_be_sent_to_other_processes(name, image):
+def test_policies_can_be_pickled(name, image):
     function = policy(name, randaugment_prob=1.0)
     sent = pickle.loads(pickle.dumps(function))
     assert sent(image, np.random.default_rng(5)).tobytes() == function(image, np.random.default_rng(5)).tobytes()
@@ -74,8 +74,8 @@ RANDAUGMENT = ["AutoContrast", "Equalize", "Invert", "Rotate", "Posterize", "Sol
 RANDAUGMENT += ["ShearX", "ShearY", "TranslateX", "TranslateY"]
 
 
-def by_hand(name, m, sign, image):
-    """timm's "increasing" operations at magnitude m of 10, as Pillow's calls."""
+def apply_expected(name, m, sign, image):
+    """timm's "increasing" operations at magnitude m of 10, as calls of Pillow."""
     width, height = image.size
     if name in ENHANCED:
         return getattr(ImageEnhance, name)(image).enhance(1 + sign * 0.09 * m)
@@ -101,21 +101,21 @@ def by_hand(name, m, sign, image):
     }[name]()
 
 
-def test_randaugment_applies_what_its_generator_draws(image):
+def test_randaugment_applies_the_operations_that_its_generator_draws(image):
     function = policy("randaugment", randaugment_ops=3, randaugment_magnitude=6.0, randaugment_prob=0.7)
     seen = set()
     for seed in range(150):
-        twin = np.random.default_rng(seed)
+        same_rng = np.random.default_rng(seed)
         expected = image
-        for index in twin.integers(15, size=3):
-            if twin.random() < 0.7:
+        for index in same_rng.integers(15, size=3):
+            if same_rng.random() < 0.7:
                 name = RANDAUGMENT[index]
                 signed = name in ENHANCED or name.startswith(("Rotate", "Shear", "Translate"))
-                sign = -1 if signed and twin.random() < 0.5 else 1
-                expected = by_hand(name, 6.0, sign, expected)
+                sign = -1 if signed and same_rng.random() < 0.5 else 1
+                expected = apply_expected(name, 6.0, sign, expected)
                 seen.add((name, sign))
         result = np.asarray(function(image, np.random.default_rng(seed)))
-        # Products such as 0.045 x 6 x 40 may differ in their last bit, and so tip a value that is rounded.
+        # Products such as 0.045 x 6 x 40 may differ in their last bit, and so change a rounded value.
         differs = np.abs(result.astype(int) - np.asarray(expected)) > 1
         assert differs.mean() < 0.001, seed
     assert len(seen) == 6 + 2 * 9
@@ -127,7 +127,7 @@ def test_randaugment_applies_what_its_generator_draws(image):
 )
 def test_magnitudes_of_randaugment(image, applied, magnitude, bits, threshold, added):
     function = policy("randaugment", randaugment_ops=4, randaugment_magnitude=magnitude, randaugment_prob=1.0)
-    found = visits(function, image, applied, 150)
+    found = collect(function, image, applied, 150)
     for name, expected in (("Posterize", bits), ("Solarize", threshold), ("SolarizeAdd", added)):
         assert set(amounts(found, name)) == {expected}
     tenth = magnitude / 10
@@ -139,30 +139,30 @@ def test_magnitudes_of_randaugment(image, applied, magnitude, bits, threshold, a
 
 
 def test_operations_of_randaugment_are_equally_likely(image, applied):
-    found = visits(policy("randaugment", randaugment_prob=1.0), image, applied, 2000)
-    assert {len(visit) for visit in found} == {2}
-    assert_shares([name for visit in found for name, _ in visit], dict.fromkeys(RANDAUGMENT, 1 / 15), 0.015)
-    assert any(visit[0][0] == visit[1][0] for visit in found)
+    found = collect(policy("randaugment", randaugment_prob=1.0), image, applied, 2000)
+    assert {len(calls) for calls in found} == {2}
+    assert_fractions([name for calls in found for name, _ in calls], dict.fromkeys(RANDAUGMENT, 1 / 15), 0.015)
+    assert any(calls[0][0] == calls[1][0] for calls in found)
 
 
 def test_each_operation_of_randaugment_is_applied_with_its_probability(image, applied):
-    found = visits(policy("randaugment", randaugment_ops=3, randaugment_prob=0.5), image, applied, 2000)
-    shares = {0: 1 / 8, 1: 3 / 8, 2: 3 / 8, 3: 1 / 8}
-    assert_shares([len(visit) for visit in found], shares, 0.04)
-    assert not any(visits(policy("randaugment", randaugment_prob=0.0), image, applied, 50))
+    found = collect(policy("randaugment", randaugment_ops=3, randaugment_prob=0.5), image, applied, 2000)
+    fractions = {0: 1 / 8, 1: 3 / 8, 2: 3 / 8, 3: 1 / 8}
+    assert_fractions([len(calls) for calls in found], fractions, 0.04)
+    assert not any(collect(policy("randaugment", randaugment_prob=0.0), image, applied, 50))
 
 
-def test_noise_changes_the_magnitudes_but_not_beyond_the_range(image, applied):
+def test_noise_changes_the_magnitudes_within_the_range(image, applied):
     settings = {"randaugment_ops": 5, "randaugment_prob": 1.0}
-    steady = visits(policy("randaugment", randaugment_magnitude=5.0, **settings), image, applied, 600)
+    steady = collect(policy("randaugment", randaugment_magnitude=5.0, **settings), image, applied, 600)
     assert set(np.abs(amounts(steady, "Rotate"))) == {15.0}
-    noisy = visits(
+    noisy = collect(
         policy("randaugment", randaugment_magnitude=5.0, randaugment_noise=0.5, **settings), image, applied, 1000
     )
     drawn = np.abs(amounts(noisy, "Rotate")) / 3
     assert len(drawn) > 200
     assert abs(drawn.mean() - 5) < 0.15 and abs(drawn.std() - 0.5) < 0.1
-    wild = visits(
+    wild = collect(
         policy("randaugment", randaugment_magnitude=9.0, randaugment_noise=8.0, **settings), image, applied, 1000
     )
     drawn = np.abs(amounts(wild, "Rotate")) / 3
@@ -179,9 +179,10 @@ def test_tables_have_25_pairs_of_published_operations(table):
             assert magnitude in range(10)
 
 
-# Of each policy: the share of visits that ends in exactly these operations, all amounts as the paper's magnitudes say.
+# For each policy: operations with the amounts of the published magnitudes, and the expected fraction of images with
+# exactly these operations.
 CHECKED = [
-    # Color 0.6 4, Contrast 1.0 8 stands twice: 2/25 x 0.6.
+    # Color 0.6 4, Contrast 1.0 8 occurs twice: 2/25 x 0.6.
     ("autoaugment", (("Color", 0.4), ("Contrast", 0.8)), 2 / 25 * 0.6),
     # Posterize 0.6 7, Posterize 0.6 6: 8 - 28/9 and 8 - 24/9 bits, rounded.
     ("autoaugment", (("Posterize", 5), ("Posterize", 5)), 1 / 25 * 0.36),
@@ -201,30 +202,30 @@ CHECKED = [
 ]
 
 
-@pytest.mark.parametrize(("name", "operations", "share"), CHECKED)
-def test_sub_policies_are_applied_as_published(name, operations, share, image, applied):
-    found = visits(policy(name), image, applied, 3000)
+@pytest.mark.parametrize(("name", "operations", "fraction"), CHECKED)
+def test_sub_policies_are_applied_as_published(name, operations, fraction, image, applied):
+    found = collect(policy(name), image, applied, 3000)
     matching = 0
-    for visit in found:
-        same = [other for other, _ in visit] == [other for other, _ in operations]
-        matching += same and np.allclose([abs(amount) for _, amount in visit], [amount for _, amount in operations])
-    assert abs(matching / 3000 - share) < 0.012
+    for calls in found:
+        same = [other for other, _ in calls] == [other for other, _ in operations]
+        matching += same and np.allclose([abs(amount) for _, amount in calls], [amount for _, amount in operations])
+    assert abs(matching / 3000 - fraction) < 0.012
     assert matching > 10
 
 
-def test_both_directions_of_autoaugment_are_as_likely(image, applied):
-    rotations = amounts(visits(policy("autoaugment"), image, applied, 3000), "Rotate")
+def test_both_directions_of_autoaugment_are_equally_likely(image, applied):
+    rotations = amounts(collect(policy("autoaugment"), image, applied, 3000), "Rotate")
     assert len(rotations) > 300 and abs((rotations > 0).mean() - 0.5) < 0.08
 
 
 def test_trivialaugment_applies_one_of_14_operations_over_its_whole_range(image, applied):
-    found = visits(policy("trivialaugment"), image, applied, 6000)
-    assert {len(visit) for visit in found} == {1}
+    found = collect(policy("trivialaugment"), image, applied, 6000)
+    assert {len(calls) for calls in found} == {1}
     plain = ["Identity", "AutoContrast", "Equalize"]
     greatest = {"Rotate": 135, "ShearX": 0.99, "ShearY": 0.99, "TranslateX": 32, "TranslateY": 32}
     greatest |= dict.fromkeys(ENHANCED, 0.99)
     names = [*plain, *greatest, "Posterize", "Solarize"]
-    assert_shares([visit[0][0] for visit in found], dict.fromkeys(names, 1 / 14), 0.015)
+    assert_fractions([calls[0][0] for calls in found], dict.fromkeys(names, 1 / 14), 0.015)
     for name, most in greatest.items():
         drawn = amounts(found, name)
         assert (drawn.min(), drawn.max(), np.abs(drawn).min()) == (-most, most, 0)
@@ -235,7 +236,7 @@ def test_trivialaugment_applies_one_of_14_operations_over_its_whole_range(image,
     np.testing.assert_allclose(np.unique(amounts(found, "Solarize")), np.arange(31) * 8.5, atol=1e-9)
 
 
-def test_three_augment_turns_gray_solarizes_or_blurs(rng):
+def test_three_augment_applies_grayscale_solarize_or_blur(rng):
     values = rng.integers(0, 256, (16, 16, 3)).astype(np.uint8)
     image = Image.fromarray(values)
     gray = np.asarray(image.convert("L"))[..., None].repeat(3, -1)
@@ -244,15 +245,15 @@ def test_three_augment_turns_gray_solarizes_or_blurs(rng):
     function = policy("three_augment")
     results = [function(image, rng) for _ in range(1500)]
     kinds = [known.get(result.tobytes(), "blurred") for result in results]
-    assert_shares(kinds, {"gray": 1 / 3, "solarized": 1 / 3, "blurred": 1 / 3}, 0.05)
-    # A blur takes away contrast, the more the wider it is; those drawn reach from hardly any to sigma 2.
+    assert_fractions(kinds, {"gray": 1 / 3, "solarized": 1 / 3, "blurred": 1 / 3}, 0.05)
+    # A wider blur reduces the contrast more. The drawn blurs range from almost none to sigma 2.
     spreads = [np.asarray(result).std() for result, kind in zip(results, kinds, strict=True) if kind == "blurred"]
     least, most = (np.asarray(image.filter(ImageFilter.GaussianBlur(sigma))).std() for sigma in (2.0, 0.1))
     assert least <= min(spreads) < 1.1 * least and 0.95 * most < max(spreads) <= most
 
 
 @pytest.mark.parametrize("name", ["randaugment", "autoaugment", "autoaugment_cifar10", "trivialaugment"])
-def test_what_comes_from_outside_the_image_has_the_fill(name):
+def test_pixels_from_outside_the_image_have_the_fill_color(name):
     white = Image.new("RGB", (40, 30), "white")
     function = policy(name, randaugment_ops=1, randaugment_prob=1.0)
     corners = {tuple(np.asarray(function(white, np.random.default_rng(seed)))[0, 0]) for seed in range(200)}

@@ -3,11 +3,11 @@ import re
 
 import pytest
 
-from mindvit.parsing import parse
 from mindvit.data.mindrecord import processes
 from mindvit.data.mindrecord.converter import MindRecordSettings, convert_to_mindrecord
 from mindvit.data.mindrecord.reader import open_mindrecord
 from mindvit.errors import UserError
+from mindvit.parsing import parse
 from tests.data.mindrecord.conftest import convert, write_images
 
 
@@ -15,7 +15,7 @@ def inodes(out):
     return {str(path.relative_to(out)): path.stat().st_ino for path in out.rglob("*.mindrecord*")}
 
 
-def changed(before, out):
+def changed_files(before, out):
     after = inodes(out)
     assert set(before) == set(after)
     return sorted(name for name in after if before[name] != after[name])
@@ -25,62 +25,62 @@ def shard(split, number):
     return [f"{split}/{split}-0000{number}-of-00003.mindrecord{end}" for end in ("", ".db")]
 
 
-def test_a_conversion_that_was_stopped_goes_on_with_the_shards_not_done(images, tmp_path, monkeypatch):
+def test_a_stopped_conversion_resumes_with_the_unfinished_shards(images, tmp_path, monkeypatch):
     write_shard, out = processes.write_shard, tmp_path / "out"
-    began = []
+    started = []
 
-    def stop_in_the_third(folder, shard, images, step):
+    def stop_in_third_shard(folder, shard, images, on_progress):
         def stop(count):
             raise KeyboardInterrupt
 
-        began.append(shard.name)
-        return write_shard(folder, shard, images, stop if len(began) == 3 else step)
+        started.append(shard.name)
+        return write_shard(folder, shard, images, stop if len(started) == 3 else on_progress)
 
-    monkeypatch.setattr(processes, "write_shard", stop_in_the_third)
-    with pytest.raises(KeyboardInterrupt, match="the same command goes on"):
+    monkeypatch.setattr(processes, "write_shard", stop_in_third_shard)
+    with pytest.raises(KeyboardInterrupt, match="run the same command again to resume"):
         convert(images, out, shards=3)
-    assert began == ["train-00000-of-00003", "train-00001-of-00003", "train-00002-of-00003"]
+    assert started == ["train-00000-of-00003", "train-00001-of-00003", "train-00002-of-00003"]
     with pytest.raises(UserError, match="is not finished: it has 2 of 6 shards"):
         open_mindrecord(out)
-    # What a process that is killed leaves.
+    # The temporary files of a killed process.
     (out / "train/.being-written-x").mkdir()
     (out / "train/.being-written-x/train-00002-of-00003.mindrecord").write_bytes(b"x")
     (out / "train/train-00002-of-00003.mindrecord.db").write_bytes(b"x")
     before = inodes(out)
     convert(images, out, shards=3)
-    assert began[3:] == ["train-00002-of-00003", *(f"val-0000{number}-of-00003" for number in range(3))]
+    assert started[3:] == ["train-00002-of-00003", *(f"val-0000{number}-of-00003" for number in range(3))]
     after = inodes(out)
     for name in shard("train", 0) + shard("train", 1):
         assert after[name] == before[name]
-    assert len(after) == 12, "nothing is left of what was being written"
+    assert len(after) == 12, "no temporary files are left"
     assert len(open_mindrecord(out).val) == 11
 
 
-def test_a_finished_conversion_stays_as_it_is(images, copy, capsys):
+def test_a_finished_conversion_stays_unchanged(images, copy, capsys):
     before = inodes(copy)
     convert(images, copy, shards=3)
-    assert changed(before, copy) == []
+    assert changed_files(before, copy) == []
     assert re.search(r"^train +11 images of 3 classes in 3 shards, [\d.]+ MB, ", capsys.readouterr().out, re.M)
 
 
 @pytest.mark.parametrize("ending", ["", ".db"])
-def test_a_shard_that_is_gone_or_cut_is_written_anew(images, copy, ending):
+def test_a_missing_or_truncated_shard_is_written_again(images, copy, ending):
     before = inodes(copy)
     (copy / (shard("train", 1)[0] + ending)).unlink()
     path = copy / (shard("val", 2)[0] + ending)
     path.write_bytes(path.read_bytes()[:-1])
     convert(images, copy, shards=3)
-    assert changed(before, copy) == shard("train", 1) + shard("val", 2)
+    assert changed_files(before, copy) == shard("train", 1) + shard("val", 2)
     assert len(open_mindrecord(copy).train) == 11
 
 
-def test_other_images_or_shards_are_refused_unless_written_over(images, copy, tmp_path):
+def test_other_images_or_shards_are_refused_without_overwrite(images, copy, tmp_path):
     other = write_images(tmp_path / "other", counts=(5, 4, 3))
     before = inodes(copy)
     for root, count in ((images, 2), (other, 3)):
-        with pytest.raises(UserError, match=r"^--output .*/out holds a conversion of other images, or .*--overwrite$"):
+        with pytest.raises(UserError, match=r"^--output .*/out has a conversion of other images, or .*--overwrite$"):
             convert(root, copy, shards=count)
-    assert changed(before, copy) == []
+    assert changed_files(before, copy) == []
     convert(other, copy, shards=2, overwrite=True)
     assert len(open_mindrecord(copy).train) == 12
     assert sorted(inodes(copy)) == sorted(
@@ -91,22 +91,22 @@ def test_other_images_or_shards_are_refused_unless_written_over(images, copy, tm
     )
 
 
-def test_writing_over_the_same_conversion_writes_all_of_it(images, copy):
+def test_overwrite_writes_all_shards_again(images, copy):
     before = inodes(copy)
     convert(images, copy, shards=3, overwrite=True)
-    assert changed(before, copy) == sorted(before)
+    assert changed_files(before, copy) == sorted(before)
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_a_folder_with_other_files_is_refused(images, tmp_path, overwrite):
     root = write_images(tmp_path / "in")
     files = sorted(root.rglob("*"))
-    with pytest.raises(UserError, match=r"/in holds other files and no conversion; choose a folder that is empty"):
+    with pytest.raises(UserError, match=r"/in has other files and no conversion; choose an empty"):
         convert(root, root, overwrite=overwrite)
     assert sorted(root.rglob("*")) == files
 
 
-def test_a_damaged_file_is_named_by_the_verification(copy):
+def test_the_verification_reports_a_corrupt_file(copy):
     verification = MindRecordSettings(verify=str(copy), num_workers=2)
     convert_to_mindrecord(verification)
     flipped = [copy / shard("train", 1)[0], copy / shard("val", 0)[1]]
@@ -116,18 +116,19 @@ def test_a_damaged_file_is_named_by_the_verification(copy):
         path.write_bytes(content)
     with pytest.raises(UserError) as raised:
         convert_to_mindrecord(verification)
-    named = re.findall(r"([^ ]*/out/[^ ]*) is damaged: its checksum is not what it was written with", str(raised.value))
-    assert named == list(map(str, flipped))
+    reported = re.findall(r"([^ ]*/out/[^ ]*) is corrupt: its checksum differs from the manifest", str(raised.value))
+    assert reported == list(map(str, flipped))
 
 
-def test_a_missing_shard_is_named_by_the_verification(copy):
+def test_the_verification_reports_a_missing_shard(copy):
     for name in shard("val", 1):
         (copy / name).unlink()
-    with pytest.raises(UserError, match=r"^.*val-00001-of-00003\.mindrecord is missing\. Copy them again, or remove"):
+    words = r"^.*val-00001-of-00003\.mindrecord is missing\. Copy these shards again, or remove"
+    with pytest.raises(UserError, match=words):
         convert_to_mindrecord(MindRecordSettings(verify=str(copy), num_workers=1))
 
 
-def test_a_conversion_that_is_not_finished_does_not_pass_the_verification(copy):
+def test_the_verification_refuses_an_unfinished_conversion(copy):
     path = copy / "manifest.json"
     stored = json.loads(path.read_text())
     stored["splits"]["val"][1]["index"] = None
@@ -147,12 +148,12 @@ def test_a_conversion_that_is_not_finished_does_not_pass_the_verification(copy):
         (["--output", "a", "--source", "cifar10"], "^source must be one of folder, imagenet, digits, not cifar10$"),
     ],
 )
-def test_settings_that_cannot_be_are_refused(arguments, words):
+def test_invalid_settings_are_refused(arguments, words):
     with pytest.raises(UserError, match=words):
         parse(MindRecordSettings, "", arguments)
 
 
-def test_a_source_that_is_not_there_is_named_before_anything_is_written(tmp_path):
+def test_a_missing_source_is_reported_before_anything_is_written(tmp_path):
     with pytest.raises(UserError, match=r"data folder .*nowhere does not exist"):
         convert(tmp_path / "nowhere", tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -3,17 +3,17 @@ from dataclasses import replace
 
 import pytest
 
-from mindvit.data.mindrecord.manifest import FileChecksum, Manifest, Shard, read_manifest
 from mindvit.classes import Classes
+from mindvit.data.mindrecord.manifest import FileChecksum, Manifest, Shard, read_manifest
 from mindvit.errors import UserError
 
 DONE = Shard("train-0", 3, FileChecksum(100, "aa"), FileChecksum(20, "bb"))
 MANIFEST = Manifest(
-    Classes(("cat", "d\udcffg"), ("Katze", "狗")), False, "cc", {"train": (DONE, Shard("train-1", 4)), "val": (DONE,)}
+    Classes(("cat", "d\udcffg"), ("Cat", "狗")), False, "cc", {"train": (DONE, Shard("train-1", 4)), "val": (DONE,)}
 )
 
 
-def test_what_is_written_is_read(tmp_path):
+def test_a_written_manifest_is_read_back(tmp_path):
     MANIFEST.write(tmp_path)
     assert read_manifest(tmp_path) == MANIFEST
     assert not MANIFEST.is_done
@@ -46,20 +46,20 @@ def at(*keys):
         (at("splits", "all"), [{"name": "x", "count": 1, "data": None, "index": None}]),
         (at("splits"), {}),
         (at("splits"), None),
-        (at("classes", "names"), ["Katze"]),
+        (at("classes", "names"), ["Cat"]),
         (at("classes", "ids"), [1, 2]),
         (at("format"), "1"),
         (at("fingerprint"), None),
     ],
 )
-def test_what_cannot_be_is_refused(tmp_path, change, value):
+def test_invalid_content_is_refused(tmp_path, change, value):
     MANIFEST.write(tmp_path)
     path = tmp_path / "manifest.json"
     stored = json.loads(path.read_text())
     change(stored, value)
     path.write_text(json.dumps(stored))
     with pytest.raises(
-        UserError, match=r"manifest\.json is damaged \(.*\); convert the images anew, with --overwrite$"
+        UserError, match=r"manifest\.json is corrupt \(.*\); run the conversion again with --overwrite$"
     ):
         read_manifest(tmp_path)
 
@@ -67,11 +67,11 @@ def test_what_cannot_be_is_refused(tmp_path, change, value):
 @pytest.mark.parametrize("text", ["", "[]", "5", "[" * 100_000])
 def test_other_json_is_refused(tmp_path, text):
     (tmp_path / "manifest.json").write_text(text)
-    with pytest.raises(UserError, match=r"manifest\.json is damaged"):
+    with pytest.raises(UserError, match=r"manifest\.json is corrupt"):
         read_manifest(tmp_path)
 
 
-def test_bytes_that_are_no_text_are_refused(tmp_path):
+def test_bytes_that_are_not_utf_8_are_refused(tmp_path):
     (tmp_path / "manifest.json").write_bytes(b"\xff\xff")
     with pytest.raises(UserError, match=r"cannot read .*manifest\.json"):
         read_manifest(tmp_path)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from mindspore.mindrecord import FileWriter
 
-from mindvit.data.mindrecord import writing
-from mindvit.data.mindrecord.listing import Images
+from mindvit.data.mindrecord import writer
+from mindvit.data.mindrecord.listing import ImageFiles
 from mindvit.data.mindrecord.manifest import Shard
 from mindvit.data.mindrecord.writer import write_shard
 from mindvit.errors import UserError
@@ -18,7 +18,7 @@ from mindvit.errors import UserError
 
 @pytest.fixture
 def files(tmp_path):
-    """Writes files of given contents; a shard's images."""
+    """Writes files with the given contents and returns them as the image files of a shard."""
 
     def make(*contents):
         root = tmp_path / "in"
@@ -27,14 +27,14 @@ def files(tmp_path):
             (root / f"{number}.jpg").write_bytes(content)
         names = [f"{number}.jpg" for number in range(len(contents))]
         sizes = np.array([len(content) for content in contents], np.int64)
-        return Images(root, names, np.arange(len(contents), dtype=np.int32), sizes)
+        return ImageFiles(root, names, np.arange(len(contents), dtype=np.int32), sizes)
 
     return make
 
 
-def write(tmp_path, images, step=lambda count: None):
+def write(tmp_path, images, on_progress=lambda count: None):
     (tmp_path / "out").mkdir(exist_ok=True)
-    return write_shard(tmp_path / "out", Shard("x", len(images)), images, step)
+    return write_shard(tmp_path / "out", Shard("x", len(images)), images, on_progress)
 
 
 def header(path):
@@ -42,11 +42,11 @@ def header(path):
     return json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
 
 
-def assert_nothing_is_left(tmp_path):
+def assert_no_files(tmp_path):
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_files_are_whole_checked_and_readable_by_others(tmp_path, files):
+def test_written_files_have_valid_checksums_and_permissions(tmp_path, files):
     counted = []
     old = os.umask(0o027)
     try:
@@ -55,15 +55,15 @@ def test_files_are_whole_checked_and_readable_by_others(tmp_path, files):
         os.umask(old)
     out = tmp_path / "out"
     assert sorted(path.name for path in out.iterdir()) == ["x.mindrecord", "x.mindrecord.db"]
-    assert shard.fault(out) is None
-    for path, facts in shard.files(out).items():
+    assert shard.find_error(out) is None
+    for path, checksum in shard.files(out).items():
         content = path.read_bytes()
-        assert (facts.num_bytes, facts.sha256) == (len(content), hashlib.sha256(content).hexdigest())
+        assert (checksum.num_bytes, checksum.sha256) == (len(content), hashlib.sha256(content).hexdigest())
         assert path.stat().st_mode & 0o777 == 0o640
     assert sum(counted) == 3
 
 
-def test_large_and_small_images_get_pages_that_hold_them(tmp_path, files):
+def test_the_page_size_fits_the_largest_image(tmp_path, files):
     contents = [b"a", b"b" * (2**23 - 8), b"c"]
     write(tmp_path, files(*contents))
     path = tmp_path / "out/x.mindrecord"
@@ -75,29 +75,29 @@ def test_large_and_small_images_get_pages_that_hold_them(tmp_path, files):
     assert [row.tobytes() for (row,) in rows] == contents
 
 
-def test_a_image_that_no_page_holds_is_named(tmp_path, files):
+def test_an_image_that_is_too_large_for_a_page_is_reported(tmp_path, files):
     images = files(b"one", b"two")
     images.sizes[1] = 2**28 - 7
-    with pytest.raises(UserError, match=r"a MindRecord file cannot hold the 268,435,449 bytes of .*1\.jpg$"):
+    with pytest.raises(UserError, match=r"a MindRecord file cannot store the 268,435,449 bytes of .*1\.jpg$"):
         write(tmp_path, images)
-    assert_nothing_is_left(tmp_path)
+    assert_no_files(tmp_path)
 
 
-def test_many_bytes_get_larger_pages_so_that_the_header_holds_them(files):
+def test_many_bytes_get_larger_pages_to_limit_the_header_size(files):
     images = files(b"one")
     many = replace(images, sizes=np.full(20_000, 10**6, np.int64))
-    assert writing._page_bytes(many) == 2**24, "20 GB on 2,000 pages at most"
+    assert writer._page_bytes(many) == 2**24, "20 GB on at most 2,000 pages"
 
 
-def test_a_image_that_changed_since_it_was_listed_is_named(tmp_path, files):
+def test_an_image_that_changed_after_the_listing_is_reported(tmp_path, files):
     images = files(b"one", b"two")
     (tmp_path / "in/1.jpg").write_bytes(b"twice")
-    with pytest.raises(UserError, match=r"the image .*1\.jpg has changed while it was converted; start again"):
+    with pytest.raises(UserError, match=r"the image .*1\.jpg changed during the conversion; run the conversion again"):
         write(tmp_path, images)
     (tmp_path / "in/1.jpg").unlink()
     with pytest.raises(UserError, match=r"cannot read the image .*1\.jpg: No such file"):
         write(tmp_path, images)
-    assert_nothing_is_left(tmp_path)
+    assert_no_files(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -108,9 +108,9 @@ def test_a_image_that_changed_since_it_was_listed_is_named(tmp_path, files):
         lambda row: {**row, "file": row["file"] + "x"},
         None,
     ],
-    ids=["bytes", "label", "name", "a row less"],
+    ids=["bytes", "label", "name", "missing row"],
 )
-def test_what_is_not_read_back_as_it_was_written_is_refused(tmp_path, files, monkeypatch, change):
+def test_a_difference_when_reading_back_is_refused(tmp_path, files, monkeypatch, change):
     write_raw_data = FileWriter.write_raw_data
 
     def write_other(self, rows):
@@ -118,21 +118,21 @@ def test_what_is_not_read_back_as_it_was_written_is_refused(tmp_path, files, mon
 
     monkeypatch.setattr(FileWriter, "write_raw_data", write_other)
     found = 2 if change else 1
-    words = rf"read back from .*out/x\.mindrecord differs from the 2 images written \({found} were found\)"
+    words = rf"content read back from .*out/x\.mindrecord differs from the 2 images written \({found} were found\)"
     with pytest.raises(UserError, match=words):
         write(tmp_path, files(b"one", b"two"))
-    assert_nothing_is_left(tmp_path)
+    assert_no_files(tmp_path)
 
 
-def test_a_full_disk_is_said(tmp_path, files, monkeypatch):
+def test_a_full_disk_is_reported(tmp_path, files, monkeypatch):
     def fail(self, rows):
-        raise RuntimeError("\nException thrown.\n----\n[ERROR] The pages are out of ink.\n----\n- C++ Call Stack:")
+        raise RuntimeError("\nException thrown.\n----\n[ERROR] The page is full.\n----\n- C++ Call Stack:")
 
     monkeypatch.setattr(FileWriter, "write_raw_data", fail)
-    with pytest.raises(UserError, match=r"^cannot write .*out/x\.mindrecord: The pages are out of ink\.$"):
+    with pytest.raises(UserError, match=r"^cannot write .*out/x\.mindrecord: The page is full\.$"):
         write(tmp_path, files(b"one"))
     usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(writing.shutil, "disk_usage", lambda folder: usage(2**30, 2**30 - 2**20, 2**20))
+    monkeypatch.setattr(writer.shutil, "disk_usage", lambda folder: usage(2**30, 2**30 - 2**20, 2**20))
     with pytest.raises(UserError, match=r"^cannot write .*x\.mindrecord: the disk is full; free some space and run"):
         write(tmp_path, files(b"one"))
-    assert_nothing_is_left(tmp_path)
+    assert_no_files(tmp_path)
