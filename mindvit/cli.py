@@ -16,6 +16,7 @@ os.environ.setdefault("GLOG_v", "3")
 
 from mindvit.errors import STOPPED_BY_USER, UserError
 
+
 @dataclass(frozen=True)
 class Command:
     """A command."""

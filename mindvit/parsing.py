@@ -44,7 +44,7 @@ def parse(
     ``--config FILE`` gives settings as YAML; other options override it, wherever they stand.
 
     Args:
-        kind: the dataclass; its fields and those of its nested dataclasses are the options, with flatten names.
+        kind: the dataclass; its fields and those of its nested dataclasses are the options, with dotted names.
         description: what the program does, for ``--help``.
         arguments: the command line; by default the process's own.
         flags: options without a value, with their help.
@@ -58,12 +58,7 @@ def parse(
         SystemExit: after ``--help``.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
-    parser = _Parser(prog=usage, description=description)
-    parser.add_argument("--config", action=ActionConfigFile, help="recipe file (YAML), such as those in configs/")
-    for name, text in (flags or {}).items():
-        parser.add_argument(f"--{name}", action="store_true", help=text)
-    parser.add_class_arguments(kind)
-
+    parser = make_parser(kind, description, flags, usage)
     known = sorted({option[2:] for action in parser._actions for option in action.option_strings if option[1:2] == "-"})
     types = dict(_types(kind))
     recipe, others = _take_config(arguments)
@@ -94,6 +89,18 @@ def parse(
         raise UserError(" ".join(str(error).split())) from error
 
 
+def make_parser(
+    kind: type, description: str, flags: dict[str, str] | None = None, usage: str | None = None
+) -> ArgumentParser:
+    """The parser of a dataclass of settings; arguments as in ``parse``."""
+    parser = _Parser(prog=usage, description=description)
+    parser.add_argument("--config", action=ActionConfigFile, help="Recipe file (YAML), such as those in configs/.")
+    for name, text in (flags or {}).items():
+        parser.add_argument(f"--{name}", action="store_true", help=text)
+    parser.add_class_arguments(kind)
+    return parser
+
+
 def load_recipe(path: str | Path, overrides: dict[str, Any] | None = None) -> "Recipe":
     """Reads a recipe file.
 
@@ -115,7 +122,7 @@ def _as_text(value: Any) -> str:
 
 
 def _types(kind: type, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The flatten name and the type of every setting of a dataclass."""
+    """The dotted name and the type of every setting of a dataclass."""
     for name, hint in get_type_hints(kind).items():
         if is_dataclass(hint):
             yield from _types(hint, f"{prefix}{name}.")

@@ -1,10 +1,19 @@
 #!/usr/bin/env bash
-# Installs what the tests need into .venv, checks the style, and runs the tests. Arguments go to pytest.
+# Installs the test packages into .venv, checks the style, and runs the tests: bash scripts/test.sh [--quick] [options]
+# --quick leaves out the tests marked slow or distributed. Other arguments go to pytest.
 set -euo pipefail
 source "$(dirname "$0")/common.sh"
 
+options=()
+for argument in "$@"; do
+    if [[ "${argument}" == --quick ]]; then
+        options+=(-m "not slow and not distributed")
+    else
+        options+=("${argument}")
+    fi
+done
 install requirements-dev.txt requirements-tensorboard.txt requirements.txt
 "${PYTHON}" -m ruff check .
 "${PYTHON}" -m ruff format --check .
-# Most of the time goes into compiling graphs, which keeps one core busy: two files are tested at a time.
-"${PYTHON}" -m pytest --numprocesses auto --maxprocesses 2 --dist loadfile "$@"
+# Compiling graphs takes most of the time and keeps one core busy, so two files are tested at a time.
+"${PYTHON}" -m pytest --numprocesses auto --maxprocesses 2 --dist loadfile "${options[@]}"

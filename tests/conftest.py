@@ -1,5 +1,7 @@
+import gc
 import runpy
 import sys
+import time
 from pathlib import Path
 
 import mindspore as ms
@@ -20,6 +22,15 @@ def graph_mode():
 def seeded():
     ms.set_seed(0)
     ms.dataset.config.set_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def free_graphs():
+    """Frees compiled graphs, which hold themselves in cycles and slow down every later compilation in the process."""
+    started = time.perf_counter()
+    yield
+    if time.perf_counter() - started > 1:
+        gc.collect()
 
 
 @pytest.fixture
@@ -89,7 +100,7 @@ def tiny():
 
 @pytest.fixture
 def tiny_checkpoint(tmp_path):
-    """Writes a checkpoint with a metadata: a tiny network with random weights for two classes, cat and dog."""
+    """Writes a checkpoint with metadata: a tiny network with random weights for two classes, cat and dog."""
     from mindvit.classes import Classes
     from mindvit.factory import create_model
     from mindvit.weights.checkpoint import write_checkpoint

@@ -9,21 +9,23 @@ import numpy as np
 import pytest
 import yaml
 
-from mindvit.parsing import parse
+from mindvit.analysis.counting import forward_flops
 from mindvit.data.pipeline import train_pipeline
+from mindvit.data.sampling import SamplingPlan
 from mindvit.data.settings import AugmentSettings
 from mindvit.data.sources import open_source
-from mindvit.data.sampling import SamplingPlan
 from mindvit.factory import ModelSettings, create_model
 from mindvit.losses import BinaryCrossEntropySmooth, CrossEntropySmooth
-from mindvit.analysis.counting import forward_flops
 from mindvit.models.variants import model_config, override
+from mindvit.parsing import parse
+from mindvit.run_metrics import WeightsKind
 from mindvit.runtime import Runtime
-from mindvit.training.setup import TrainComponents, build
+from mindvit.training import setup
 from mindvit.training.distillation import DistillationLoss
+from mindvit.training.lr_schedule import learning_rates
 from mindvit.training.optimizers import SGD, AdamW, Lamb
 from mindvit.training.recipe import Recipe
-from mindvit.training.lr_schedule import learning_rates
+from mindvit.training.run import TrainComponents
 from tests.conftest import ROOT
 
 FOLDER = ROOT / "configs"
@@ -33,10 +35,10 @@ every_recipe = pytest.mark.parametrize("name", NAMES)
 
 @dataclass(frozen=True)
 class Run:
-    """What a recipe comes to with the images and the workers of its command, worked out by hand."""
+    """What a recipe comes to with the images and the ranks of its command, worked out by hand."""
 
     images: int
-    workers: int
+    ranks: int
     batch: int
     """Images of a step."""
     steps: int
@@ -100,14 +102,14 @@ def header(name):
 
 
 def commands(name):
-    """Each command of a recipe's header: its number of workers, and its words."""
+    """Each command of a recipe's header: its number of ranks, and its words."""
     text = header(name)["Command"].replace("\\\n", " ")
     found = re.findall(r"^.*?(?:NPROC=(\d+) )?((?:python|bash) \S.*)$", text, re.MULTILINE)
-    return [(int(workers or 1), shlex.split(command)) for workers, command in found]
+    return [(int(ranks or 1), shlex.split(command)) for ranks, command in found]
 
 
 def written(name):
-    """The settings that stand in a recipe, by their flatten names."""
+    """The settings that stand in a recipe, by their dotted names."""
     flat = {}
     for group, content in yaml.safe_load((FOLDER / name).read_text()).items():
         flat |= {f"{group}.{key}": value for key, value in content.items()} if isinstance(content, dict) else {}
@@ -115,22 +117,22 @@ def written(name):
 
 
 @pytest.fixture
-def random_images(make_folder):
+def images(make_folder):
     return make_folder(counts=IMAGES // 2)
 
 
 @dataclass(frozen=True)
 class Built:
     recipe: Recipe
-    engine: TrainComponents
-    course: SamplingPlan
+    components: TrainComponents
+    plan: SamplingPlan
     """At the recipe's own size."""
     batches: list
     """Of a few small images, an epoch of them."""
 
     @property
     def rates(self):
-        return self.engine.step.learning_rates.asnumpy()
+        return self.components.step.learning_rates.asnumpy()
 
 
 @pytest.fixture
@@ -139,14 +141,14 @@ def build(images):
 
     def make(name):
         recipe = read(name)
-        parts, repeats = recipe.train.accumulate_steps, recipe.augment.repeated_aug
-        finetune_own_images, workers = (RUNS[name].images, RUNS[name].workers) if name in RUNS else (DIGITS[name], 1)
-        course = SamplingPlan(finetune_own_images, recipe.data.batch_size * parts, 0, repeats, 0, workers)
-        total_steps = recipe.train.steps or recipe.train.epochs * course.steps_per_epoch
+        micro_batches, repeats = recipe.train.accumulate_steps, recipe.augment.repeated_aug
+        num_images, ranks = (RUNS[name].images, RUNS[name].ranks) if name in RUNS else (DIGITS[name], 1)
+        plan = SamplingPlan(num_images, recipe.data.batch_size * micro_batches, 0, repeats, 0, ranks)
+        total_steps = recipe.train.steps or recipe.train.epochs * plan.steps_per_epoch
         teacher = small_network(read("digits.yaml")) if recipe.distill.teacher else None
-        engine = build(recipe, Runtime("CPU", "O0"), small_network(recipe), course, total_steps, teacher)
-        few = SamplingPlan(IMAGES, 2 * parts if parts > 1 else 4, 0, repeats)
-        return Built(recipe, engine, course, batches(recipe, recipe.augment, images, few))
+        components = setup.build(recipe, Runtime("CPU", "O0"), small_network(recipe), plan, total_steps, teacher)
+        few = SamplingPlan(IMAGES, 2 * micro_batches if micro_batches > 1 else 4, 0, repeats)
+        return Built(recipe, components, plan, batches(recipe, recipe.augment, images, few))
 
     return make
 
@@ -162,11 +164,11 @@ def settings_of(recipe):
     return override(model_config(recipe.model.name), **recipe.model.overrides())
 
 
-def batches(recipe, augment, images, course):
+def batches(recipe, augment, images, plan):
     split = open_source("folder", str(images)).train
     augment = replace(augment, flip=split.flip if augment.flip is None else augment.flip)
     config = override(settings_of(recipe), **SMALL)
-    pipeline = train_pipeline(split, config, augment, course, 1)
+    pipeline = train_pipeline(split, config, augment, plan, 1)
     return list(pipeline.create_tuple_iterator(num_epochs=1))
 
 
@@ -174,9 +176,9 @@ def batches(recipe, augment, images, course):
 def test_the_header_says_command_cost_accuracy_and_source(name):
     parts = header(name)
     assert {"Command", "Cost", "Source"} <= parts.keys()
-    assert ("Expected" in parts) != ("PublishedFile" in parts)
-    if "PublishedFile" in parts:
-        assert "not reproduced by this project" in parts["PublishedFile"].replace("\n", " ").lower()
+    assert ("Expected" in parts) != ("Published" in parts)
+    if "Published" in parts:
+        assert "not reproduced by this project" in parts["Published"].replace("\n", " ").lower()
 
 
 @every_recipe
@@ -199,8 +201,8 @@ def test_the_table_of_recipes_is_whole():
 @pytest.mark.parametrize("name", RUNS)
 def test_batch_steps_and_learning_rates_are_those_of_the_source(name, build):
     run, built = RUNS[name], build(name)
-    assert commands(name)[0][0] == run.workers
-    assert built.course.batch_size * built.course.world_size == run.batch
+    assert commands(name)[0][0] == run.ranks
+    assert built.plan.samples_per_step == run.batch
     if run.images != EXAMPLE:
         assert header(name)["Cost"].startswith(f"{run.steps:,} steps of {run.batch:,} images")
 
@@ -246,12 +248,12 @@ LOSSES = {CrossEntropySmooth: "cross_entropy", BinaryCrossEntropySmooth: "bce"}
 
 def loss_of(built):
     """The loss of the labels."""
-    loss = built.engine.step.loss
+    loss = built.components.step.loss
     return loss.loss if isinstance(loss, DistillationLoss) else loss
 
 
 def optimizer_name(built):
-    optimizer = built.engine.step.optimizer
+    optimizer = built.components.step.optimizer
     decays = any(optimizer.weight_decays)
     return {SGD: "sgd", Lamb: "lamb", AdamW: "adamw" if decays else "adam"}[type(optimizer)]
 
@@ -268,20 +270,20 @@ FOUND = {
     "optimizer.lr_base_batch_size": lambda built: round(
         built.recipe.optimizer.lr * batch_of(built) / built.rates.max(), 2
     ),
-    "optimizer.momentum": lambda built: built.engine.step.optimizer.share.asnumpy().item(),
-    "optimizer.weight_decay": lambda built: max(built.engine.step.optimizer.weight_decays),
+    "optimizer.momentum": lambda built: built.components.step.optimizer.share.asnumpy().item(),
+    "optimizer.weight_decay": lambda built: max(built.components.step.optimizer.weight_decays),
     # The embeddings are three layers below the head of a network of two blocks.
-    "optimizer.layer_decay": lambda built: min(built.engine.step.optimizer.lr_scales) ** (1 / 3),
-    "optimizer.clip_norm": lambda built: built.engine.step.clip_norm,
-    "ema.decay": lambda built: built.engine.ema.decay.asnumpy().item(),
-    "swa.start_epoch": lambda built: built.engine.swa and built.recipe.swa.start_epoch,
-    "distill.kind": lambda built: "hard" if built.engine.step.loss.is_hard else "soft",
-    "distill.alpha": lambda built: built.engine.step.loss.alpha,
-    "train.accumulate_steps": lambda built: built.engine.step.parts,
+    "optimizer.layer_decay": lambda built: min(built.components.step.optimizer.lr_scales) ** (1 / 3),
+    "optimizer.clip_norm": lambda built: built.components.step.clip_norm,
+    "ema.decay": lambda built: built.components.ema.decay.asnumpy().item(),
+    "swa.start_epoch": lambda built: built.components.swa and built.recipe.swa.start_epoch,
+    "distill.kind": lambda built: "hard" if built.components.step.loss.is_hard else "soft",
+    "distill.alpha": lambda built: built.components.step.loss.alpha,
+    "train.accumulate_steps": lambda built: built.components.step.micro_batches,
     "train.steps": lambda built: len(built.rates),
-    "train.epochs": lambda built: len(built.rates) / built.course.steps_per_epoch,
-    "data.batch_size": lambda built: built.course.batch_size / built.engine.step.parts,
-    "schedule.warmup_epochs": lambda built: built.rates.argmax() / built.course.steps_per_epoch,
+    "train.epochs": lambda built: len(built.rates) / built.plan.steps_per_epoch,
+    "data.batch_size": lambda built: built.plan.batch_size / built.components.step.micro_batches,
+    "schedule.warmup_epochs": lambda built: built.rates.argmax() / built.plan.steps_per_epoch,
     "schedule.warmup_steps": lambda built: built.rates.argmax(),
     # These are the trainer's: they name files, images and the better of two epochs.
     "model.name": lambda built: built.recipe.model.name,
@@ -290,7 +292,7 @@ FOUND = {
     "data.source": lambda built: built.recipe.data.source,
     "data.classes": lambda built: list(built.recipe.data.classes),
     "data.samples_per_class": lambda built: built.recipe.data.samples_per_class,
-    "distill.teacher": lambda built: built.engine.teacher and built.recipe.distill.teacher,
+    "distill.teacher": lambda built: built.components.teacher and built.recipe.distill.teacher,
     "data.path": lambda built: built.recipe.data.path,
     "checkpoint.metric": lambda built: built.recipe.checkpoint.metric,
 }
@@ -299,7 +301,7 @@ SCHEDULE = {"schedule.name", "schedule.warmup_lr", "schedule.min_lr"}
 
 
 def batch_of(built):
-    return built.course.batch_size * built.course.world_size
+    return built.plan.samples_per_step
 
 
 @every_recipe
@@ -312,26 +314,27 @@ def test_every_setting_reaches_what_is_built(name, build):
         value = as_number(settings[key])
         assert FOUND[key](built) == (pytest.approx(value, rel=1e-5) if isinstance(value, float) else value), key
 
-    step, engine, recipe = built.engine.step, built.engine, built.recipe
+    components, recipe = built.components, built.recipe
+    step = components.step
     config = step.network.config
     small = {**asdict(config), **asdict(config.preprocessing)}
     for key, value in recipe.model.overrides().items():
         assert key in {*SMALL, "pre_logits_dim"} or small[key] == value, key
     assert config.distilled == isinstance(step.loss, DistillationLoss) == ("distill.teacher" in settings)
-    assert (step.mixing is not None) == bool({"augment.mixup", "augment.cutmix"} & settings.keys())
+    assert (step.mixup is not None) == bool({"augment.mixup", "augment.cutmix"} & settings.keys())
     assert (step.clip_norm is not None) == ("optimizer.clip_norm" in settings)
     assert (min(step.optimizer.lr_scales) < 1) == ("optimizer.layer_decay" in settings)
-    averages = {kind for kind in ("ema", "swa") if any(key.startswith(f"average.{kind}") for key in settings)}
-    assert engine.models.keys() == {"", *averages}
+    averages = {kind for kind in WeightsKind if any(key.startswith(f"{kind.value}.") for key in settings)}
+    assert components.models.keys() == {WeightsKind.RAW, *averages}
 
 
 @every_recipe
 def test_every_augmentation_changes_the_images(name, images):
     recipe, default = read(name), AugmentSettings()
-    course = SamplingPlan(IMAGES, 2, 0)
+    plan = SamplingPlan(IMAGES, 2, 0)
 
     def inputs(augment):
-        own = replace(course, repeats=augment.repeated_aug)
+        own = replace(plan, repeated_aug=augment.repeated_aug)
         return [
             np.concatenate([batch[i].asnumpy().ravel() for batch in batches(recipe, augment, images, own)])
             for i in (0, 3)
@@ -347,7 +350,7 @@ def test_every_augmentation_changes_the_images(name, images):
 @every_recipe
 def test_one_step_at_the_peak_trains_every_weight(name, build):
     built = build(name)
-    step, ema, network = built.engine.step, built.engine.ema, built.engine.step.network
+    step, ema, network = built.components.step, built.components.ema, built.components.step.network
     # A head of zeros, as fresh ones are, would pass no gradient on.
     values = np.random.default_rng(0).standard_normal(network.dense.weight.shape)
     network.dense.weight.set_data(ms.Tensor(values.astype(np.float32)))

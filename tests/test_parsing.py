@@ -1,12 +1,17 @@
-from dataclasses import asdict
+import re
+from dataclasses import asdict, fields
 
 import pytest
 import yaml
 
-from mindvit.parsing import parse
+from mindvit.conversion import ConvertSettings
+from mindvit.data.mindrecord.converter import MindRecordSettings
 from mindvit.errors import UserError
 from mindvit.evaluation.evaluator import EvalSettings
-from mindvit.training.param_groups import ParamRule
+from mindvit.extraction import ExtractSettings
+from mindvit.inference import InferSettings
+from mindvit.parsing import load_recipe, make_parser, parse
+from mindvit.training.optimizer_settings import ParamRule
 from mindvit.training.recipe import Recipe
 from tests.conftest import ROOT
 
@@ -25,11 +30,11 @@ def recipe(tmp_path):
     return write
 
 
-def test_defaults_are_the_dataclasses():
+def test_the_defaults_are_those_of_the_dataclasses():
     assert read() == Recipe()
 
 
-def test_a_recipe_is_read_and_the_command_line_overrides_it_wherever_it_stands(recipe):
+def test_the_command_line_overrides_a_recipe_in_any_order(recipe):
     path = recipe("optimizer:\n  lr: 3e-4\n  betas: [0.8, 0.99]\ntrain:\n  epochs: 7\n")
     for arguments in (("--config", path, "--train.epochs", "9"), ("--train.epochs=9", f"--config={path}")):
         settings = read(*arguments)
@@ -91,7 +96,7 @@ def test_every_recipe_of_the_project_is_read(path):
         (["stray"], "stray"),
     ],
 )
-def test_mistakes_on_the_command_line_are_named(arguments, words):
+def test_errors_on_the_command_line_are_reported(arguments, words):
     with pytest.raises(UserError, match=words):
         read(*arguments)
 
@@ -128,12 +133,12 @@ def test_mistakes_on_the_command_line_are_named(arguments, words):
         ("just words", "holds no settings"),
     ],
 )
-def test_mistakes_in_a_recipe_are_named(recipe, text, words):
+def test_errors_in_a_recipe_are_reported(recipe, text, words):
     with pytest.raises(UserError, match=words):
         read("--config", recipe(text))
 
 
-def test_a_required_setting_is_named():
+def test_a_missing_required_setting_is_reported():
     with pytest.raises(UserError, match="--ckpt"):
         parse(EvalSettings, "", [])
 
@@ -151,3 +156,28 @@ def test_help_shows_every_setting_with_its_meaning(capsys):
     assert exited.value.code == 0
     for words in ("--optimizer.lr", "Peak learning rate", "--output_dir", "--data.path"):
         assert words in text
+
+
+@pytest.mark.parametrize(
+    "kind", [Recipe, EvalSettings, InferSettings, ConvertSettings, ExtractSettings, MindRecordSettings]
+)
+def test_every_setting_has_a_help_of_at_most_two_sentences(kind):
+    actions = [action for action in make_parser(kind, "")._actions if action.dest not in ("help", "print_config")]
+    assert len(actions) > len(fields(kind))
+    assert all(action.help for action in actions)
+    for action in actions:
+        text = action.help
+        assert text.endswith("."), f"{action.dest}: {text}"
+        sentences = re.findall(r"[.:;?!](?= |$)(?<!e\.g\.)(?<!i\.e\.)", text)
+        assert sum(mark == "." for mark in sentences) <= 2, f"{action.dest}: {text}"
+
+
+def test_a_recipe_is_loaded_from_python_with_overrides(recipe):
+    path = recipe("train:\n  epochs: 7\n")
+    overrides = {"optimizer.betas": (0.8, 0.99), "augment.flip": False, "data.source": "digits", "train.patience": None}
+    loaded = load_recipe(path, overrides)
+    assert loaded.train.epochs == 7
+    assert (loaded.optimizer.betas, loaded.augment.flip) == ((0.8, 0.99), False)
+    assert (loaded.data.source, loaded.train.patience) == ("digits", None)
+    with pytest.raises(UserError, match="the nearest is"):
+        load_recipe(path, {"optimizer.lrr": 1})

@@ -1,5 +1,6 @@
 """Checks settings whose type is a ``Literal``."""
 
+from functools import cache
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 
@@ -13,9 +14,20 @@ def check_choices(settings: Any, prefix: str = "") -> None:
     Raises:
         ValueError: for a value that is not among the choices.
     """
-    for name, hint in get_type_hints(type(settings)).items():
-        literals = [item for item in (hint, *get_args(hint)) if get_origin(item) is Literal]
-        choices = [choice for literal in literals for choice in get_args(literal)]
+    for name, choices in _choices(type(settings)).items():
         value = getattr(settings, name)
-        if choices and value not in choices and not (value is None and type(None) in get_args(hint)):
-            raise ValueError(f"{prefix}{name} must be one of {', '.join(choices)}, not {value!r}")
+        if value not in choices:
+            named = ", ".join(choice for choice in choices if choice is not None)
+            raise ValueError(f"{prefix}{name} must be one of {named}, not {value!r}")
+
+
+@cache
+def _choices(kind: type) -> dict[str, tuple]:
+    """The values that each such field admits, None included if it is optional."""
+    found = {}
+    for name, hint in get_type_hints(kind).items():
+        literals = [item for item in (hint, *get_args(hint)) if get_origin(item) is Literal]
+        if literals:
+            optional = (None,) if type(None) in get_args(hint) else ()
+            found[name] = (*(value for literal in literals for value in get_args(literal)), *optional)
+    return found
