@@ -1,4 +1,4 @@
-"""Turning weights of one layout into those of another."""
+"""Converts weights from one format and layout to another."""
 
 import json
 from dataclasses import dataclass, field, replace
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from mindvit.errors import UserError
-from mindvit.factory import ModelOverrides, make_metadata, model_settings
+from mindvit.factory import ModelOverrides, make_metadata, resolve_config
 from mindvit.files import make_folder, write_text
 from mindvit.models.vit import ViT
 from mindvit.weights.checkpoint import write_checkpoint
@@ -22,40 +22,42 @@ class ConvertSettings:
     """A conversion."""
 
     source: str
-    """File of weights, this project's or another's: a path, or the name of a file in ckpt/."""
+    """Weights file of this project or another: a path, or the name of a file in ckpt/."""
     output: str
-    """File to write: .ckpt, or .safetensors for another library."""
+    """File to write: .ckpt, or .safetensors with --to timm or huggingface."""
     model: str | None = None
-    """A name that mindvit.list_models() lists; by default that of the source's metadata."""
+    """Model name, one of those that mindvit.list_models() returns. null takes it from the metadata of the source."""
     to: Literal["mindvit", "timm", "huggingface"] = "mindvit"
-    """What shall load the file."""
+    """Library that the output is for."""
     network: ModelOverrides = field(default_factory=ModelOverrides)
     num_classes: int | None = None
-    """Classes of the head, which is fresh where the source has another number; by default the source's."""
+    """Classes of the head; for another number than the source's the head is newly initialized. null keeps the
+    source's."""
     resize_pos_embed: Literal["bicubic", "bilinear"] = "bicubic"
-    """How positions are resized to another grid: as timm does, or as Google."""
+    """How position embeddings are resized to another grid: bicubic as timm, bilinear as Google."""
     strict: bool = True
-    """Refuse a source that lacks tensors of the model, or has others besides."""
+    """Refuse a source with missing or unexpected tensors."""
     download: bool = False
-    """Fetch published weights that are missing."""
+    """Download published weights that are missing."""
 
 
 def convert(settings: ConvertSettings) -> None:
-    """Reads a file of weights, makes it fit the model, writes it, and prints what was done.
+    """Reads a weights file, adapts it to the model, writes the output, and prints a summary.
 
     Raises:
-        UserError: for a mistake in the settings, or a source that is damaged, not known, or for another model.
+        UserError: for a mistake in the settings, or a source that is corrupt, of no known layout, or for another
+            model.
     """
     output = Path(settings.output)
     _check_ending(output, settings.to)
     loaded = read_weights(find_checkpoint(settings.source, settings.download))
     name = settings.model or (loaded.metadata and loaded.metadata.model_name)
     if name is None:
-        raise UserError(f"{loaded.path} does not say which model it holds; name it with --model")
+        raise UserError(f"{loaded.path} does not name its model; name it with --model")
     overrides = settings.network.overrides()
     if settings.num_classes is not None:
         overrides["num_classes"] = settings.num_classes
-    config = model_settings(name, loaded, **overrides)
+    config = resolve_config(name, loaded, **overrides)
     network = ViT(config)
     notes = load_tensors(network, loaded, settings.resize_pos_embed, settings.strict)
     if loaded.metadata is not None:
@@ -63,7 +65,7 @@ def convert(settings: ConvertSettings) -> None:
     else:
         metadata = make_metadata(name, loaded, config)
     if metadata.classes is not None and len(metadata.classes) != config.num_classes:
-        # The head is fresh: nothing that was measured or named with the old one holds.
+        # The head is newly initialized: class names and metrics of the old head are not valid any more.
         metadata = replace(metadata, classes=None, metrics={}, epoch=0, data_source="folder", data_path=None)
     make_folder(output.parent)
     rows = {"source": f"{loaded.path} ({loaded.layout.name if loaded.layout else 'mindvit'})", "model": name}
@@ -73,16 +75,16 @@ def convert(settings: ConvertSettings) -> None:
     else:
         export = {"timm": to_timm, "huggingface": to_huggingface}[settings.to](network, metadata)
         _write_export(output, export)
-        rows["use"] = export.advice.format(file=output, folder=output.parent)
+        rows["use"] = export.usage.format(file=output, folder=output.parent)
     preprocessing = config.preprocessing
-    rows["arithmetic"] = f"{config.gelu} GELU, epsilon {config.norm_eps:g}"
-    rows["images"] = (
+    rows["numerics"] = f"{config.gelu} GELU, epsilon {config.norm_eps:g}"
+    rows["preprocessing"] = (
         f"{'x'.join(map(str, config.image_shape))} px, {preprocessing.interpolation}, crop {preprocessing.crop_pct:g}, "
         f"mean {list(preprocessing.mean)}, std {list(preprocessing.std)}"
     )
     rows["classes"] = f"{config.num_classes:,}" + ("" if metadata.classes else ", without names")
     rows["output"] = str(output)
-    print("\n".join(f"{key:<11} {value}" for key, value in rows.items()))
+    print("\n".join(f"{key:<13} {value}" for key, value in rows.items()))
     for note in notes:
         print(f"note: {note}")
 
@@ -92,7 +94,7 @@ def _check_ending(output: Path, to: str) -> None:
     if output.suffix != ending:
         raise UserError(f"--output {output} must end in {ending} with --to {to}")
     if to == "huggingface" and output.name != "model.safetensors":
-        raise UserError(f"Transformers loads a folder whose weights are called model.safetensors, not {output.name}")
+        raise UserError(f"--output {output} must be named model.safetensors, the name that Transformers loads")
 
 
 def _write_export(output: Path, export: Export) -> None:

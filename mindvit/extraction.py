@@ -1,4 +1,4 @@
-"""Embeddings of a folder of images."""
+"""Extracts the features (embeddings) of a folder of images."""
 
 import sys
 from dataclasses import dataclass, field
@@ -30,40 +30,41 @@ class ExtractSettings:
     ckpt: str
     """Checkpoint: a path, or the name of a file in ckpt/."""
     folder: str
-    """Folder of images; those of its subfolders count too."""
+    """Folder of images, subfolders included."""
     output: str
-    """File to write, .npz: features, and files, the images' paths within the folder."""
+    """File to write, .npz: features, and files, the paths of the images relative to the folder."""
     block: int | None = None
-    """Block whose output is taken, from 0, or from the last with -1; by default what the head classifies."""
+    """Block whose output is extracted, from 0, or from the last with -1. null extracts the input of the head."""
     tokens: Literal["cls", "mean", "all"] | None = None
-    """With block: the class token (the default where there is one), the mean of the patches, or all tokens."""
+    """Tokens of the block's output: class token, mean of the patch tokens, or all tokens. null takes the class token,
+    or mean if the model has none."""
     batch_size: int = 16
-    """Images that go through the network at once."""
+    """Images per batch."""
     num_workers: int = min(8, CORES)
-    """Threads that prepare images, at most one a core."""
+    """Data workers: threads that read and preprocess images, at most one per core."""
     on_corrupt: Literal["error", "skip"] = "error"
-    """What an image that cannot be decoded does: end the extraction, or be left out and named."""
+    """What happens at an image that cannot be decoded: error ends the extraction, skip omits and reports it."""
     runtime: RuntimeSettings = field(default_factory=RuntimeSettings)
     download: bool = False
-    """Fetch published weights that are missing."""
+    """Download published weights that are missing."""
 
     def __post_init__(self) -> None:
         check_loading(self.batch_size, self.num_workers, group="")
         if self.block is None and self.tokens is not None:
-            raise ValueError("tokens is for the output of a block; choose one with --block")
+            raise ValueError("tokens applies to the output of a block; choose a block with --block")
         if not self.output.endswith(".npz"):
-            raise ValueError(f"output must end in .npz, and not be {self.output}")
+            raise ValueError(f"output must end in .npz, not {self.output}")
 
 
 class Features(nn.Cell):
-    """The features that are asked for, of a batch of images.
+    """Computes the features of a batch of images.
 
     Args:
-        network: in evaluation.
-        block: whose output is taken, from 0; None takes what the head classifies.
-        tokens: of a block's output ``"cls"``, ``"mean"`` (of the patches) or ``"all"``.
+        network: a network in evaluation mode.
+        block: block whose output is returned, from 0; None returns the input of the head.
+        tokens: tokens of the block's output: ``"cls"``, ``"mean"`` (of the patch tokens) or ``"all"``.
 
-    Input: images, (batch, in_channels, height, width), normalised. Output: float32, (batch, width), or for all tokens
+    Input: images, (batch, in_channels, height, width), normalized. Output: float32, (batch, width), or for all tokens
     (batch, tokens, width).
     """
 
@@ -89,9 +90,9 @@ class Features(nn.Cell):
 
 
 def extract(settings: ExtractSettings) -> None:
-    """Writes the features of all images of a folder into one file, and prints what was written.
+    """Writes the features of all images of a folder to one file, and prints a summary.
 
-    The images are prepared as for evaluation, and stand in the order of their paths.
+    Images are preprocessed as in evaluation, and sorted by path.
 
     Raises:
         UserError: for a mistake in the settings, the checkpoint or the folder.
@@ -100,40 +101,39 @@ def extract(settings: ExtractSettings) -> None:
     make_folder(Path(settings.output).parent)
     trained = load_trained(settings.ckpt, settings.download)
     config = trained.network.config
-    block, tokens = _choose(settings, config)
-    images = open_unlabelled(Path(settings.folder))
+    block, tokens = _resolve_tokens(settings, config)
+    split = open_unlabelled(Path(settings.folder))
     network = apply_amp(Features(trained.network, block, tokens), runtime).set_train(False)
     corrupt = CorruptImageLog() if settings.on_corrupt == "skip" else None
-    batches = eval_pipeline(images, config, settings.batch_size, settings.num_workers, corrupt=corrupt)
-    found, sound = [], []
-    with reraise_decode_errors(images), tqdm(total=len(images), unit="image", leave=False) as bar:
+    batches = eval_pipeline(split, config, settings.batch_size, settings.num_workers, corrupt=corrupt)
+    found, readable = [], []
+    with reraise_decode_errors(split), tqdm(total=len(split), unit="image", leave=False) as bar:
         for images, labels in batches.create_tuple_iterator(num_epochs=1):
-            counts = labels.asnumpy() != PADDING_LABEL
-            found.append(network(images).asnumpy()[counts])
-            sound.append(counts)
-            bar.update(min(len(counts), len(images) - bar.n))
+            is_image = labels.asnumpy() != PADDING_LABEL
+            found.append(network(images).asnumpy()[is_image])
+            readable.append(is_image)
+            bar.update(min(len(is_image), len(split) - bar.n))
     features = np.concatenate(found)
     if not len(features):
         raise UserError(f"{settings.folder} has no image that can be decoded")
     if not np.isfinite(features).all():
-        raise UserError("the features are not finite numbers; the checkpoint's weights are broken")
+        raise UserError("the features are not finite; the weights of the checkpoint are broken")
     folder = Path(settings.folder)
-    # The last batch is filled up with blanks, beyond the images that there are.
-    places = np.flatnonzero(np.concatenate(sound))
-    files = np.array([Path(images.describe(place)).relative_to(folder).as_posix() for place in places])
+    # Corrupt images and the padding of the last batch have no row.
+    indices = np.flatnonzero(np.concatenate(readable))
+    files = np.array([Path(split.describe(index)).relative_to(folder).as_posix() for index in indices])
     with replacing(Path(settings.output)) as temporary:
         np.savez_compressed(temporary, features=features, files=files)
-    left_out = sorted(corrupt.found) if corrupt else []
-    for name in left_out:
-        print(f"left out, damaged: {name}", file=sys.stderr)
+    for name in sorted(corrupt.found) if corrupt else []:
+        print(f"skipped, corrupt: {name}", file=sys.stderr)
     print(f"wrote {settings.output}: features {'x'.join(map(str, features.shape))} of {len(files):,} images")
 
 
-def _choose(settings: ExtractSettings, config: ViTConfig) -> tuple[int | None, str]:
+def _resolve_tokens(settings: ExtractSettings, config: ViTConfig) -> tuple[int | None, str]:
     block, tokens = settings.block, settings.tokens
     if block is not None and not -config.depth <= block < config.depth:
         raise UserError(f"there is no block {block}; the network has {config.depth}, from 0 to {config.depth - 1}")
     if tokens == "cls" and not config.has_class_token:
-        raise UserError("the network has no class token; take the mean of the patches with --tokens mean")
+        raise UserError("the network has no class token; use the mean of the patch tokens with --tokens mean")
     default = "cls" if config.has_class_token else "mean"
     return (None if block is None else block % config.depth), tokens or default

@@ -1,4 +1,4 @@
-"""Embeddings of a folder: the values of the network's own parts, each beside the name of its image."""
+"""Extracted features match the outputs of the network, and each row has the name of its image."""
 
 import shutil
 
@@ -23,7 +23,7 @@ from mindvit.runtime import RuntimeSettings
 NAMES = ("b/2.png", "b/10.png", "a b.png", "b/c/x.jpg", "ä/狗.png", "z.PNG", "b.gif")
 ORDERED = ["a b.png", "b/10.png", "b/2.png", "b/c/x.jpg", "b.gif", "z.PNG", "ä/狗.png"]
 
-# MindSpore compiles a cell again where another one was freed in the meantime.
+# MindSpore compiles a cell again if another one was freed in the meantime.
 alive = []
 
 
@@ -36,13 +36,13 @@ def fill(folder):
 
 
 @pytest.fixture
-def random_images(tmp_path):
+def images(tmp_path):
     return fill(tmp_path / "images")
 
 
 @pytest.fixture
 def run(tmp_path, images):
-    """Extracts; returns what the file holds, read without anything that could be executed."""
+    """Runs an extraction; returns the content of the file, read without pickle."""
 
     def extracted(ckpt, folder=images, **settings):
         settings = {"batch_size": 3, "num_workers": 1, **settings}
@@ -56,8 +56,8 @@ def run(tmp_path, images):
     return extracted
 
 
-def of_the_parts(ckpt, folder, names=ORDERED):
-    """Every result of the network by name, of images that were prepared one by one."""
+def intermediates(ckpt, folder, names=ORDERED):
+    """All intermediate results of the network by name, for images that are preprocessed one by one."""
     trained = load_trained(str(ckpt))
     config = trained.network.config
     prepare = transforms.Compose(eval_transforms(config.image_shape, config.preprocessing))
@@ -67,32 +67,32 @@ def of_the_parts(ckpt, folder, names=ORDERED):
     return {name: values.asnumpy() for name, values in cell(Tensor(inputs)).items()}
 
 
-def test_features_are_what_the_head_classifies_in_the_order_of_the_paths(run, tiny_checkpoint, images, capfd):
+def test_features_are_the_input_of_the_head_sorted_by_path(run, tiny_checkpoint, images, capfd):
     ckpt = tiny_checkpoint(register_tokens=2, pre_logits_dim=12, dropout=0.5)
     features, files = run(ckpt)
     assert files == ORDERED
-    expected = of_the_parts(ckpt, images)["features"]
+    expected = intermediates(ckpt, images)["features"]
     assert expected.shape == (7, 12)
     np.testing.assert_allclose(features, expected, atol=1e-5)
     assert np.abs(features[:, None] - features[None]).max(-1)[~np.eye(7, dtype=bool)].min() > 0.01
     out, err = capfd.readouterr()
     assert out.splitlines()[-1].endswith("out.npz: features 7x12 of 7 images")
-    assert "left out" not in err
+    assert "skipped" not in err
 
 
-def test_progress_counts_images_and_leaves_no_bar_behind(run, tiny_checkpoint, monkeypatch, images):
+def test_progress_counts_images_and_the_bar_is_closed(run, tiny_checkpoint, monkeypatch, images):
     bars = []
     monkeypatch.setattr(extraction, "tqdm", lambda **settings: bars.append(tqdm(**settings)) or bars[-1])
     run(tiny_checkpoint())
-    damage(images, "b/2.png")
+    corrupt(images, "b/2.png")
     with pytest.raises(UserError):
         run(tiny_checkpoint())
-    assert (bars[0].n, bars[0].total) == (7, 7), "blanks that fill up a batch are no images"
+    assert (bars[0].n, bars[0].total) == (7, 7), "padding is not counted"
     assert [(bar.leave, bar in tqdm._instances) for bar in bars] == [(False, False)] * 2
 
 
 @pytest.mark.parametrize("how", [{"batch_size": 1}, {"batch_size": 16, "num_workers": CORES}], ids=str)
-def test_the_batch_has_no_bearing_on_the_values(run, tiny_checkpoint, how):
+def test_the_batch_size_does_not_change_the_values(run, tiny_checkpoint, how):
     ckpt = tiny_checkpoint()
     (features, files), (others, same_files) = run(ckpt), run(ckpt, **how)
     np.testing.assert_allclose(others, features, atol=1e-5)
@@ -105,7 +105,7 @@ def test_a_single_image_has_a_row(run, tiny_checkpoint, images, tmp_path):
     shutil.copy(images / "b/10.png", tmp_path / "one")
     features, files = run(ckpt, tmp_path / "one")
     assert files == ["10.png"]
-    np.testing.assert_allclose(features, of_the_parts(ckpt, images, ["b/10.png"])["features"], atol=1e-5)
+    np.testing.assert_allclose(features, intermediates(ckpt, images, ["b/10.png"])["features"], atol=1e-5)
 
 
 BLOCKS = {
@@ -118,17 +118,17 @@ BLOCKS = {
 
 
 @pytest.mark.parametrize(("block", "tokens", "network", "name", "choose"), BLOCKS.values(), ids=BLOCKS)
-def test_a_blocks_output_is_taken_by_its_number(run, tiny_checkpoint, images, block, tokens, network, name, choose):
+def test_the_output_of_a_block(run, tiny_checkpoint, images, block, tokens, network, name, choose):
     ckpt = tiny_checkpoint(**network)
     features, files = run(ckpt, block=block, tokens=tokens)
-    expected = of_the_parts(ckpt, images)
+    expected = intermediates(ckpt, images)
     assert files == ORDERED
     np.testing.assert_allclose(features, choose(expected[name]), atol=1e-5)
     other = {"block0": "block1", "block1": "block0"}[name]
     assert np.abs(features - choose(expected[other])).max() > 0.01
 
 
-def test_float16_keeps_to_float32(run, tiny_checkpoint):
+def test_float16_is_close_to_float32(run, tiny_checkpoint):
     ckpt = tiny_checkpoint()
     for settings in ({}, {"block": 1, "tokens": "all"}):
         exact, _ = run(ckpt, **settings)
@@ -136,49 +136,47 @@ def test_float16_keeps_to_float32(run, tiny_checkpoint):
         assert 1e-6 < np.abs(rounded - exact).max() < 0.02
 
 
-def damage(folder, *names):
+def corrupt(folder, *names):
     for name in names:
         (folder / name).write_bytes((folder / name).read_bytes()[:80])
 
 
-def test_a_damaged_image_ends_an_extraction_by_its_name(run, tiny_checkpoint, images, tmp_path):
-    damage(images, "b/2.png")
+def test_a_corrupt_image_ends_the_extraction(run, tiny_checkpoint, images, tmp_path):
+    corrupt(images, "b/2.png")
     (tmp_path / "out.npz").write_bytes(b"before")
-    with pytest.raises(UserError, match=r"b/2\.png is damaged"):
+    with pytest.raises(UserError, match=r"b/2\.png is corrupt"):
         run(tiny_checkpoint())
     assert (tmp_path / "out.npz").read_bytes() == b"before"
 
 
-def test_damaged_images_are_left_out_and_the_names_stay_beside_their_features(
-    run, tiny_checkpoint, images, tmp_path, capfd
-):
-    damage(images, "a b.png", "b/c/x.jpg", "ä/狗.png")
+def test_corrupt_images_are_skipped_and_names_match_their_features(run, tiny_checkpoint, images, tmp_path, capfd):
+    corrupt(images, "a b.png", "b/c/x.jpg", "ä/狗.png")
     ckpt = tiny_checkpoint()
-    features, files = run(ckpt, damaged="skip", num_workers=CORES)
+    features, files = run(ckpt, on_corrupt="skip", num_workers=CORES)
     assert files == ["b/10.png", "b/2.png", "b.gif", "z.PNG"]
-    np.testing.assert_allclose(features, of_the_parts(ckpt, images, files)["features"], atol=1e-5)
-    told = [line for line in capfd.readouterr().err.splitlines() if "left out, damaged: " in line]
-    assert [line.split("images/")[1] for line in told] == ["a b.png", "b/c/x.jpg", "ä/狗.png"]
+    np.testing.assert_allclose(features, intermediates(ckpt, images, files)["features"], atol=1e-5)
+    reported = [line for line in capfd.readouterr().err.splitlines() if "skipped, corrupt: " in line]
+    assert [line.split("images/")[1] for line in reported] == ["a b.png", "b/c/x.jpg", "ä/狗.png"]
 
 
-def test_a_folder_of_damaged_images_alone_is_named(run, tiny_checkpoint, images):
-    damage(images, *NAMES)
+def test_a_folder_of_corrupt_images_is_reported(run, tiny_checkpoint, images):
+    corrupt(images, *NAMES)
     with pytest.raises(UserError, match="images has no image that can be decoded"):
-        run(tiny_checkpoint(), damaged="skip")
+        run(tiny_checkpoint(), on_corrupt="skip")
 
 
-def test_features_that_are_no_numbers_are_refused(run, tiny_checkpoint, monkeypatch):
+def test_features_that_are_not_finite_are_refused(run, tiny_checkpoint, monkeypatch):
     def broken(*arguments):
         trained = load_trained(*arguments)
         trained.network.norm.gamma.set_data(trained.network.norm.gamma * float("nan"))
         return trained
 
     monkeypatch.setattr(extraction, "load_trained", broken)
-    with pytest.raises(UserError, match="the features are not finite numbers"):
+    with pytest.raises(UserError, match="the features are not finite"):
         run(tiny_checkpoint())
 
 
-def test_asking_for_features_renames_no_weights(tiny_checkpoint):
+def test_features_rename_no_weights(tiny_checkpoint):
     network = load_trained(str(tiny_checkpoint())).network
     names = [parameter.name for parameter in network.get_parameters()]
     cell = Features(network)
@@ -192,10 +190,10 @@ def test_asking_for_features_renames_no_weights(tiny_checkpoint):
         ({"batch_size": 0}, r"^batch_size must be at least 1, not 0"),
         ({"num_workers": 0}, r"^num_workers must lie between 1 and this machine's \d+ cores, not 0"),
         ({"num_workers": CORES + 1}, rf"^num_workers must lie between 1 and this machine's {CORES} cores"),
-        ({"tokens": "mean"}, r"tokens is for the output of a block; choose one with --block"),
-        ({"output": "out.npy"}, r"output must end in \.npz, and not be out\.npy"),
+        ({"tokens": "mean"}, r"tokens applies to the output of a block; choose a block with --block"),
+        ({"output": "out.npy"}, r"output must end in \.npz, not out\.npy"),
     ],
 )
-def test_settings_that_cannot_be_are_named(settings, words):
+def test_invalid_settings_are_reported(settings, words):
     with pytest.raises(ValueError, match=words):
         ExtractSettings(**{"ckpt": "a.ckpt", "folder": "b", "output": "c.npz", **settings})

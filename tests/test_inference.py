@@ -1,11 +1,14 @@
+import json
+
 import cv2
 import mindspore as ms
 import numpy as np
 import pytest
 from PIL import Image
 
+from mindvit.errors import UserError
 from mindvit.factory import load_trained
-from mindvit.inference import classify
+from mindvit.inference import classify, predict
 from tests.numpy_vit import softmax
 
 
@@ -27,15 +30,13 @@ def test_classes_are_ranked_by_the_softmax_of_the_logits(trained, rng):
     assert [prediction.name for prediction in ranked] == [("ant", "bee", "cat", "dog")[label] for label in order]
 
 
-def test_all_classes_are_named_where_fewer_than_asked_for(trained):
+def test_at_most_all_classes_are_reported(trained):
     ranked = classify(np.zeros((20, 30, 3), np.uint8), trained, top_k=50)
     assert len(ranked) == 4
     assert sum(prediction.probability for prediction in ranked) == pytest.approx(1)
 
 
-def test_the_program_writes_the_labelled_image_and_prints_json(tiny_checkpoint, tmp_path, run_program):
-    import json
-
+def test_infer_writes_the_annotated_image_and_prints_json(tiny_checkpoint, tmp_path, run_program):
     Image.new("RGB", (40, 30), "red").save(tmp_path / "x.png")
     ckpt, output = tiny_checkpoint(), tmp_path / "new/out.jpg"
     arguments = ["--ckpt", ckpt, "--image", tmp_path / "x.png", "--output", output]
@@ -49,3 +50,106 @@ def test_the_program_writes_the_labelled_image_and_prints_json(tiny_checkpoint, 
     code, out, _ = run_program("infer.py", *arguments)
     assert code == 0
     assert out.splitlines()[0] == f"1. {prediction['name']}  {100 * prediction['probability']:.2f} %"
+
+
+@pytest.fixture
+def array(rng):
+    """An RGB image."""
+    return rng.integers(0, 256, (20, 30, 3)).astype(np.uint8)
+
+
+@pytest.fixture
+def png(array, tmp_path):
+    """The same image as a lossless file."""
+    Image.fromarray(array).save(tmp_path / "x.png")
+    return tmp_path / "x.png"
+
+
+@pytest.fixture
+def pynative_mode():
+    ms.set_context(mode=ms.PYNATIVE_MODE)
+    yield
+    ms.set_context(mode=ms.GRAPH_MODE)
+
+
+def test_predict_takes_a_path_a_pil_image_and_an_array(trained, array, png):
+    expected = [classify(array, trained, top_k=3)]
+    assert len(expected[0]) == 3
+    for image in (png, str(png), Image.fromarray(array), array):
+        assert predict(image, trained, top_k=3) == expected
+
+
+def test_predict_takes_several_images_in_order(trained, array, png):
+    other = np.zeros((40, 10, 3), np.uint8)
+    images = [png, other, Image.fromarray(array)]
+    expected = [classify(array, trained), classify(other, trained), classify(array, trained)]
+    assert expected[0] != expected[1]
+    assert predict(images, trained) == expected
+    assert predict(tuple(images), trained) == expected
+    assert predict([], trained) == []
+
+
+def test_predict_converts_pil_images_to_rgb(trained):
+    gray = np.arange(0, 240, 10, np.uint8).reshape(4, 6)
+    expected = [classify(np.repeat(gray[:, :, None], 3, axis=2), trained)]
+    assert predict(Image.fromarray(gray), trained) == expected
+
+
+def test_predict_takes_a_checkpoint_in_place_of_a_model(tiny_checkpoint, array, pynative_mode):
+    path = tiny_checkpoint(classes=("ant", "bee", "cat", "dog"))
+    expected = [classify(array, load_trained(str(path)))]
+    for checkpoint in (path, str(path)):
+        assert predict(array, checkpoint) == expected
+
+
+def test_predict_sets_evaluation_mode(tiny_checkpoint, array):
+    model = load_trained(str(tiny_checkpoint(dropout=0.9)))
+    model.network.set_train(True)
+    first, second = predict([array, array], model)
+    assert first == second
+    assert not model.network.training
+
+
+def test_predict_returns_five_classes_by_default_and_at_most_all(trained, tiny_checkpoint, array, pynative_mode):
+    six = load_trained(str(tiny_checkpoint("six.ckpt", classes=tuple("abcdef"))))
+    assert len(predict(array, six)[0]) == 5
+    assert len(predict(array, six, top_k=1)[0]) == 1
+    assert len(predict(array, trained, top_k=50)[0]) == 4
+
+
+@pytest.mark.parametrize("top_k", [0, -1])
+def test_predict_refuses_a_top_k_below_1(trained, array, top_k):
+    with pytest.raises(ValueError, match=f"top_k must be at least 1, not {top_k}"):
+        predict(array, trained, top_k)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        np.zeros((8, 8), np.uint8),
+        np.zeros((8, 8, 4), np.uint8),
+        np.zeros((3, 8, 8), np.uint8),
+        np.zeros((2, 8, 8, 3), np.uint8),
+        np.zeros((8, 8, 3), np.float32),
+    ],
+    ids=lambda array: f"{array.dtype} {array.shape}",
+)
+def test_predict_refuses_an_array_that_is_not_rgb(trained, wrong):
+    for images in (wrong, [wrong]):
+        with pytest.raises(UserError, match=r"an image array must be RGB, uint8 \(height, width, 3\), not "):
+            predict(images, trained)
+
+
+def test_predict_reports_a_missing_file(trained, tmp_path):
+    with pytest.raises(UserError, match=r"nowhere\.png"):
+        predict(tmp_path / "nowhere.png", trained)
+
+
+def test_predict_works_in_pynative_mode(trained, array, png, pynative_mode):
+    (found,) = predict(png, trained)
+    assert ms.get_context("mode") == ms.PYNATIVE_MODE
+    ms.set_context(mode=ms.GRAPH_MODE)
+    expected = classify(array, trained)
+    assert [prediction.name for prediction in found] == [prediction.name for prediction in expected]
+    probabilities = [prediction.probability for prediction in expected]
+    np.testing.assert_allclose([prediction.probability for prediction in found], probabilities, rtol=1e-4)

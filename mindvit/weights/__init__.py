@@ -1,1 +1,1 @@
-"""WeightSaver: finding, reading, writing and loading them."""
+"""Checkpoints: finding, reading, writing and loading weights."""

@@ -1,4 +1,4 @@
-"""A network's weights as timm and Hugging Face Transformers load them."""
+"""Exports the weights of a network to timm and Hugging Face Transformers."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,53 +36,54 @@ _PILLOW_FILTERS = {"nearest": 0, "bilinear": 2, "bicubic": 3}
 
 @dataclass(frozen=True)
 class Export:
-    """What is written for another library."""
+    """The files of an export."""
 
     arrays: dict[str, np.ndarray]
-    """Weights by its names."""
+    """Weights by the names of the other library."""
     sidecars: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """JSON files that stand beside the weights, by name."""
-    advice: str = ""
-    """How they are loaded there; ``{file}`` and ``{folder}`` stand for where they were written."""
+    """JSON files to write beside the weights, by name."""
+    usage: str = ""
+    """Code that loads the export; ``{file}`` and ``{folder}`` are placeholders for the path of the weights and its
+    folder."""
 
 
 def to_timm(network: ViT, metadata: CheckpointMetadata) -> Export:
-    """For ``timm.create_model``, whose arguments the advice names.
+    """Exports to ``timm.create_model``; ``usage`` has the arguments.
 
     Raises:
-        UserError: if the network has a part that timm's VisionTransformer lacks.
+        UserError: if the network has a part that timm's VisionTransformer does not have.
     """
     config = network.config
-    _refuse(
+    _check_supported(
         config,
         "timm",
         stem=config.stem not in (None, *_TIMM_STEMS),
         pre_logits_dim=config.pre_logits_dim is not None,
         register_tokens=config.distilled and config.register_tokens > 0,
     )
-    tensors = _with_table(network)
+    tensors = _with_learned_table(network)
     if config.distilled:
-        _add_rows(tensors, config)
-    if config.register_tokens and config.placed_tokens:
-        # timm's table has rows for the registers too, or for the patches alone.
-        placed = config.placed_tokens
-        for index, token in enumerate(("cls", "distillation")[:placed]):
+        _add_prefix_rows(tensors, config)
+    if config.register_tokens and config.pos_embed_tokens:
+        # timm's table has rows for all tokens, registers included, or only for the patches.
+        prefix = config.pos_embed_tokens
+        for index, token in enumerate(("cls", "distillation")[:prefix]):
             tensors[token] = tensors[token] + tensors["pos_embedding"][:, index : index + 1]
-        tensors["pos_embedding"] = tensors["pos_embedding"][:, placed:]
-    arrays = _renamed(lambda: timm_key_map(config).to_theirs(tensors), "timm")
+        tensors["pos_embedding"] = tensors["pos_embedding"][:, prefix:]
+    arrays = _rename(lambda: timm_key_map(config).to_theirs(tensors), "timm")
     base = _timm_base(config, metadata.model_name)
     arguments = "".join(f", {key}={value}" for key, value in _timm_arguments(config, base).items())
-    return Export(arrays, advice=f'timm.create_model("{_timm_name(base)}"{arguments}, checkpoint_path="{{file}}")')
+    return Export(arrays, usage=f'timm.create_model("{_timm_name(base)}"{arguments}, checkpoint_path="{{file}}")')
 
 
 def to_huggingface(network: ViT, metadata: CheckpointMetadata) -> Export:
-    """For ``ViTForImageClassification.from_pretrained``, or DeiT's with its second head.
+    """Exports to Transformers' ``ViTForImageClassification``, or to DeiT's class if the network is distilled.
 
     Raises:
-        UserError: if the network has a part that Transformers' ViT lacks.
+        UserError: if the network has a part that Transformers' ViT does not have.
     """
     config = network.config
-    _refuse(
+    _check_supported(
         config,
         "huggingface",
         stem=config.stem is not None,
@@ -92,28 +93,28 @@ def to_huggingface(network: ViT, metadata: CheckpointMetadata) -> Export:
         layer_scale=config.layer_scale is not None,
         pre_logits_dim=config.pre_logits_dim is not None,
     )
-    tensors = _with_table(network)
-    _add_rows(tensors, config)
-    arrays = _renamed(lambda: huggingface_names(tensors), "huggingface")
+    tensors = _with_learned_table(network)
+    _add_prefix_rows(tensors, config)
+    arrays = _rename(lambda: huggingface_names(tensors), "huggingface")
     architecture = "DeiTForImageClassificationWithTeacher" if config.distilled else "ViTForImageClassification"
     sidecars = {"config.json": _huggingface_config(config, metadata, architecture)}
     sidecars["preprocessor_config.json"] = _huggingface_preprocessing(config)
     return Export(arrays, sidecars, f'transformers.{architecture}.from_pretrained("{{folder}}")')
 
 
-def _refuse(config: ViTConfig, library: str, **lacking: bool) -> None:
-    lacking |= {
+def _check_supported(config: ViTConfig, library: str, **unsupported: bool) -> None:
+    unsupported |= {
         "window_size": config.window_size is not None,
         "patch_stride": config.patch_stride not in (None, config.patch_size),
         "pos_embed": config.pos_embed in ("relative", "none"),
     }
-    names = [name for name, lacks in lacking.items() if lacks]
+    names = [name for name, used in unsupported.items() if used]
     if names:
-        raise UserError(f"{library} has no ViT with this model's {', '.join(names)}")
+        raise UserError(f"the model cannot be exported to {library}, whose ViT does not support its {', '.join(names)}")
 
 
-def _with_table(network: ViT) -> dict[str, np.ndarray]:
-    """All weights, with one learned table of positions whatever makes the network's."""
+def _with_learned_table(network: ViT) -> dict[str, np.ndarray]:
+    """All weights, with position embeddings of every kind as one learned table."""
     tensors = {parameter.name: parameter.asnumpy() for parameter in network.get_parameters()}
     if network.config.pos_embed != "learned":
         tensors = {name: values for name, values in tensors.items() if name not in ("pos_rows", "pos_columns")}
@@ -121,22 +122,22 @@ def _with_table(network: ViT) -> dict[str, np.ndarray]:
     return tensors
 
 
-def _add_rows(tensors: dict[str, np.ndarray], config: ViTConfig) -> None:
-    """Gives the class and distillation tokens rows of 0 in the table, where they have none."""
+def _add_prefix_rows(tensors: dict[str, np.ndarray], config: ViTConfig) -> None:
+    """Adds rows of 0 for the class and distillation tokens to the table if it has none."""
     missing = config.has_class_token + config.distilled - (tensors["pos_embedding"].shape[1] - config.num_patches)
-    nothing = np.zeros((1, missing, config.embed_dim), np.float32)
-    tensors["pos_embedding"] = np.concatenate([nothing, tensors["pos_embedding"]], axis=1)
+    zeros = np.zeros((1, missing, config.embed_dim), np.float32)
+    tensors["pos_embedding"] = np.concatenate([zeros, tensors["pos_embedding"]], axis=1)
 
 
-def _renamed(rename: Any, library: str) -> dict[str, np.ndarray]:
+def _rename(rename: Any, library: str) -> dict[str, np.ndarray]:
     try:
         return rename()
     except ValueError as error:
-        raise UserError(f"this model cannot be written for {library}: {error}") from error
+        raise UserError(f"the model cannot be exported to {library}: {error}") from error
 
 
 def _timm_base(config: ViTConfig, name: str) -> str:
-    """The name of ours that timm has too and whose network becomes this one by arguments alone."""
+    """A model name that timm also has, and whose network becomes this one with other arguments."""
     row = model_config(name)
     if name not in _NOT_IN_TIMM and (row.stem, row.distilled) == (config.stem, config.distilled):
         return name
@@ -184,10 +185,10 @@ def _timm_arguments(config: ViTConfig, name: str) -> dict[str, Any]:
             arguments["fc_norm"] = False
     if config.pool == "map" and config.prefix_tokens:
         arguments["pool_include_prefix"] = True
-    placed = config.placed_tokens > 0 and config.register_tokens == 0
-    if placed != (row.placed_tokens > 0) and config.has_class_token and not config.distilled:
-        arguments["no_embed_class"] = not placed
-    # Some of timm's names stand for no head, others for one of 1000 classes.
+    has_prefix_pos_embed = config.pos_embed_tokens > 0 and config.register_tokens == 0
+    if has_prefix_pos_embed != (row.pos_embed_tokens > 0) and config.has_class_token and not config.distilled:
+        arguments["no_embed_class"] = not has_prefix_pos_embed
+    # Some models of timm have no head by default, others one of 1000 classes.
     arguments["num_classes"] = config.num_classes
     if config.gelu == "tanh":
         arguments["act_layer"] = '"gelu_tanh"'

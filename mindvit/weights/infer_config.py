@@ -1,4 +1,4 @@
-"""What the tensors of a file say about the network they are for."""
+"""Infers the configuration of a network from the names and shapes of its tensors."""
 
 import re
 from collections.abc import Mapping
@@ -19,9 +19,9 @@ _LAYER = re.compile(r"transformer\.layers\.(\d+)\.")
 
 
 def infer_config(tensors: Tensors) -> dict[str, Any]:
-    """The settings of a network that the shapes of its tensors tell, by their names in ``ViTConfig``.
+    """The settings that the tensors of a network determine, by their names in ``ViTConfig``.
 
-    Heads and epsilon, and whatever else has no tensor, are not among them.
+    Settings without effect on names and shapes, such as ``num_heads`` and ``norm_eps``, are not among them.
     """
     stem = _stem(tensors)
     layers = {int(found[1]) for found in map(_LAYER.match, tensors) if found}
@@ -43,7 +43,7 @@ def infer_config(tensors: Tensors) -> dict[str, Any]:
 
 
 def comparable_config(config: ViTConfig) -> dict[str, Any]:
-    """The same of a network's settings."""
+    """The settings of a config in the form of ``infer_config``, for comparison."""
     return {
         "embed_dim": config.embed_dim,
         "depth": config.depth,
@@ -61,33 +61,33 @@ def comparable_config(config: ViTConfig) -> dict[str, Any]:
 
 
 def differences(tensors: Tensors, config: ViTConfig) -> list[str]:
-    """What the file's network has otherwise than that of the settings, each as words for a person."""
+    """The settings in which the tensors of a file differ from a config, in readable form."""
     found, wanted = infer_config(tensors), comparable_config(config)
     names = {"pool": "pool map"}
     return [
-        f"{names.get(name, name)} (the file's: {_word(found[name])}, the model's: {_word(wanted[name])})"
+        f"{names.get(name, name)} (the file's: {_readable(found[name])}, the model's: {_readable(wanted[name])})"
         for name in found
         if found[name] != wanted[name] or type(found[name]) is not type(wanted[name])
     ]
 
 
 def matching_models(tensors: Tensors) -> list[str]:
-    """The names in the table of variants whose networks the file fits, at whatever size of image."""
+    """The names of the models that the tensors fit, at any image size."""
     found = infer_config(tensors)
     return [name for name in list_models() if comparable_config(model_config(name)) == found]
 
 
-def _word(value: Any) -> str:
+def _readable(value: Any) -> str:
     return {"True": "yes", "False": "no", "None": "none"}.get(str(value), str(value))
 
 
 def _size(tensors: Tensors, name: str, axis: int = 0) -> int | None:
-    """One side of a tensor; None where it is not there, or has no such axis."""
+    """Size of a tensor along an axis; None if there is no such tensor or axis."""
     return tensors[name].shape[axis] if name in tensors and tensors[name].ndim > axis else None
 
 
 def _stem(tensors: Tensors) -> str | None:
-    """Which of the stems has as many units in each stage as the file has; unknown where none has."""
+    """The stem that has as many units per stage as the tensors; a description if there is none."""
     units = [tuple(map(int, found.groups())) for found in map(_UNIT.match, tensors) if found]
     if not units:
         return None

@@ -1,6 +1,5 @@
-"""Putting a file's tensors into a network: what fits as it is, what is made to fit, and what is refused."""
+"""Loads the tensors of a checkpoint into a network, adapts some of them, and refuses what does not fit."""
 
-from collections.abc import Iterable
 from dataclasses import replace
 from math import isqrt
 
@@ -16,78 +15,82 @@ from mindvit.weights.infer_config import differences, infer_config, matching_mod
 from mindvit.weights.resize_pos_embed import Method, resize_grid, resize_pos_embed
 
 _HEADS = ("dense", "dense_distillation")
-_PATCHES = "patch_embedding.conv.weight"
+_PATCH_KERNEL = "patch_embedding.conv.weight"
 _SHOWN = 5
 
 
 def load_tensors(
-    network: ViT, checkpoint: Checkpoint, method: Method = "bicubic", strict: bool = True, fresh_head: bool = False
+    network: ViT, checkpoint: Checkpoint, method: Method = "bicubic", strict: bool = True, reset_head: bool = False
 ) -> list[str]:
-    """Loads a checkpoint's tensors into a network.
+    """Loads the tensors of a checkpoint into a network.
 
-    Made to fit are the learned positions, to another grid of patches; the head, which stays fresh for another number of
-    classes; and the first convolution, to another number of input channels: for one channel its weights are summed,
-    for more they are repeated and scaled.
+    Three kinds of tensors are adapted. Learned position embeddings are resized to another grid of patches. A head with
+    another number of classes stays newly initialized. The first convolution is changed to another number of input
+    channels: for one channel its weights are summed, for more they are repeated and scaled.
 
     Args:
-        network: the network; it is unchanged where an error is raised.
-        checkpoint: what to load.
-        method: how positions are resized: see ``mindvit.weights.resize_pos_embed.resize_grid``.
-        strict: whether tensors that are missing or left over are an error. If not they stay fresh, or out.
-        fresh_head: whether the file's head is for other classes, and not to be loaded even if they are as many.
+        network: the network; it is unchanged if an error is raised.
+        checkpoint: the checkpoint.
+        method: how position embeddings are resized: see ``mindvit.weights.resize_pos_embed.resize_grid``.
+        strict: whether missing and unexpected tensors are an error. If not, missing ones stay newly initialized and
+            unexpected ones are skipped.
+        reset_head: whether the head stays newly initialized, because the checkpoint has other classes.
 
     Returns:
-        A sentence for everything that was not loaded as it is.
+        A note for each tensor or group of tensors that was adapted, missing or skipped.
 
     Raises:
-        UserError: where the file is for another network, saying in what it differs and which models fit; else naming
-            the tensors that are missing, left over, or of another shape.
+        UserError: if the checkpoint is for another network, with the differences and the models that it fits; else with
+            the tensors that are missing, unexpected or of another shape.
     """
     config, tensors, notes = network.config, dict(checkpoint.tensors), []
-    wanted = {parameter.name: tuple(parameter.shape) for parameter in network.get_parameters()}
+    expected = {parameter.name: tuple(parameter.shape) for parameter in network.get_parameters()}
     found = {name: values.shape for name, values in tensors.items()}
-    misshapen = sorted(name for name in wanted.keys() & found.keys() if len(wanted[name]) != len(found[name]))
-    if misshapen:
-        raise UserError(_mismatch(checkpoint, [], [], misshapen, wanted, found))
-    if _PATCHES in tensors:
-        _check_construction(checkpoint, config if strict else _without_pre_logits(checkpoint, config))
-        notes += _fit_channels(tensors, config)
-        notes += _fit_positions(tensors, checkpoint, config, method)
-    notes += _fit_heads(tensors, network, fresh_head)
-    fresh = tuple(f"{head}." for head in _HEADS if f"{head}.weight" not in tensors)
-    missing = [name for name in sorted(wanted.keys() - tensors.keys()) if not name.startswith(fresh)]
-    unexpected = sorted(tensors.keys() - wanted.keys())
+    other_ndim = sorted(name for name in expected.keys() & found.keys() if len(expected[name]) != len(found[name]))
+    if other_ndim:
+        raise UserError(_mismatch(checkpoint, [], [], other_ndim, expected, found))
+    if _PATCH_KERNEL in tensors:
+        _check_architecture(checkpoint, config if strict else _ignore_pre_logits(checkpoint, config))
+        notes += _adapt_channels(tensors, config)
+        notes += _adapt_pos_embed(tensors, checkpoint, config, method)
+    notes += _drop_other_heads(tensors, network, reset_head)
+    new_heads = tuple(f"{head}." for head in _HEADS if f"{head}.weight" not in tensors)
+    missing = [name for name in sorted(expected.keys() - tensors.keys()) if not name.startswith(new_heads)]
+    unexpected = sorted(tensors.keys() - expected.keys())
     found = {name: values.shape for name, values in tensors.items()}
-    reshaped = sorted(name for name in wanted.keys() & found.keys() if wanted[name] != found[name])
-    if reshaped or (strict and (missing or unexpected)):
-        raise UserError(_mismatch(checkpoint, missing, unexpected, reshaped, wanted, found))
+    other_shape = sorted(name for name in expected.keys() & found.keys() if expected[name] != found[name])
+    if other_shape or (strict and (missing or unexpected)):
+        raise UserError(_mismatch(checkpoint, missing, unexpected, other_shape, expected, found))
     if missing:
-        notes.append(f"{_listed(missing)} {'is' if len(missing) == 1 else 'are'} missing, and fresh now")
+        notes.append(f"missing, newly initialized: {_first_names(missing)}")
     if unexpected:
-        notes.append(f"left out: {_listed(unexpected)}")
-    loaded = {name: Parameter(Tensor(values), name=name) for name, values in tensors.items() if name in wanted}
-    # Names and shapes fit by now. strict_load would only refuse weights of another precision, such as float16.
+        notes.append(f"unexpected, skipped: {_first_names(unexpected)}")
+    loaded = {name: Parameter(Tensor(values), name=name) for name, values in tensors.items() if name in expected}
+    # Names and shapes are checked above. strict_load would only refuse weights of another precision, such as float16.
     ms.load_param_into_net(network, loaded, strict_load=False)
     return notes
 
 
-def _without_pre_logits(checkpoint: Checkpoint, config: ViTConfig) -> ViTConfig:
-    """The settings as the file's in its tanh layer, which is left out where the model has none, as Google does when it
-    fine-tunes; a missing one stays fresh."""
+def _ignore_pre_logits(checkpoint: Checkpoint, config: ViTConfig) -> ViTConfig:
+    """The config with the pre-logits layer of the checkpoint, so that it is no difference between the two.
+
+    If only the checkpoint has one, it is skipped, as Google does for fine-tuning. If only the model has one, it stays
+    newly initialized.
+    """
     return replace(config, pre_logits_dim=infer_config(checkpoint.tensors)["pre_logits_dim"])
 
 
-def _check_construction(checkpoint: Checkpoint, config: ViTConfig) -> None:
+def _check_architecture(checkpoint: Checkpoint, config: ViTConfig) -> None:
     different = differences(checkpoint.tensors, config)
     if different:
         fitting = matching_models(checkpoint.tensors)
-        advice = f"; it fits {', '.join(fitting)}" if fitting else "; no model of the table fits, so set these"
-        raise UserError(f"{checkpoint.path} is for another network: it differs in {'; '.join(different)}{advice}")
+        advice = f"it fits {', '.join(fitting)}" if fitting else "no listed model fits it, so override these settings"
+        raise UserError(f"{checkpoint.path} is for another network: it differs in {'; '.join(different)}; {advice}")
 
 
-def _fit_channels(tensors: dict[str, np.ndarray], config: ViTConfig) -> list[str]:
-    roots = {None: _PATCHES, "efficientnet_b0": "stem.conv.weight"}
-    name = roots.get(config.stem, "stem.root.conv.weight")
+def _adapt_channels(tensors: dict[str, np.ndarray], config: ViTConfig) -> list[str]:
+    kernels = {None: _PATCH_KERNEL, "efficientnet_b0": "stem.conv.weight"}
+    name = kernels.get(config.stem, "stem.root.conv.weight")
     weights = tensors.get(name)
     if weights is None:
         return []
@@ -96,13 +99,14 @@ def _fit_channels(tensors: dict[str, np.ndarray], config: ViTConfig) -> list[str
         return []
     if want == 1:
         tensors[name] = weights.sum(axis=1, keepdims=True)
-        return [f"the first convolution's {have} input channels are summed to one"]
+        return [f"the {have} input channels of the first convolution are summed to 1"]
     repeated = np.concatenate([weights] * -(-want // have), axis=1)[:, :want]
     tensors[name] = (repeated * (have / want)).astype(weights.dtype)
-    return [f"the first convolution's {have} input channels are repeated to {want}, and scaled by {have}/{want}"]
+    return [f"the {have} input channels of the first convolution are repeated to {want} and scaled by {have}/{want}"]
 
 
-def _fit_heads(tensors: dict[str, np.ndarray], network: ViT, fresh: bool) -> list[str]:
+def _drop_other_heads(tensors: dict[str, np.ndarray], network: ViT, reset: bool) -> list[str]:
+    """Removes heads that do not fit from the tensors."""
     notes = []
     for head in _HEADS:
         layer = getattr(network, head, None)
@@ -111,27 +115,27 @@ def _fit_heads(tensors: dict[str, np.ndarray], network: ViT, fresh: bool) -> lis
             continue
         have, want = tensors[weights].shape[0] if weights in tensors else None, layer.weight.shape[0]
         if have is None:
-            reason = "the file has no head"
+            reason = "the checkpoint has no head"
         elif have != want:
-            reason = f"the file's head tells {have:,} classes apart and the model's {want:,}"
-        elif fresh:
-            reason = "the file's head tells other classes apart than the model's"
+            reason = f"the checkpoint's head has {have:,} classes and the model's has {want:,}"
+        elif reset:
+            reason = "the checkpoint's head has other classes than the model's"
         else:
             continue
-        notes.append(f"{reason}; {head} is fresh")
+        notes.append(f"{reason}; {head} is newly initialized")
         tensors.pop(weights, None)
         tensors.pop(bias, None)
     return notes
 
 
-def _fit_positions(
+def _adapt_pos_embed(
     tensors: dict[str, np.ndarray], checkpoint: Checkpoint, config: ViTConfig, method: Method
 ) -> list[str]:
     old, new, notes = None, config.grid, []
     if config.pos_embed == "learned" and "pos_embedding" in tensors:
-        trained, rows = checkpoint.metadata, tensors["pos_embedding"].shape[1]
-        old = trained.model.grid if trained else _grid_of(rows, checkpoint, config)
-        notes += _fit_placed_tokens(tensors, old, config)
+        metadata, rows = checkpoint.metadata, tensors["pos_embedding"].shape[1]
+        old = metadata.model.grid if metadata else _infer_grid(rows, checkpoint, config)
+        notes += _adapt_prefix_pos_embed(tensors, old, config)
         if old != new:
             tensors["pos_embedding"] = resize_pos_embed(tensors["pos_embedding"], old, new, method)
     elif config.pos_embed == "learned2d":
@@ -146,61 +150,56 @@ def _fit_positions(
             old = tuple((span + 1) // 2 for span in tensors[name].shape[1:])
             tensors[name] = resize_grid(tensors[name].transpose(1, 2, 0), spans, method).transpose(2, 0, 1)
     if old and old != new:
-        notes.append(f"positions are resized from {old[0]}x{old[1]} patches to {new[0]}x{new[1]} ({method})")
+        notes.append(f"position embeddings are resized from {old[0]}x{old[1]} to {new[0]}x{new[1]} patches ({method})")
     return notes
 
 
-def _grid_of(rows: int, checkpoint: Checkpoint, config: ViTConfig) -> tuple[int, int]:
-    """The grid of a table whose file does not tell it: the model's, else a square."""
-    own = config.has_class_token + config.distilled
-    for placed in (own, 0):
-        if rows - placed == config.num_patches:
+def _infer_grid(rows: int, checkpoint: Checkpoint, config: ViTConfig) -> tuple[int, int]:
+    """The grid of a table from a checkpoint without metadata: that of the model if it fits, else a square."""
+    tokens = config.has_class_token + config.distilled
+    for prefix in (tokens, 0):
+        if rows - prefix == config.num_patches:
             return config.grid
-    for placed in (own, 0):
-        side = isqrt(max(rows - placed, 0))
-        if side and side * side == rows - placed:
+    for prefix in (tokens, 0):
+        side = isqrt(max(rows - prefix, 0))
+        if side and side * side == rows - prefix:
             return side, side
     raise UserError(
-        f"{checkpoint.path} has {rows} positions, which are no square of patches; "
-        "choose the image_size that it was trained at"
+        f"{checkpoint.path} has {rows} position embeddings, which do not form a square grid of patches; "
+        "set image_size to the size that it was trained at"
     )
 
 
-def _fit_placed_tokens(tensors: dict[str, np.ndarray], grid: tuple[int, int], config: ViTConfig) -> list[str]:
-    """Gives the class and distillation tokens rows of their own in the table, or takes them from there."""
+def _adapt_prefix_pos_embed(tensors: dict[str, np.ndarray], grid: tuple[int, int], config: ViTConfig) -> list[str]:
+    """Adds rows for the class and distillation tokens to the table, or moves their rows into these tokens."""
     table = tensors["pos_embedding"]
-    have, want = table.shape[1] - grid[0] * grid[1], config.placed_tokens
+    have, want = table.shape[1] - grid[0] * grid[1], config.pos_embed_tokens
     if have == want:
         return []
     if want == 0:
         for index, name in enumerate(("cls", "distillation")[:have]):
             tensors[name] = tensors[name] + table[:, index : index + 1]
         tensors["pos_embedding"] = table[:, have:]
-        return ["the positions of the tokens before the patches are added to these tokens"]
+        return ["the position embeddings of the prefix tokens are added to these tokens"]
     if have == 0:
         tensors["pos_embedding"] = np.concatenate([np.zeros_like(table[:, :want]), table], axis=1)
-        return ["the tokens before the patches have no position in the file; theirs start at 0"]
+        return ["the checkpoint has no position embeddings for the prefix tokens; they are initialized to 0"]
     return []
 
 
 def _mismatch(
-    checkpoint: Checkpoint, missing: list, unexpected: list, reshaped: list, wanted: dict, found: dict
+    checkpoint: Checkpoint, missing: list, unexpected: list, other_shape: list, expected: dict, found: dict
 ) -> str:
     parts = []
-    if reshaped:
-        shapes = [f"{name} is {_shape(found[name])} and not {_shape(wanted[name])}" for name in reshaped]
-        parts.append(_listed(shapes))
+    if other_shape:
+        parts.append(_first_names([f"{name} has shape {found[name]}, not {expected[name]}" for name in other_shape]))
     if missing:
-        parts.append(f"it lacks {_listed(missing)}")
+        parts.append(f"missing {_first_names(missing)}")
     if unexpected:
-        parts.append(f"it has {_listed(unexpected)} besides")
+        parts.append(f"unexpected {_first_names(unexpected)}")
     return f"{checkpoint.path} does not fit this model: {'; '.join(parts)}"
 
 
-def _listed(names: list[str]) -> str:
+def _first_names(names: list[str]) -> str:
     rest = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + rest
-
-
-def _shape(shape: Iterable[int]) -> str:
-    return "x".join(map(str, shape)) or "a single number"

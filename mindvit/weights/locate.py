@@ -1,4 +1,4 @@
-"""Finding a checkpoint by path or by name."""
+"""Finds a checkpoint by path or by name."""
 
 from pathlib import Path
 
@@ -11,29 +11,29 @@ _PUBLISHED = {"vit_b_16_224.ckpt": TUTORIAL_WEIGHTS}
 
 
 def find_checkpoint(path: str, download: bool = False) -> Path:
-    """Returns the path where it is a file, else the file of that name in ``ckpt/``.
+    """Returns the path if it is a file, else the file of that name in ``ckpt/``.
 
     Args:
         path: a path, or the name of a file in ``ckpt/``.
-        download: whether to fetch a published file that is in neither place, into ``ckpt/``.
+        download: whether to download a published file to ``ckpt/`` if it is in neither place.
 
     Raises:
-        UserError: if it is nowhere, saying how to get it.
+        UserError: if there is no such file; the message says how to get it.
     """
-    given, kept = Path(path), FOLDER / Path(path).name
-    for candidate in (given, kept):
+    given, in_folder = Path(path), FOLDER / Path(path).name
+    for candidate in (given, in_folder):
         if candidate.is_file():
             return candidate
     published = _PUBLISHED.get(given.name)
     if published and download:
-        download_file(published, kept, read_checkpoint)
-        return kept
+        download_file(published, in_folder, read_checkpoint)
+        return in_folder
     if given.is_dir():
         raise UserError(f"{given} is a folder; name a checkpoint file in it")
-    nowhere = f"there is no checkpoint {path}, nor {kept}"
+    missing = f"there is no checkpoint {path} or {in_folder}"
     if published:
         raise UserError(
-            f"{nowhere}; fetch it ({published.size}) with --download true, "
-            f"or from {published.url} by other means, and put it at {kept}"
+            f"{missing}; download it ({published.size}) with --download true, "
+            f"or download {published.url} yourself and put it at {in_folder}"
         )
-    raise UserError(f"{nowhere}; train one with train.py, or copy it there")
+    raise UserError(f"{missing}; train one with train.py, or copy it there")

@@ -1,4 +1,4 @@
-"""Learned positions for another grid of patches."""
+"""Resizes learned position embeddings to another grid of patches."""
 
 from typing import Literal
 
@@ -10,28 +10,28 @@ Method = Literal["bicubic", "bilinear"]
 
 
 def resize_pos_embed(table: np.ndarray, old: tuple[int, int], new: tuple[int, int], method: Method) -> np.ndarray:
-    """A table of positions at another grid.
+    """Resizes a table of position embeddings to another grid of patches.
 
     Args:
-        table: (1, placed + rows * columns, width); the rows of tokens that belong to no patch, which stand first, stay.
-        old: rows and columns of patches that the table is for.
-        new: those that it shall be for.
+        table: (1, prefix + rows * columns, width); the first rows, those of the prefix tokens, stay unchanged.
+        old: rows and columns of patches of the table.
+        new: rows and columns of patches of the result.
         method: see ``resize_grid``.
 
     Returns:
-        (1, placed + new rows * new columns, width).
+        (1, prefix + new rows * new columns, width).
     """
-    placed = table.shape[1] - old[0] * old[1]
-    grid = table[0, placed:].reshape(*old, -1)
+    prefix = table.shape[1] - old[0] * old[1]
+    grid = table[0, prefix:].reshape(*old, -1)
     resized = resize_grid(grid, new, method).reshape(1, new[0] * new[1], -1)
-    return np.concatenate([table[:, :placed], resized], axis=1)
+    return np.concatenate([table[:, :prefix], resized], axis=1)
 
 
 def resize_grid(grid: np.ndarray, new: tuple[int, int], method: Method) -> np.ndarray:
-    """A grid of vectors, (rows, columns, width), at another size.
+    """Resizes a grid of vectors, (rows, columns, width).
 
-    - ``bicubic``: Pillow's filter (a = -0.5), antialiased where the grid shrinks; as timm resizes state dicts.
-    - ``bilinear``: ``scipy.ndimage.zoom`` of order 1, corners kept on corners; as Google's ViT code does.
+    - ``bicubic``: Pillow's filter (a = -0.5), antialiased if the grid shrinks; as timm resizes state dicts.
+    - ``bilinear``: ``scipy.ndimage.zoom`` of order 1 with aligned corners; as Google's ViT code does.
     """
     rows, columns, width = grid.shape
     if (rows, columns) == new:

@@ -1,4 +1,4 @@
-"""The JSON files that stand beside published weights and say how they are to be used."""
+"""Reads the JSON files that are published beside weights: ``config.json`` and ``preprocessor_config.json``."""
 
 import json
 from pathlib import Path
@@ -9,21 +9,19 @@ from mindvit.errors import UserError
 from mindvit.models.vit_config import Interpolation
 
 _GELU = {"gelu": "exact", "gelu_new": "tanh", "gelu_pytorch_tanh": "tanh", "gelu_tanh": "tanh"}
-# Pillow's numbers of its filters, which Hugging Face's files carry.
+# Hugging Face stores the number of a Pillow filter.
 _FILTERS = {0: "nearest", 2: "bilinear", 3: "bicubic"}
 
 
 def read_sidecar_config(path: Path) -> tuple[dict[str, Any], Classes | None]:
-    """What ``config.json`` and ``preprocessor_config.json`` beside a file of weights say.
-
-    Both libraries that write them are understood, timm and Hugging Face Transformers.
+    """Reads ``config.json`` and ``preprocessor_config.json`` beside a weights file, as timm or Transformers write them.
 
     Returns:
-        Settings of the model and its preprocessing, by their names in ``ViTConfig`` and ``Preprocessing``; and the classes,
-        None where they are not named.
+        Settings of the model and its preprocessing, by their names in ``ViTConfig`` and ``Preprocessing``; and the
+        classes, None if they are not named.
 
     Raises:
-        UserError: where one is no JSON, holds what cannot be, or names an activation that a ViT here does not have.
+        UserError: if a file is not JSON, has invalid values, or names an activation that is not supported.
     """
     config, preprocessing = (_read(path.parent / name) for name in ("config.json", "preprocessor_config.json"))
     try:
@@ -34,7 +32,7 @@ def read_sidecar_config(path: Path) -> tuple[dict[str, Any], Classes | None]:
         )
         return settings, _classes(config)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"the JSON files beside {path} hold what cannot be ({error})") from error
+        raise UserError(f"a JSON file beside {path} has invalid values ({error}); correct or remove it") from error
 
 
 def _model_settings(config: dict[str, Any]) -> dict[str, Any]:
@@ -42,7 +40,7 @@ def _model_settings(config: dict[str, Any]) -> dict[str, Any]:
     if "hidden_act" in config:
         if config["hidden_act"] not in _GELU:
             raise ValueError(
-                f"the activation {config['hidden_act']!r}, where only {', '.join(_GELU)} can be computed here"
+                f"the activation {config['hidden_act']!r} is not supported; supported are {', '.join(_GELU)}"
             )
         settings["gelu"] = _GELU[config["hidden_act"]]
     if "layer_norm_eps" in config:
@@ -54,15 +52,17 @@ def _preprocessing_settings(preprocessing: dict[str, Any]) -> dict[str, Any]:
     settings: dict[str, Any] = {}
     if "image_mean" in preprocessing:
         settings["mean"], settings["std"] = tuple(preprocessing["image_mean"]), tuple(preprocessing["image_std"])
-        # Hugging Face's ViT squashes the whole image; no crop comes nearest to that. Its DeiT crops.
+        # Transformers' ViT resizes the whole image to a square. The nearest setting here is no crop. Its DeiT crops.
         crops = preprocessing.get("do_center_crop")
-        settings["crop_pct"] = _side(preprocessing["crop_size"]) / _side(preprocessing["size"]) if crops else 1.0
+        settings["crop_pct"] = (
+            _shorter_side(preprocessing["crop_size"]) / _shorter_side(preprocessing["size"]) if crops else 1.0
+        )
     if preprocessing.get("resample") in _FILTERS:
         settings["interpolation"] = _FILTERS[preprocessing["resample"]]
     return settings
 
 
-def _side(size: int | dict[str, int]) -> int:
+def _shorter_side(size: int | dict[str, int]) -> int:
     return min(size.values()) if isinstance(size, dict) else size
 
 
@@ -75,9 +75,9 @@ def _timm_settings(published: dict[str, Any]) -> dict[str, Any]:
 
 
 def _classes(config: dict[str, Any]) -> Classes | None:
-    by_number = config.get("id2label")
-    if by_number:
-        names = [by_number[number] for number in sorted(by_number, key=int)]
+    by_index = config.get("id2label")
+    if by_index:
+        names = [by_index[index] for index in sorted(by_index, key=int)]
         if any(name != f"LABEL_{index}" for index, name in enumerate(names)):
             return Classes(tuple(names), tuple(names))
     names = config.get("label_names")
@@ -93,7 +93,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UserError(f"{path} stands beside the weights, but cannot be read ({error})") from error
+        raise UserError(f"cannot read {path}, the config beside the weights ({error}); correct or remove it") from error
     if not isinstance(content, dict):
-        raise UserError(f"{path} stands beside the weights, but holds no JSON object")
+        raise UserError(f"{path}, the config beside the weights, is not a JSON object; correct or remove it")
     return content

@@ -1,10 +1,10 @@
 """Fits the five coefficients of ``ExactGELU`` and prints them with their error.
 
-Run from the project's folder: python tests/references/fit_gelu.py
+Run it from the folder of the project: python tests/references/fit_gelu.py
 
-The odds of the normal distribution, ``log(Phi(x) / Phi(-x)) = x P(x^2)``, are fitted by
-``P(u)^2 = a + (b + c u) tanh(p u + q)``. With p and q fixed the rest is linear; Lawson's iteration, which weights each
-point by its error, brings its greatest error down to the least possible. A simplex search finds p and q.
+The log odds of the normal distribution, ``log(Phi(x) / Phi(-x)) = x P(x^2)``, are fitted by
+``P(u)^2 = a + (b + c u) tanh(p u + q)``. For fixed p and q the fit is linear. Lawson's iteration, which weights each
+point by its error, minimizes the maximum error. A simplex search finds p and q.
 """
 
 import numpy as np
@@ -14,35 +14,35 @@ from scipy.special import log_ndtr, ndtr
 X = np.linspace(0.01, 6.5, 1500)
 U = X * X
 ODDS = (log_ndtr(X) - log_ndtr(-X)) / X
-# What the GELU, x sigmoid(x P), is off by where P^2 is off by 1.
+# Error of the GELU, x sigmoid(x P), for an error of 1 in P^2.
 WEIGHT = U * ndtr(X) * ndtr(-X) / (2 * ODDS)
 
 
 def fit_linear(inner: np.ndarray, rounds: int = 60) -> tuple[float, np.ndarray]:
-    """The least greatest error of the GELU for p and q, to first order, and the a, b, c that it belongs to."""
+    """The minimal maximum error of the GELU for p and q, to first order, and its coefficients a, b and c."""
     gate = np.tanh(inner[0] * U + inner[1])
     terms = np.stack([np.ones_like(U), gate, U * gate], 1)
-    stress = np.ones_like(U)
+    emphasis = np.ones_like(U)
     best = (np.inf, np.zeros(3))
     for _ in range(rounds):
-        scale = WEIGHT * np.sqrt(stress)
+        scale = WEIGHT * np.sqrt(emphasis)
         coefficients = np.linalg.lstsq(terms * scale[:, None], ODDS**2 * scale, rcond=None)[0]
         error = np.abs(WEIGHT * (terms @ coefficients - ODDS**2))
         best = min(best, (error.max(), coefficients), key=lambda fit: fit[0])
-        stress *= error / error.max() + 1e-9
-        stress /= stress.mean()
+        emphasis *= error / error.max() + 1e-9
+        emphasis /= emphasis.mean()
     return best
 
 
 def main() -> None:
-    """Fits and prints."""
+    """Fits the coefficients and prints them."""
     options = {"maxiter": 200, "xatol": 1e-8, "fatol": 1e-6}
     inner = minimize(lambda p: np.log(fit_linear(p)[0]), (0.08, 0.75), method="Nelder-Mead", options=options).x
     a, b, c = fit_linear(inner, rounds=600)[1]
     x = np.linspace(-40, 40, 800001)
     odds = x * np.sqrt(a + (b + c * x * x) * np.tanh(inner[0] * x * x + inner[1]))
     error = np.abs(x * (np.exp(-np.logaddexp(0, -odds)) - ndtr(x))).max()
-    print(f"a {a:.8f}  b {b:.8f}  c {c:.8f}  p {inner[0]:.8f}  q {inner[1]:.8f}  greatest error {error:.2e}")
+    print(f"a {a:.8f}  b {b:.8f}  c {c:.8f}  p {inner[0]:.8f}  q {inner[1]:.8f}  maximum error {error:.2e}")
 
 
 if __name__ == "__main__":

@@ -1,16 +1,26 @@
-"""Makes mindcv.npz in tests/references/weights: what MindCV 0.3.0 computes with a tiny ViT.
+"""Makes weights/mindcv.npz: the weights and the logits of a tiny ViT of MindCV 0.3.0.
 
-Run by hand from the project's folder, with MindCV beside MindSpore, since mindvit does not need it:
+The script needs MindCV, which mindvit does not depend on. Run it from the folder of the project:
     python -m tests.references.make_mindcv_fixture
-The committed file was made by MindCV 0.3.0 on MindSpore 2.10.0 (CPU). Its arrays are as those of
-make_weight_fixtures.py.
+The committed file was made by MindCV 0.3.0 on MindSpore 2.10.0 (CPU). make_weight_fixtures.py describes its arrays.
 """
 
 import mindspore as ms
 import numpy as np
 from mindcv.models.vit import VisionTransformer
 
-from tests.weights.published import CLASSES, DEPTH, HEADS, HIDDEN, IMAGE, PATCH, WIDTH, pack, images, spread
+from tests.weights.published import (
+    CLASSES,
+    DEPTH,
+    HEADS,
+    HIDDEN,
+    IMAGE,
+    PATCH,
+    WIDTH,
+    pack,
+    random_images,
+    random_weights,
+)
 
 
 def kind_of(name, values):
@@ -35,7 +45,7 @@ def main():
     rng = np.random.default_rng(60)
     arrays = {}
     for parameter in model.get_parameters():
-        values = spread(kind_of(parameter.name, parameter), parameter.shape, rng)
+        values = random_weights(kind_of(parameter.name, parameter), parameter.shape, rng)
         parameter.set_data(ms.Tensor(values))
         arrays[f"vit/weights/{parameter.name}"] = values
     arrays["vit/logits"] = model(ms.Tensor(random_images())).asnumpy()

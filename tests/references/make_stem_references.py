@@ -1,20 +1,21 @@
-"""Makes stems.npz: what timm gives for the stems of hybrid networks, the reference that mindvit's are held to.
+"""Makes stems.npz: outputs and gradients of timm's stems for hybrids, the reference for the stems of mindvit.
 
-Run by hand from the project's folder, in an environment of its own, since mindvit needs neither PyTorch nor timm:
+The script needs PyTorch and timm, which mindvit does not depend on. Run it from the folder of the project, in a
+separate environment:
     python -m tests.references.make_stem_references
-The committed file was made by timm 1.0.31, PyTorch 2.13.0 (CPU) and NumPy 1.26.4 with Python 3.11 on x86-64, all in
-float64 and then rounded to float32.
+The committed file was made by timm 1.0.31, PyTorch 2.13.0 (CPU) and NumPy 1.26.4 with Python 3.11 on x86-64. It was
+computed in float64 and rounded to float32.
 
-Weights and images are not in the file: ``weight`` and ``image`` make both from names and shapes, here and in the
-tests. The convolutions of the ResNet and its images are made so small that both epsilons show in the result. Arrays:
-    <net>/names              mindvit's names of the parameters
-    <net>/output             of the network; <net> is resnet (two stages, width 32), or efficientnet (B0 at full size)
-    <block>/output           of a block of EfficientNet-B0 in training mode; <block> is block1.1 or block2.0
-    <block>/statistics/<n>   its moving statistics after that one pass
+The file does not contain weights and images. ``weight`` and ``image`` make both from names and shapes, here and in the
+tests. The convolutions of the ResNet and its images are so small that both epsilons have an effect. Arrays:
+    <net>/names              parameter names of mindvit
+    <net>/output             output; <net> is resnet (two stages, width 32), or efficientnet (B0 at full size)
+    <block>/output           output of a block of EfficientNet-B0 in training mode; <block> is block1.1 or block2.0
+    <block>/statistics/<n>   moving statistics after this pass
     <net or block>/gradient/input, <net or block>/gradient/<name>
-                             gradients of sum(output * image(output.shape)); those of weights as their product with
-                             ``direction`` of their name and shape, a single number (efficientnet has none)
-    counts                   a string of JSON: parameters and multiply-adds of each named stem
+                             gradients of sum(output * image(output.shape)); for weights, the scalar product with
+                             ``direction`` of their name and shape (none for efficientnet)
+    counts                   JSON string: parameters and multiply-adds of each named stem
 """
 
 import json
@@ -43,7 +44,7 @@ def _normal(key, shape):
 
 
 def weight(net, name, shape):
-    """The value of a parameter, float32: factors near 1, statistics and shifts near 0, convolutions by their fan-in."""
+    """The value of a parameter, float32: gamma near 1, statistics and beta near 0, convolutions scaled by fan-in."""
     values = _normal(f"{net} {name}", shape)
     if name.endswith("moving_variance"):
         return np.exp(0.3 * values)
@@ -55,19 +56,19 @@ def weight(net, name, shape):
 
 
 def image(net, shape=None):
-    """The input, float32, or for another shape what the output is multiplied with."""
+    """The input, float32; with a shape, the factor of the output in the scalar that is differentiated."""
     if shape is not None:
         return _normal(f"{net} cotangent", shape)
     return _normal(f"{net} image", IMAGES[net]) * np.float32(SCALES.get(net, 1.0))
 
 
 def direction(name, shape):
-    """What the gradient of a weight is multiplied with, float32."""
+    """The array that the gradient of a weight is multiplied by, float32."""
     return _normal(f"direction {name}", shape)
 
 
 def rename(name):
-    """A parameter of timm's stems under mindvit's name."""
+    """The name in mindvit of a parameter of timm's stems."""
     pairs = [(r"^stem\.", "root."), (r"\.blocks\.", "."), (r"downsample\.conv", "projection")]
     pairs += [(r"downsample\.norm", "projection_norm"), (r"^conv_stem", "conv"), (r"^bn1", "norm")]
     if name.startswith("blocks.0."):
@@ -82,7 +83,7 @@ def rename(name):
 
 
 def fill(net, module, prefix=""):
-    """Gives a module its weights. Returns the tensors of its state by mindvit's names, which lack the prefix."""
+    """Sets the weights of a module. Returns the tensors of its state by mindvit's names, without the prefix."""
     import torch
 
     tensors = {}
@@ -96,7 +97,7 @@ def fill(net, module, prefix=""):
 
 
 def run(net, module, tensors, gradients=True):
-    """The arrays of one network or block, which is left as it is after the pass."""
+    """Runs a network or block, which keeps its state after the pass. Returns its arrays."""
     import torch
 
     x = torch.from_numpy(image(net)).double().requires_grad_()

@@ -1,21 +1,22 @@
-"""Makes torch_files/: small files as torch.save writes them, and in expected.npz the values that are in them.
+"""Makes torch_files/: small files written by torch.save, and their values in expected.npz.
 
-Run by hand from the project's folder, in an environment of its own, since mindvit does not need PyTorch:
+The script needs PyTorch, which mindvit does not depend on. Run it from the folder of the project, in a separate
+environment:
     python -m tests.references.make_torch_files
 The committed files were made by PyTorch 2.13.0 (CPU) and NumPy 1.26.4 with Python 3.11 on x86-64.
 
-    kinds.pth      a zip archive with tensors of every kind: names are kinds; of no dimension: scalar; empty: empty
-    legacy.pth     the same in the format before PyTorch 1.6, but for the unsigned kinds, which it cannot hold
+    kinds.pth      zip archive with a tensor of each data type, named after it; also a scalar and an empty tensor
+    legacy.pth     the same in the format before PyTorch 1.6, without the unsigned types that it does not support
     views.pth      tensors that share storages: transposed, strided, sliced, repeated, tied
     views_legacy.pth
-    protocol4.pth  views.pth by pickle protocol 4
+    protocol4.pth  views.pth with pickle protocol 4
     nested.pth     a training checkpoint: model, optimizer, epoch, accuracies of NumPy and PyTorch, a schedule
     nested_legacy.pth
-    parallel.pth   the state_dict of a wrapped model, its parameters as such
-    several.pth    two models under names of no meaning
-    settings.pth   weights beside an argparse.Namespace
-    model.pth      a whole model, pickled
-    float8.pth     a kind that NumPy does not have
+    parallel.pth   the state dict of a wrapped model, with parameters instead of tensors
+    several.pth    two models under unknown keys
+    settings.pth   weights and an argparse.Namespace
+    model.pth      a pickled model
+    float8.pth     a data type that NumPy does not have
 """
 
 import argparse
@@ -81,7 +82,7 @@ def training_checkpoint(model):
 
 
 def numpy_of(tensors):
-    """Floating point as float32, by PyTorch."""
+    """Converts tensors to NumPy; floating point as float32, by PyTorch."""
     return {name: (t.float() if t.is_floating_point() else t).detach().numpy().copy() for name, t in tensors.items()}
 
 

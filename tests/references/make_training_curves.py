@@ -1,21 +1,22 @@
-"""Makes training_curves.npz: what PyTorch gives for 100 training steps, the reference that mindvit's step is held to.
+"""Makes training_curves.npz: 100 training steps of PyTorch, the reference for the training step of mindvit.
 
-Run by hand from the project's folder, in an environment of its own, since mindvit does not need PyTorch:
+The script needs PyTorch, which mindvit does not depend on. Run it from the folder of the project, in a separate
+environment:
     python -m tests.references.make_training_curves
 The committed file was made by PyTorch 2.13.0 (CPU), NumPy 1.26.4 and scikit-learn 1.9.1 with Python 3.11 on x86-64.
 
-A small pre-norm ViT learns scikit-learn's digits twice from the same weights, by AdamW and by SGD, in float32, with
-clipping by the global norm, a rate of each layer's own, warm-up and cosine. The arrays of the file:
-    settings              a string of JSON: every number that was used
-    indices               (100, 32) int32, the digits of each step's batch
-    weights/<name>        initial weights, under mindvit's names; float32, as are all that follow but lr
-    <run>/loss            (100,) of each batch, before its step; <run> is adamw or sgd
+A small pre-norm ViT is trained twice on scikit-learn's digits from the same weights, by AdamW and by SGD, in float32,
+with clipping by the global norm, layer-wise learning-rate decay, warm-up and a cosine schedule. Arrays of the file:
+    settings              JSON string with all settings
+    indices               (100, 32) int32, indices of the digits in the batch of each step
+    weights/<name>        initial weights, under mindvit's names; float32, as all arrays below except lr
+    <run>/loss            (100,) of each batch, before the update; <run> is adamw or sgd
     <run>/grad_norm       (100,) before clipping
-    <run>/lr              (100,) float64, of the head; layer i has layer_decay ** (depth + 1 - i) of it
+    <run>/lr              (100,) float64, of the head; that of layer i is layer_decay ** (depth + 1 - i) times as high
     <run>/final/<name>    weights after the last step
 
-Of qkv.bias, the part for the keys has no effect, since softmax takes away what all keys share. Its gradient is 0 but
-for rounding, which Adam divides by its own size: in adamw/final that part, the middle third, is noise (near 1e-3).
+The part of qkv.bias for the key has no effect, because softmax is invariant to it. Its gradient is only rounding error,
+which Adam normalizes: in adamw/final this part, the middle third, is noise (near 1e-3).
 """
 
 import json
@@ -45,8 +46,8 @@ MODEL = {
 }
 SETTINGS = {
     "model": MODEL,
-    # Standard deviations of what makes the tokens (patch kernel, class token, positions), of the other matrices, and
-    # of vectors: gamma is N(1, vector). Large tokens keep the gradients near clip_norm, now above it, now below.
+    # Standard deviations of the patch kernel, class token and position embeddings (tokens), of other matrices, and of
+    # vectors; gamma is N(1, vector). Large tokens keep the gradient norm near clip_norm, on both sides of it.
     "initial": {"seed": 7, "tokens": 1.0, "matrix": 0.1, "vector": 0.1},
     "data": {"source": "sklearn.datasets.load_digits", "mean": 0.5, "std": 0.5, "white": 16.0},
     "batches": {"seed": 11, "steps": 100, "batch_size": 32},
@@ -60,7 +61,7 @@ SETTINGS = {
 }
 RUNS = ("adamw", "sgd")
 
-# The float32 and float64 losses may differ by this share: a test that allows 1e-3 then measures arithmetic, not chaos.
+# Maximum relative difference of the float32 and float64 losses. With it, a test with tolerance 1e-3 is meaningful.
 MAX_DRIFT = 2e-4
 
 
@@ -104,7 +105,7 @@ def initial_weights():
 
 
 def load_data():
-    """Normalised images (1797, 3, 8, 8), float32, and labels (1797,)."""
+    """Normalized images (1797, 3, 8, 8), float32, and labels (1797,)."""
     digits, data = load_digits(), SETTINGS["data"]
     images = ((digits.images / data["white"] - data["mean"]) / data["std"]).astype(np.float32)
     return np.repeat(images[:, None], MODEL["in_channels"], 1), digits.target
@@ -165,7 +166,7 @@ def layer_id(name):
 
 
 def make_optimizer(run, w):
-    """One group for each weight, with its share of the learning rate as ``lr_scale``."""
+    """Makes an optimizer with one group for each weight; ``lr_scale`` is its factor of the learning rate."""
     settings = dict(SETTINGS[run])
     weight_decay = settings.pop("weight_decay")
     groups = [
@@ -180,7 +181,7 @@ def make_optimizer(run, w):
 
 
 def train(run, initial, indices, dtype):
-    """Trains from the initial weights. Returns loss, grad_norm and lr of each step and the final weights."""
+    """Trains from the initial weights. Returns loss, grad_norm and lr of each step, and the final weights."""
     images, labels = map(torch.from_numpy, load_data())
     w = {name: torch.from_numpy(value).to(dtype, copy=True).requires_grad_() for name, value in initial.items()}
     optimizer = make_optimizer(run, w)
@@ -192,7 +193,7 @@ def train(run, initial, indices, dtype):
         optimizer.zero_grad()
         loss = smooth_cross_entropy(vit(images[batch].to(dtype), w), labels[batch])
         loss.backward()
-        # PyTorch's own formula: gradients times min(1, clip_norm / (norm + 1e-6)).
+        # The formula of PyTorch: gradients times min(1, clip_norm / (norm + 1e-6)).
         norm = torch.nn.utils.clip_grad_norm_(w.values(), SETTINGS["clip_norm"])
         optimizer.step()
         for name, value in (("loss", loss.item()), ("grad_norm", norm.item()), ("lr", lr)):
@@ -207,9 +208,9 @@ def check_logits(weights, images):
     wide = {name: value.astype(np.float64) for name, value in weights.items()}
     theirs = numpy_vit.vit(images.astype(np.float64), wide, MODEL["num_heads"], eps=MODEL["norm_eps"])
     difference = np.abs(ours - theirs).max()
-    print(f"initial logits within {np.abs(theirs).max():.2f}, {difference:.1e} off tests/numpy_vit.py at most")
+    print(f"initial logits: maximum {np.abs(theirs).max():.2f}, difference from tests/numpy_vit.py {difference:.1e}")
     if difference > 1e-5:
-        raise SystemExit("the network is not that of tests/numpy_vit.py")
+        raise SystemExit("the network differs from tests/numpy_vit.py")
 
 
 def check_run(run, arrays, exact):
@@ -219,11 +220,11 @@ def check_run(run, arrays, exact):
     norm_drift = np.abs(norm / exact["grad_norm"] - 1).max()
     print(f"{run}: loss " + ", ".join(f"{loss[step]:.4f} (step {step})" for step in (0, 10, 50, 99)))
     print(f"{run}: gradient norm {norm.min():.3f} to {norm.max():.3f}, {clipped} steps of {len(norm)} clipped")
-    print(f"{run}: float32 off float64 by {drift:.1e} of the loss, {norm_drift:.1e} of the norm at most")
+    print(f"{run}: maximum relative error of float32: loss {drift:.1e}, gradient norm {norm_drift:.1e}")
     if drift > MAX_DRIFT:
-        raise SystemExit(f"{run}: rounding alone moves the loss by more than {MAX_DRIFT}; choose gentler settings")
+        raise SystemExit(f"{run}: rounding changes the loss by more than {MAX_DRIFT}; choose a lower learning rate")
     if not 0.1 < clipped / len(norm) < 0.9:
-        raise SystemExit(f"{run}: clipping must act in some steps and rest in others")
+        raise SystemExit(f"{run}: clipping must be active in some steps and inactive in others")
 
 
 def main():

@@ -1,13 +1,14 @@
-"""Makes the files of tests/references/weights that PyTorch libraries write: what their tiny models compute.
+"""Makes the files in weights/ that are from PyTorch libraries: weights and logits of tiny models.
 
-Run by hand from the project's folder, in an environment of its own, since mindvit needs none of these libraries:
+The script needs PyTorch, timm, torchvision and Transformers, which mindvit does not depend on. Run it from the folder
+of the project, in a separate environment:
     python -m tests.references.make_weight_fixtures
 The committed files were made by PyTorch 2.13.0 (CPU), timm 1.0.31, torchvision 0.28.0 and Transformers 5.23.0.
-MindCV's are made by make_mindcv_fixture.py.
+make_mindcv_fixture.py makes the file of MindCV.
 
-All arrays are float32: <model>/weights/<the library's name> and <model>/logits, (2, 7), of tests.weights.published's
-images; logits_48x48 and logits_32x48 are those at other sizes, with the positions that the library resized.
-timm.npz also has the names of timm's models (models).
+All arrays are float32: <model>/weights/<name in the library> and <model>/logits, (2, 7), for the images of
+tests.weights.published.random_images. logits_48x48 and logits_32x48 are those at other image sizes, with position
+embeddings resized by the library. timm.npz also has the names of timm's models (models).
 """
 
 import json
@@ -27,7 +28,19 @@ from transformers import (
     ViTImageProcessor,
 )
 
-from tests.weights.published import CLASSES, DEPTH, FOLDER, HEADS, HIDDEN, IMAGE, PATCH, WIDTH, pack, images, spread
+from tests.weights.published import (
+    CLASSES,
+    DEPTH,
+    FOLDER,
+    HEADS,
+    HIDDEN,
+    IMAGE,
+    PATCH,
+    WIDTH,
+    pack,
+    random_images,
+    random_weights,
+)
 
 TIMM_SIZES = {
     "img_size": IMAGE,
@@ -63,17 +76,17 @@ def kind_of(name, values):
         return "patches"
     if values.ndim == 3 or "token" in name:
         return "matrix" if "latent" in name else "table"
-    # The bias of the patches' projection is as small as what it is added to.
+    # The bias of the patch projection is as small as the projection.
     if values.ndim == 1:
         return "table" if parent in ("proj", "projection", "conv_proj") and "block" not in name else "vector"
     return "matrix"
 
 
-def randomise(model, seed):
+def randomize(model, seed):
     rng = np.random.default_rng(seed)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            values = spread(kind_of(name, parameter), tuple(parameter.shape), rng)
+            values = random_weights(kind_of(name, parameter), tuple(parameter.shape), rng)
             parameter.copy_(torch.from_numpy(values))
     return model.eval()
 
@@ -91,7 +104,7 @@ def weights(model, tag):
 def make_timm():
     arrays = {"models": np.array([name for name in timm.list_models() if name.startswith(("vit_", "deit"))])}
     for seed, (tag, (kind, special)) in enumerate(TIMM.items()):
-        model = randomise(kind(**TIMM_SIZES, **special), seed)
+        model = randomize(kind(**TIMM_SIZES, **special), seed)
         arrays |= weights(model, tag) | {f"{tag}/logits": logits(model)}
         if tag not in ("vit", "deit3"):
             continue
@@ -123,7 +136,7 @@ def make_huggingface():
         ("vit", ViTForImageClassification(ViTConfig(**sizes, **names))),
         ("deit", DeiTForImageClassificationWithTeacher(DeiTConfig(**sizes, num_labels=CLASSES))),
     ):
-        randomise(model, 20 + len(tag))
+        randomize(model, 20 + len(tag))
         model.save_pretrained(FOLDER / f"huggingface_{tag}")
         arrays |= weights(model, tag) | {f"{tag}/logits": logits(model)}
     ViTImageProcessor(size={"height": IMAGE, "width": IMAGE}).save_pretrained(FOLDER / "huggingface_vit")
@@ -132,21 +145,21 @@ def make_huggingface():
 
 def make_torchvision():
     model = torchvision.models.VisionTransformer(IMAGE, PATCH, DEPTH, HEADS, WIDTH, HIDDEN, num_classes=CLASSES)
-    arrays = weights(randomise(model, 30), "vit") | {"vit/logits": logits(model)}
+    arrays = weights(randomize(model, 30), "vit") | {"vit/logits": logits(model)}
     hidden = {"num_classes": CLASSES, "representation_size": 16}
     model = torchvision.models.VisionTransformer(IMAGE, PATCH, DEPTH, HEADS, WIDTH, HIDDEN, **hidden)
-    arrays |= weights(randomise(model, 31), "pre_logits") | {"pre_logits/logits": logits(model)}
+    arrays |= weights(randomize(model, 31), "pre_logits") | {"pre_logits/logits": logits(model)}
     print(pack("torchvision", arrays))
 
 
 def google_weights(seed, *, big_vision=False, scanned=False, head="cls"):
-    """A ViT under the names, and of the shapes, of Google's JAX code."""
+    """Weights of a ViT with the names and shapes of Google's JAX code."""
     rng = np.random.default_rng(seed)
     per_head = WIDTH // HEADS
     found = {}
 
     def put(name, kind, *shape, fan_in=None):
-        found[name] = spread(kind, shape, rng, fan_in or shape[0])
+        found[name] = random_weights(kind, shape, rng, fan_in or shape[0])
 
     def norm(name):
         put(f"{name}/scale", "gamma", WIDTH)
@@ -212,7 +225,7 @@ def make_google():
 
 
 def make_resized():
-    """PyTorch's antialiased bicubic filter, as timm calls it."""
+    """Resizes a grid by PyTorch's antialiased bicubic filter, as timm does."""
     grid = np.random.default_rng(50).standard_normal((5, 4, 3)).astype(np.float32)
     arrays = {"grid": grid}
     for rows, columns in ((9, 11), (3, 2), (7, 2), (1, 1), (5, 6)):

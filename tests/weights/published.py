@@ -1,4 +1,4 @@
-"""Tiny models of other libraries, with the logits that those libraries give for them: tests/references/weights."""
+"""Tiny models of other libraries, with the logits that these libraries compute: see tests/references/weights."""
 
 import json
 from pathlib import Path
@@ -17,24 +17,25 @@ SIZES = {
     "num_heads": HEADS,
     "mlp_dim": HIDDEN,
 }
-"""As create_model takes them."""
+"""Arguments of create_model."""
 
 
 def random_images(height=IMAGE, width=IMAGE, channels=3):
-    """The batch that every library was shown."""
+    """The batch of images that the logits of all libraries are for."""
     return np.random.default_rng(5).standard_normal((2, channels, height, width)).astype(np.float32)
 
 
-def spread(kind, shape, rng, fan_in=None):
-    """Random weights of a spread that makes everything matter, exact in float16, so that files of them pack well.
+def random_weights(kind, shape, rng, fan_in=None):
+    """Random weights with a scale at which every tensor has an effect on the logits.
 
-    Tokens are small (0.01) when they come to the first norm, whose epsilon then shows in the logits.
+    They are exact in float16, so that the files compress well. Tokens are small (0.01) at the first norm, so that its
+    epsilon has an effect too.
 
     Args:
         kind: gamma, layer_scale, table, patches, vector or matrix.
-        shape: of the weights.
-        rng: where they come from.
-        fan_in: inputs of one output; by default all axes but the first, as PyTorch has them.
+        shape: shape of the weights.
+        rng: NumPy generator.
+        fan_in: inputs per output; by default the product of all axes but the first, as in PyTorch.
     """
     values = rng.standard_normal(shape)
     fan_in = fan_in or int(np.prod(shape[1:]))
@@ -53,7 +54,7 @@ def spread(kind, shape, rng, fan_in=None):
 
 
 class PublishedFile:
-    """One library's file of models: ``<model>/weights/<name>`` and ``<model>/<whatever the library computed>``."""
+    """The models of one library: ``<model>/weights/<name>`` and ``<model>/<result of the library>``."""
 
     def __init__(self, library):
         with np.load(FOLDER / f"{library}.npz") as stored:
@@ -67,7 +68,7 @@ class PublishedFile:
         return self.arrays[key]
 
 
-# From MindCV's names since 0.3 to the tutorial's, written down from both libraries' files.
+# Names of MindCV since 0.3, and of the tutorial, taken from files of both.
 _TO_TUTORIAL = (
     ("cls_token", "cls"),
     ("pos_embed", "pos_embedding"),
@@ -83,20 +84,20 @@ _TO_TUTORIAL = (
 )
 
 
-def tutorial_weights(of_mindcv):
-    """MindCV's tensors under the names of MindSpore's tutorial."""
-    return renamed(of_mindcv, *_TO_TUTORIAL)
+def tutorial_weights(mindcv_weights):
+    """Weights of MindCV under the names of MindSpore's tutorial."""
+    return renamed(mindcv_weights, *_TO_TUTORIAL)
 
 
 def renamed(weights, *pairs):
-    """Weights with pieces of their names replaced, pair by pair."""
+    """Weights with parts of their names replaced, pair by pair."""
     for old, new in pairs:
         weights = {name.replace(old, new): values for name, values in weights.items()}
     return weights
 
 
 def pack(library, arrays):
-    """Writes a library's file; float32 as it is."""
+    """Writes the file of a library; returns its description."""
     path = FOLDER / f"{library}.npz"
     np.savez_compressed(path, **arrays)
     return f"{path.name}: {len(arrays)} arrays, {path.stat().st_size:,} bytes"
@@ -110,3 +111,11 @@ def write_npz(path, weights):
 def write_json(path, content):
     path.write_text(json.dumps(content), encoding="utf-8")
     return path
+
+
+def assert_same_tensors(found, expected):
+    """Compares names, data types, shapes and values, bit for bit."""
+    assert found.keys() == expected.keys()
+    for name, values in expected.items():
+        assert (found[name].dtype, found[name].shape) == (values.dtype, values.shape), name
+        assert found[name].tobytes() == values.tobytes(), name

@@ -10,7 +10,7 @@ from mindvit.errors import UserError
 from mindvit.models.variants import list_models, model_config
 from mindvit.weights.export import to_huggingface, to_timm
 from mindvit.weights.metadata import CheckpointMetadata
-from tests.weights.published import FOLDER, SIZES, PublishedFile, write_npz
+from tests.weights.published import FOLDER, SIZES, PublishedFile, assert_same_tensors, write_npz
 
 BASE = {"img_size": 32, "patch_size": 8, "embed_dim": 24, "depth": 2, "num_heads": 3, "mlp_ratio": 2.0}
 TINY = {"image_size": 8, "embed_dim": 12, "depth": 1, "num_heads": 2, "mlp_dim": 16, "num_classes": 3}
@@ -22,16 +22,9 @@ def loaded(tmp_path, library, model, name, **settings):
     return network, CheckpointMetadata(name, network.config)
 
 
-def same_tensors(found, expected):
-    assert found.keys() == expected.keys()
-    for name, values in expected.items():
-        assert (found[name].dtype, found[name].shape) == (values.dtype, values.shape), name
-        assert found[name].tobytes() == values.tobytes(), name
-
-
-def advised(advice):
-    """The name and the arguments that timm's create_model is to be called with."""
-    name, arguments = re.fullmatch(r'timm\.create_model\("(\w+)"(.*), checkpoint_path="\{file\}"\)', advice).groups()
+def arguments_of(usage):
+    """The model name and the arguments in a call of timm's create_model."""
+    name, arguments = re.fullmatch(r'timm\.create_model\("(\w+)"(.*), checkpoint_path="\{file\}"\)', usage).groups()
     found = re.findall(r", (\w+)=((?:functools.*?\))|[^,]+)", arguments)
     return name, dict(found)
 
@@ -67,15 +60,15 @@ def as_text(arguments):
         ("vit", "vit_mini_4_32", {}, "vit_base_patch16_224", {}),
     ],
 )
-def test_timms_own_tensors_come_back_bit_by_bit(tmp_path, model, name, settings, theirs, arguments):
+def test_tensors_of_timm_are_restored_bit_for_bit(tmp_path, model, name, settings, theirs, arguments):
     export = to_timm(*loaded(tmp_path, "timm", model, name, **settings))
-    same_tensors(export.arrays, PublishedFile("timm").weights(model))
+    assert_same_tensors(export.arrays, PublishedFile("timm").weights(model))
     assert export.sidecars == {}
-    assert advised(export.advice) == (theirs, as_text(BASE | arguments | {"num_classes": 7}))
+    assert arguments_of(export.usage) == (theirs, as_text(BASE | arguments | {"num_classes": 7}))
 
 
 @pytest.mark.parametrize(("model", "name"), [("vit", "vit_b_16_224"), ("deit", "deit_b_distilled_16_224")])
-def test_the_tensors_of_transformers_files_come_back_bit_by_bit(tmp_path, model, name):
+def test_tensors_of_transformers_are_restored_bit_for_bit(tmp_path, model, name):
     source = FOLDER / f"huggingface_{model}"
     network = create_model(name, checkpoint=str(source / "model.safetensors"), **SIZES)
     export = to_huggingface(network, CheckpointMetadata(name, network.config))
@@ -104,9 +97,9 @@ def test_the_tensors_of_transformers_files_come_back_bit_by_bit(tmp_path, model,
     }
 
 
-def test_googles_arithmetic_is_advised(tmp_path):
+def test_the_numerics_of_google_are_exported(tmp_path):
     network, metadata = loaded(tmp_path, "google", "original", "vit_b_16_224", norm_eps=1e-5)
-    _, arguments = advised(to_timm(network, metadata).advice)
+    _, arguments = arguments_of(to_timm(network, metadata).usage)
     assert arguments["act_layer"] == '"gelu_tanh"'
     assert arguments["norm_layer"] == "functools.partial(torch.nn.LayerNorm, eps=1e-05)"
     config = to_huggingface(network, metadata).sidecars["config.json"]
@@ -135,17 +128,17 @@ def exported(to, name="vit_mini_4_32", **settings):
         ({"gelu": "exact", "norm_eps": 1e-6}, {}),
     ],
 )
-def test_what_differs_from_timms_model_is_advised(settings, arguments):
+def test_differences_from_the_model_of_timm_become_arguments(settings, arguments):
     base = {"norm_eps": 1e-6, "gelu": "exact"}
-    advice = exported(to_timm, **(base | settings))[0].advice
-    name, found = advised(advice.replace("(8, 12)", "8x12"))
+    usage = exported(to_timm, **(base | settings))[0].usage
+    name, found = arguments_of(usage.replace("(8, 12)", "8x12"))
     assert name == "vit_base_patch16_224"
     plain = {"img_size": "8", "patch_size": "4", "embed_dim": "12", "depth": "1", "num_heads": "2", "num_classes": "3"}
     plain["mlp_ratio"] = str(16 / 12)
     assert found == plain | {key: value.replace("(8, 12)", "8x12") for key, value in arguments.items()}
 
 
-def test_a_placed_class_token_beside_registers_is_written_without_its_place():
+def test_the_position_embedding_of_a_class_token_beside_registers_is_added_to_the_token():
     export, network = exported(to_timm, register_tokens=2)
     table = network.pos_embedding.asnumpy()
     assert export.arrays["pos_embed"].tobytes() == table[:, 1:].tobytes()
@@ -156,7 +149,7 @@ def test_a_placed_class_token_beside_registers_is_written_without_its_place():
     ("settings", "rows"),
     [({"pos_embed": "learned2d"}, 4), ({"pos_embed": "sincos2d"}, 4), ({"prefix_pos_embed": False}, 4), ({}, 5)],
 )
-def test_one_table_is_written_whatever_makes_the_positions(settings, rows):
+def test_position_embeddings_of_every_kind_are_exported_as_one_table(settings, rows):
     table = exported(to_timm, **settings)[0].arrays["pos_embed"]
     assert table.shape == (1, rows, 12)
     export, network = exported(to_huggingface, **settings)
@@ -167,15 +160,15 @@ def test_one_table_is_written_whatever_makes_the_positions(settings, rows):
         assert not theirs[:, 0].any()
 
 
-def test_timms_distilled_network_always_has_rows_for_both_tokens():
+def test_a_distilled_network_of_timm_has_rows_for_both_tokens():
     export, network = exported(to_timm, distilled=True, prefix_pos_embed=False)
     table = export.arrays["pos_embed"]
     assert not table[:, :2].any()
     np.testing.assert_array_equal(table[:, 2:], network.pos_embedding.asnumpy())
-    assert "no_embed_class" not in export.advice
+    assert "no_embed_class" not in export.usage
 
 
-def test_what_transformers_is_told():
+def test_the_config_for_transformers():
     network = create_model("vit_mini_4_32", **{**TINY, "image_size": (8, 12), "crop_pct": 0.8})
     classes = Classes(("n1", "n2", "n3"), ("Katze", "狗", "emu"))
     export = to_huggingface(network, CheckpointMetadata("vit_mini_4_32", network.config, classes))
@@ -185,14 +178,14 @@ def test_what_transformers_is_told():
     assert config["image_size"] == [8, 12]
     assert prepared["size"] == {"height": 8, "width": 12}
     assert (prepared["image_mean"], prepared["resample"]) == ([0.5, 0.5, 0.5], 2)
-    assert export.advice == 'transformers.ViTForImageClassification.from_pretrained("{folder}")'
+    assert export.usage == 'transformers.ViTForImageClassification.from_pretrained("{folder}")'
     assert json.loads(json.dumps(export.sidecars)) == export.sidecars
 
 
 @pytest.mark.parametrize(
     ("to", "settings", "words"),
     [
-        (to_timm, {"pos_embed": "relative"}, "timm has no ViT with this model's pos_embed"),
+        (to_timm, {"pos_embed": "relative"}, "cannot be exported to timm, whose ViT does not support its pos_embed"),
         (to_timm, {"pos_embed": "none"}, "pos_embed"),
         (to_timm, {"patch_stride": 2}, "patch_stride"),
         (to_timm, {"pre_logits_dim": 5}, "pre_logits_dim"),
@@ -200,7 +193,7 @@ def test_what_transformers_is_told():
         (
             to_huggingface,
             {"pos_embed": "none", "qk_norm": True},
-            "no ViT with this model's qk_norm, pos_embed",
+            "whose ViT does not support its qk_norm, pos_embed",
         ),
         (to_huggingface, {"pool": "map"}, "pool"),
         (to_huggingface, {"pool": "mean"}, "pool"),
@@ -209,18 +202,18 @@ def test_what_transformers_is_told():
         (to_huggingface, {"pre_logits_dim": 5}, "pre_logits_dim"),
     ],
 )
-def test_what_a_library_lacks_is_refused(to, settings, words):
+def test_unsupported_settings_are_refused(to, settings, words):
     with pytest.raises(UserError, match=words):
         exported(to, **settings)
 
 
-# A hybrid's stem is not made tiny by these sizes.
+# The sizes in TINY do not reduce the stem of a hybrid.
 @pytest.mark.parametrize("name", [name for name in list_models() if model_config(name).stem is None])
-def test_every_model_of_the_table_is_advised_by_a_name_that_timm_has(name):
+def test_every_model_is_exported_under_a_name_that_timm_has(name):
     if model_config(name).pre_logits_dim is not None:
-        with pytest.raises(UserError, match="timm has no ViT"):
+        with pytest.raises(UserError, match="cannot be exported to timm"):
             exported(to_timm, name, patch_size=4)
         return
-    theirs, arguments = advised(exported(to_timm, name, patch_size=4)[0].advice)
+    theirs, arguments = arguments_of(exported(to_timm, name, patch_size=4)[0].usage)
     assert theirs in set(PublishedFile("timm")["models"])
     assert arguments.keys() >= {"img_size", "patch_size", "embed_dim", "num_classes"}

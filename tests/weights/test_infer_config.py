@@ -3,7 +3,7 @@ import pytest
 
 from mindvit import create_model
 from mindvit.models.variants import model_config
-from mindvit.weights.infer_config import differences, infer_config, comparable_config, matching_models
+from mindvit.weights.infer_config import comparable_config, differences, infer_config, matching_models
 from mindvit.weights.read import read_weights
 from tests.weights.published import PublishedFile, write_npz
 
@@ -40,7 +40,7 @@ PLAIN = {
         ("mindcv", "vit", {}),
     ],
 )
-def test_what_the_tensors_of_another_library_tell(tmp_path, library, model, special):
+def test_the_config_is_inferred_from_tensors_of_another_library(tmp_path, library, model, special):
     tensors = read_weights(write_npz(tmp_path / "x.npz", PublishedFile(library).weights(model))).tensors
     assert infer_config(tensors) == PLAIN | special
 
@@ -61,14 +61,14 @@ def test_what_the_tensors_of_another_library_tell(tmp_path, library, model, spec
         {"depth": 11},
     ],
 )
-def test_tensors_and_settings_of_one_network_tell_the_same(special):
+def test_inferred_and_actual_config_of_a_network_agree(special):
     network = create_model("vit_mini_4_32", **{**SIZES, **special})
     tensors = {parameter.name: parameter.asnumpy() for parameter in network.get_parameters()}
     assert infer_config(tensors) == comparable_config(network.config)
     assert differences(tensors, network.config) == []
 
 
-def test_differences_are_told_in_words():
+def test_differences_are_readable():
     network = create_model("vit_mini_4_32", **{**SIZES, "qk_norm": True, "pre_logits_dim": 5})
     tensors = {parameter.name: parameter.asnumpy() for parameter in network.get_parameters()}
     other = create_model("vit_mini_4_32", **{**SIZES, "depth": 1, "register_tokens": 1, "pool": "map"}).config
@@ -82,8 +82,8 @@ def test_differences_are_told_in_words():
     ]
 
 
-def shapes_of(name):
-    """Tensors of a row of the table as far as they tell it apart."""
+def signature_tensors(name):
+    """The tensors that determine the model, of the right shapes."""
     config = model_config(name)
     block = "transformer.layers.{}.1.cell.1.dense1.bias"
     tensors = {block.format(index): np.empty(config.mlp_dim, bool) for index in range(config.depth)}
@@ -93,9 +93,9 @@ def shapes_of(name):
     return tensors
 
 
-def test_the_models_that_a_file_fits_are_found_at_whatever_image_size():
-    assert matching_models(shapes_of("vit_b_32_224")) == ["vit_b_32_224", "vit_b_32_384"]
-    assert matching_models(shapes_of("vit_ti_16_224")) == ["deit_ti_16_224", "vit_ti_16_224", "vit_ti_16_384"]
+def test_matching_models_are_found_at_any_image_size():
+    assert matching_models(signature_tensors("vit_b_32_224")) == ["vit_b_32_224", "vit_b_32_384"]
+    assert matching_models(signature_tensors("vit_ti_16_224")) == ["deit_ti_16_224", "vit_ti_16_224", "vit_ti_16_384"]
 
 
 @pytest.mark.parametrize(
@@ -108,5 +108,5 @@ def test_the_models_that_a_file_fits_are_found_at_whatever_image_size():
         {"transformer.layers.": np.zeros(1)},
     ],
 )
-def test_strange_tensors_fit_none(tensors):
+def test_unknown_tensors_match_no_model(tensors):
     assert matching_models(tensors) == []

@@ -7,14 +7,14 @@ from tests.weights.published import PublishedFile
 
 
 @pytest.mark.parametrize("size", ["9x11", "3x2", "7x2", "1x1", "5x6"])
-def test_bicubic_is_pytorchs_antialiased(size):
+def test_bicubic_is_the_antialiased_filter_of_pytorch(size):
     published = PublishedFile("resized")
     resized = resize_grid(published["grid"], tuple(map(int, size.split("x"))), "bicubic")
     assert resized.dtype == np.float32
     np.testing.assert_allclose(resized, published[size], rtol=0, atol=1e-6 * np.abs(published["grid"]).max())
 
 
-def test_bilinear_keeps_corners_on_corners():
+def test_bilinear_aligns_corners():
     line = np.array([0.0, 1.0, 4.0], np.float32)[:, None, None]
     np.testing.assert_allclose(resize_grid(line, (5, 1), "bilinear").ravel(), [0, 0.5, 1, 2.5, 4], atol=1e-6)
     square = np.array([[0.0, 2.0], [4.0, 10.0]], np.float32)[:, :, None]
@@ -23,7 +23,7 @@ def test_bilinear_keeps_corners_on_corners():
 
 
 @pytest.mark.parametrize("size", [(9, 11), (3, 2), (7, 2)])
-def test_bilinear_is_scipys_zoom_as_in_googles_code(rng, size):
+def test_bilinear_is_the_zoom_of_scipy_as_in_googles_code(rng, size):
     grid = rng.standard_normal((5, 4, 3)).astype(np.float32)
     resized = resize_grid(grid, size, "bilinear")
     for channel in range(3):
@@ -33,20 +33,20 @@ def test_bilinear_is_scipys_zoom_as_in_googles_code(rng, size):
 
 
 @pytest.mark.parametrize("method", ["bicubic", "bilinear"])
-def test_a_grid_of_the_same_size_stays_bit_by_bit(rng, method):
+def test_a_grid_of_the_same_size_is_unchanged(rng, method):
     grid = rng.standard_normal((3, 4, 5)).astype(np.float32)
     assert resize_grid(grid, (3, 4), method).tobytes() == grid.tobytes()
 
 
 @pytest.mark.parametrize("method", ["bicubic", "bilinear"])
-@pytest.mark.parametrize("placed", [0, 1, 2])
-def test_rows_of_tokens_without_a_place_stay_and_the_grid_is_laid_row_by_row(rng, method, placed):
-    table = rng.standard_normal((1, placed + 6, 4)).astype(np.float32)
+@pytest.mark.parametrize("prefix", [0, 1, 2])
+def test_rows_of_prefix_tokens_are_unchanged_and_patches_are_in_row_order(rng, method, prefix):
+    table = rng.standard_normal((1, prefix + 6, 4)).astype(np.float32)
     resized = resize_pos_embed(table, (2, 3), (4, 5), method)
-    assert resized.shape == (1, placed + 20, 4)
-    assert resized[:, :placed].tobytes() == table[:, :placed].tobytes()
-    grid = np.array([[table[0, placed + 3 * row + column] for column in range(3)] for row in range(2)])
+    assert resized.shape == (1, prefix + 20, 4)
+    assert resized[:, :prefix].tobytes() == table[:, :prefix].tobytes()
+    grid = np.array([[table[0, prefix + 3 * row + column] for column in range(3)] for row in range(2)])
     expected = resize_grid(grid, (4, 5), method)
     for row in range(4):
         for column in range(5):
-            np.testing.assert_array_equal(resized[0, placed + 5 * row + column], expected[row, column])
+            np.testing.assert_array_equal(resized[0, prefix + 5 * row + column], expected[row, column])

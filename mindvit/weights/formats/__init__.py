@@ -1,1 +1,1 @@
-"""Files of weights as other programs write them, read without executing anything in them: a file for each format."""
+"""Formats of weights files that other programs write, one module for each. Nothing in a file is executed."""

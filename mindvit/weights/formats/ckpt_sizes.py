@@ -1,7 +1,7 @@
-"""Whether the tensors of a MindSpore checkpoint are as large as they say.
+"""Checks that the tensors of a MindSpore checkpoint have as many bytes as their dimensions declare.
 
-``mindspore.load_checkpoint`` (2.10) copies a tensor's bytes to where its dimensions ask for room, without comparing the
-two: more bytes than that it writes beyond the array, into whatever lies there; after fewer it leaves the rest unset.
+``mindspore.load_checkpoint`` (2.10) allocates an array by the dimensions and copies the bytes into it without a check.
+With too many bytes it writes beyond the array; with too few the rest of the array is uninitialized.
 """
 
 import math
@@ -30,15 +30,15 @@ _BYTES = {
 }
 _TEXT = "str"
 _CHECKSUM, _CHECKSUM_BYTES = b"crc_num", 17
-_MOST_DIMENSIONS, _LARGEST_DIMENSION = 32, 2**31
+_MAX_NDIM, _MAX_DIM = 32, 2**31
 
 
 def check_ckpt_sizes(path: Path) -> None:
     """Checks a checkpoint before MindSpore reads it.
 
     Raises:
-        UserError: if a tensor is of a kind that NumPy does not have.
-        ValueError: if the file is no checkpoint, or a tensor has more bytes or fewer than its dimensions ask for.
+        UserError: if a tensor has a data type that NumPy does not have.
+        ValueError: if the file is not a checkpoint, or the bytes of a tensor do not match its dimensions.
     """
     data = path.read_bytes()
     if data[-_CHECKSUM_BYTES:].startswith(_CHECKSUM):
@@ -46,8 +46,8 @@ def check_ckpt_sizes(path: Path) -> None:
     try:
         entries = Checkpoint.FromString(data).value
     except DecodeError as error:
-        raise ValueError("no checkpoint") from error
-    # A large tensor is cut into entries of the same name, one after the other; the last one's dimensions hold.
+        raise ValueError("not a checkpoint") from error
+    # A large tensor is split into consecutive entries of the same name; the dimensions of the last one are valid.
     for name, parts in groupby(entries, key=lambda entry: entry.tag):
         tensors = [part.tensor for part in parts]
         last = tensors[-1]
@@ -55,10 +55,10 @@ def check_ckpt_sizes(path: Path) -> None:
             continue
         if last.tensor_type not in _BYTES:
             raise UserError(
-                f"{path} holds {last.tensor_type or 'no'} numbers in {name}, which cannot be read; save it in float32"
+                f"{path} has the unsupported data type {last.tensor_type or 'none'} in {name}; save it in float32"
             )
         dims = [] if list(last.dims) == [0] else list(last.dims)
-        if len(dims) > _MOST_DIMENSIONS or not all(0 <= size < _LARGEST_DIMENSION for size in dims):
+        if len(dims) > _MAX_NDIM or not all(0 <= size < _MAX_DIM for size in dims):
             raise ValueError(f"{name} has impossible dimensions")
         if sum(len(tensor.tensor_content) for tensor in tensors) != math.prod(dims) * _BYTES[last.tensor_type]:
-            raise ValueError(f"{name} is not as large as it says")
+            raise ValueError(f"the bytes of {name} do not match its dimensions")

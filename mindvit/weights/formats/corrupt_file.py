@@ -1,4 +1,4 @@
-"""What is wrong with a file, in a sentence that names it."""
+"""Turns the exceptions of readers into error messages that name the file."""
 
 import lzma
 import struct
@@ -12,8 +12,8 @@ from safetensors import SafetensorError
 
 from mindvit.errors import UserError
 
-# All that readers raise on bytes that do not fit together: zipfile, NumPy and safetensors have each their own set.
-_DAMAGE = (
+# Everything that readers raise on corrupt content: zipfile, NumPy and safetensors each raise other exceptions.
+_READER_ERRORS = (
     ArithmeticError,
     AttributeError,
     EOFError,
@@ -31,10 +31,10 @@ _DAMAGE = (
 
 @contextmanager
 def reraise_corrupt_file(path: Path) -> Iterator[None]:
-    """Turns whatever a reader stumbles over into a ``UserError`` that names the file; a ``UserError`` stays as it is.
+    """Raises exceptions of a reader again as a ``UserError`` that names the file; a ``UserError`` stays as it is.
 
     Raises:
-        UserError: if the file cannot be read, is damaged, or is larger than the memory.
+        UserError: if the file cannot be read, is corrupt, or does not fit into memory.
     """
     try:
         yield
@@ -44,25 +44,25 @@ def reraise_corrupt_file(path: Path) -> Iterator[None]:
         raise UserError(f"there is not enough memory for {path}") from error
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
-    except _DAMAGE as error:
-        raise UserError(f"{path} is damaged, or not all of it has arrived; get it anew") from error
+    except _READER_ERRORS as error:
+        raise UserError(f"{path} is corrupt or incomplete; download it again") from error
 
 
 def check_size(path: Path, num_bytes: int) -> None:
-    """Checks, before any of it is allocated, that what a file says it holds can be in it.
+    """Checks the declared size of a file's content, before memory is allocated for it.
 
-    Weights hardly shrink by compression; 20 times the file, or 64 MiB, is more than any file of weights needs.
+    Compression hardly reduces the size of weights. The limit is 20 times the size of the file, and at least 64 MiB.
 
     Args:
         path: the file.
-        num_bytes: size of its unpacked content, in bytes.
+        num_bytes: declared size of the uncompressed content, in bytes.
 
     Raises:
-        UserError: if it is out of all proportion to the file.
+        UserError: if the size is above the limit.
     """
     size = path.stat().st_size
     if num_bytes > max(20 * size, 64 * 2**20):
         raise UserError(
-            f"{path} has {size} bytes and says that it holds tensors of {num_bytes}, which no file of weights does; "
-            "get it anew, from a source that you trust"
+            f"{path} has {size} bytes but declares tensors of {num_bytes} bytes, which is not plausible for weights; "
+            "download it again, from a source that you trust"
         )

@@ -1,4 +1,4 @@
-"""NumPy's ``.npz``: a zip archive of arrays, as published with the ViT paper."""
+"""NumPy's ``.npz``: a zip archive of arrays, the format of the weights published with the ViT paper."""
 
 import math
 import zipfile
@@ -14,7 +14,7 @@ _ENDING = ".npy"
 
 
 def holds_arrays(archive: zipfile.ZipFile) -> bool:
-    """Whether an archive is an ``.npz``: all that is in it are arrays."""
+    """Whether an archive is an ``.npz``: all its entries are arrays."""
     names = archive.namelist()
     return bool(names) and all(name.endswith(_ENDING) for name in names)
 
@@ -23,8 +23,8 @@ def read_npz(path: Path, archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
     """Reads the arrays of an ``.npz``; floating point as float32. No pickle in it is loaded.
 
     Raises:
-        UserError: if an entry holds Python objects or anything else but numbers, or the sizes cannot be true.
-        Exception: of the kinds that ``damage.reraise_corrupt_file`` knows, if the archive is damaged.
+        UserError: if an entry is not an array of numbers, or the declared sizes are not plausible.
+        Exception: one that ``corrupt_file.reraise_corrupt_file`` handles, if the archive is corrupt.
     """
     entries = {info.filename.removesuffix(_ENDING): info for info in archive.infolist()}
     check_size(path, sum(info.file_size for info in entries.values()))
@@ -38,17 +38,15 @@ def read_npz(path: Path, archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
 
 
 def _check_header(path: Path, name: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> None:
-    """NumPy allocates what the header says before it looks whether the entry has as much."""
+    """Checks an entry before it is read: NumPy allocates by the header before it compares the size of the entry."""
     with archive.open(info) as entry:
         version = np.lib.format.read_magic(entry)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, _, dtype = read(entry)
         start = entry.tell()
     if dtype.hasobject:
-        raise UserError(
-            f"{path} holds Python objects in {name}, which are never loaded; save it with arrays of numbers alone"
-        )
+        raise UserError(f"{path} has Python objects in {name}, which are never loaded; save only arrays of numbers")
     if dtype.kind not in "biuf":
-        raise UserError(f"{path} holds {dtype} in {name}, which are no weights; save it without")
+        raise UserError(f"{path} has the data type {dtype} in {name}, which is not for weights; save it without")
     if min(shape, default=0) < 0 or start + math.prod(shape) * dtype.itemsize != info.file_size:
-        raise ValueError(f"{name} is not as large as its header says")
+        raise ValueError(f"the size of {name} does not match its header")

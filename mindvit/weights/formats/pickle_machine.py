@@ -1,8 +1,8 @@
-"""A pickle machine of our own, which can do nothing but make plain data and call the few functions it is given.
+"""A restricted unpickler that makes plain data and calls only the functions that it is given.
 
-A pickle is a program. Python's own unpickler imports and calls what the program names, sets attributes of what it was
-allowed to import, and allocates whatever sizes the program states. Here a name stays a name, no attribute is ever set,
-and time and memory grow with the length of the pickle, whatever it says.
+A pickle is a program. Python's unpickler imports and calls what the program names, sets attributes of imported objects,
+and allocates the sizes that the program states. This one imports nothing and sets no attributes, and its time and
+memory are bounded by the length of the pickle.
 """
 
 import pickletools
@@ -13,34 +13,35 @@ from typing import Any, BinaryIO
 
 
 class ForbiddenError(Exception):
-    """A pickle asks for something that is never done; the message completes "it asks for"."""
+    """A pickle requires something that is not allowed; the message completes "it requires"."""
 
 
 @dataclass(frozen=True)
-class Name:
-    """A class or function that a pickle names: its module and its name, with a blank between."""
+class GlobalName:
+    """A class or function that a pickle names, such as ``"torch Size"``: module and name, separated by a space."""
 
     text: str
 
 
-def read_pickle(file: BinaryIO, names: Mapping[str, Callable | None], load_persistent: Callable[[Any], Any]) -> Any:
-    """Reads one pickle, from where the file stands to the pickle's end.
+def read_pickle(file: BinaryIO, allowed: Mapping[str, Callable | None], load_persistent: Callable[[Any], Any]) -> Any:
+    """Reads one pickle from the current position of a file.
 
-    Dictionaries keep the entries whose keys are strings; sets come back as None.
+    Dictionaries keep only entries with string keys. Sets become None.
 
     Args:
-        file: a file whose ``read`` returns what there is where it is asked for more, such as ``BytesIO``.
-        names: what a pickle may name, each with what is called in its place, or None where it is only named.
-            What is called must take no longer than its arguments are long, else a short pickle could take for ever.
-        load_persistent: makes an object of a persistent id.
+        file: a file whose ``read`` returns fewer bytes at the end of the file, such as ``BytesIO``.
+        allowed: the names that a pickle may use, each with the function to call in its place, or None if it must not be
+            called. A function must take time at most proportional to the length of its arguments; otherwise a short
+            pickle could run without end.
+        load_persistent: makes an object from a persistent id.
 
     Raises:
-        ForbiddenError: if the pickle names anything else, or does what no pickle of plain data does.
-        ValueError, TypeError, LookupError, AttributeError: if the pickle is damaged.
+        ForbiddenError: if the pickle uses another name, or an operation that plain data does not need.
+        ValueError, TypeError, LookupError, AttributeError: if the pickle is corrupt.
     """
-    machine = _Machine(names, load_persistent)
+    machine = _Machine(allowed, load_persistent)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of odd escapes in texts
+        warnings.simplefilter("ignore")  # about invalid escapes in strings
         for opcode, argument, _ in pickletools.genops(file):
             machine.step(opcode.name, argument)
     return machine.stack.pop()
@@ -52,7 +53,7 @@ _CONSTANTS = {
     *("STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "BINUNICODE8", "SHORT_BINUNICODE"),
     *("BINBYTES", "BINBYTES8", "SHORT_BINBYTES", "BYTEARRAY8"),
 }
-_FRESH: dict[str, Callable[[], Any]] = {
+_NEW_VALUES: dict[str, Callable[[], Any]] = {
     "NONE": lambda: None,
     "NEWTRUE": lambda: True,
     "NEWFALSE": lambda: False,
@@ -64,34 +65,34 @@ _FRESH: dict[str, Callable[[], Any]] = {
 
 
 class _Machine:
-    """The stack since the last mark, the stacks before it, and the memo. A method for each kind of operation."""
+    """The stack since the last mark, the stacks below it, and the memo. Each method executes one kind of operation."""
 
-    def __init__(self, names: Mapping[str, Callable | None], load_persistent: Callable[[Any], Any]) -> None:
-        self._names = names
+    def __init__(self, allowed: Mapping[str, Callable | None], load_persistent: Callable[[Any], Any]) -> None:
+        self._allowed = allowed
         self._load_persistent = load_persistent
         self.stack: list[Any] = []
-        self._before: list[list[Any]] = []
+        self._lower_stacks: list[list[Any]] = []
         self._memo: dict[int, Any] = {}
 
     def step(self, operation: str, argument: Any) -> None:
         if operation in _CONSTANTS:
             self.stack.append(argument)
-        elif operation in _FRESH:
-            self.stack.append(_FRESH[operation]())
+        elif operation in _NEW_VALUES:
+            self.stack.append(_NEW_VALUES[operation]())
         elif operation in _ACTIONS:
             _ACTIONS[operation](self, argument)
         elif operation not in _IGNORED:
             raise ForbiddenError(f"the pickle operation {operation}")
 
     def name(self, text: str) -> None:
-        if text not in self._names:
+        if text not in self._allowed:
             raise ForbiddenError(text.replace(" ", "."))
-        self.stack.append(Name(text))
+        self.stack.append(GlobalName(text))
 
     def name_from_stack(self, _: Any) -> None:
         name, module = self.stack.pop(), self.stack.pop()
         if not (type(name) is str and type(module) is str):
-            raise TypeError("a name is a text")
+            raise TypeError("a name must be a string")
         self.name(f"{module} {name}")
 
     def forbidden_name(self, text: str) -> None:
@@ -99,7 +100,7 @@ class _Machine:
 
     def call(self, _: Any) -> None:
         arguments, called = self.stack.pop(), self.stack.pop()
-        function = self._names[called.text]
+        function = self._allowed[called.text]
         if function is None:
             raise ForbiddenError(f"a call of {called.text.replace(' ', '.')}")
         self.stack.append(function(*arguments))
@@ -108,15 +109,15 @@ class _Machine:
         self.stack.append(self._load_persistent(self.stack.pop()))
 
     def drop(self, _: Any) -> None:
-        """BUILD sets the attributes of an object, and none of ours has any."""
+        """Ignores BUILD, which sets the attributes of an object: the objects here have none."""
         self.stack.pop()
 
     def mark(self, _: Any) -> None:
-        self._before.append(self.stack)
+        self._lower_stacks.append(self.stack)
         self.stack = []
 
     def since_mark(self, _: Any = None) -> list:
-        items, self.stack = self.stack, self._before.pop()
+        items, self.stack = self.stack, self._lower_stacks.pop()
         return items
 
     def tuple_since_mark(self, _: Any) -> None:
@@ -169,11 +170,11 @@ class _Machine:
 
     def _set(self, items: list) -> None:
         target = self.stack[-1]
-        if target is None:  # stands for an object of no interest
+        if target is None:  # an object that is ignored
             return
         if type(target) is not dict:
-            raise TypeError("only a dictionary has items")
-        # Other keys name no weights. To hash a tuple of tuples of tuples can overflow the C stack.
+            raise TypeError("items can only be set in a dictionary")
+        # Other keys do not name weights. Hashing a deeply nested tuple can overflow the C stack.
         target.update({key: value for key, value in zip(items[::2], items[1::2], strict=True) if type(key) is str})
 
 

@@ -1,4 +1,4 @@
-"""A file of weights in whatever format, as arrays by name."""
+"""Reads a weights file of any known format as arrays by name."""
 
 import stat
 import zipfile
@@ -23,41 +23,41 @@ _INDEX = b"{"
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Reads the weights in a file, without executing anything in it. The format is known by the content.
+    """Reads the weights in a file, without executing anything in it. The content determines the format.
 
-    Formats: MindSpore's ``.ckpt``; ``.npz``; ``.safetensors``, and the index of a model in several of these;
-    PyTorch's ``.pth``, ``.pt`` or ``.bin``, old and new (``state_dict.find_state_dict`` says what is taken of it).
+    Formats: MindSpore's ``.ckpt``; ``.npz``; ``.safetensors``, and the index of a model that is split into several;
+    PyTorch's ``.pth``, ``.pt`` or ``.bin``, old and new (see ``state_dict.find_state_dict`` for the tensors used).
 
     Args:
         path: the file.
 
     Returns:
-        Arrays by the names that the file gives them, contiguous; all floating point (bfloat16, float16, float64) as
-        float32, other kinds as they are.
+        Contiguous arrays by the names in the file; floating point (bfloat16, float16, float64) as float32, other data
+        types unchanged.
 
     Raises:
-        UserError: if there is no such file, or it is damaged, cut off, of another format, or holds no tensors, or
-            holds what would have to be executed.
+        UserError: if the file is missing, corrupt, truncated or of another format, if it has no tensors, or if reading
+            it would execute code.
     """
     path = Path(path)
     with reraise_corrupt_file(path):
         arrays = _read(path, _start(path))
     if not arrays:
-        raise UserError(f"{path} holds no tensors; give a file of weights")
+        raise UserError(f"{path} has no tensors; choose a weights file")
     return arrays
 
 
 def _start(path: Path) -> bytes:
-    """The first bytes of a file that is none but a file."""
+    """The first bytes of a regular file."""
     mode = path.stat().st_mode
     if stat.S_ISDIR(mode):
-        raise UserError(f"{path} is a folder; name a file of weights in it")
+        raise UserError(f"{path} is a folder; choose a weights file in it")
     if not stat.S_ISREG(mode):
-        raise UserError(f"{path} is a device or a pipe; give a file of weights")
+        raise UserError(f"{path} is a device or a pipe; choose a weights file")
     with open(path, "rb") as file:
         start = file.read(_START)
     if not start:
-        raise UserError(f"{path} is empty; get it anew")
+        raise UserError(f"{path} is empty; download it again")
     return start
 
 
@@ -72,7 +72,7 @@ def _read(path: Path, start: bytes) -> dict[str, np.ndarray]:
         return read_index(path)
     if starts_ckpt(start):
         return ckpt_arrays(read_ckpt(path)[0])
-    raise UserError(f"{path} is in no format that is known here; give {_KNOWN}")
+    raise UserError(f"{path} has an unknown format; choose {_KNOWN}")
 
 
 def _read_zip(path: Path) -> dict[str, np.ndarray]:
@@ -82,4 +82,4 @@ def _read_zip(path: Path) -> dict[str, np.ndarray]:
             return read_torch_zip(path, archive, prefix)
         if holds_arrays(archive):
             return read_npz(path, archive)
-    raise UserError(f"{path} is a zip archive with neither NumPy's arrays nor PyTorch's tensors in it; give {_KNOWN}")
+    raise UserError(f"{path} is a zip archive without NumPy arrays or PyTorch tensors; choose {_KNOWN}")

@@ -1,4 +1,4 @@
-"""Hugging Face's large models: several safetensors files, and an index that says which tensor is in which."""
+"""Sharded models of Hugging Face: several safetensors files, and an index that maps tensor names to files."""
 
 import json
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -14,43 +14,46 @@ def read_index(path: Path) -> dict[str, np.ndarray]:
     """Reads all tensors of a ``model.safetensors.index.json`` from the files beside it; floating point as float32.
 
     Raises:
-        UserError: if it is no index, names files elsewhere, or a file or a tensor is missing or damaged.
+        UserError: if it is not an index, names files in other folders, or a file or a tensor is missing or corrupt.
     """
-    places = _weight_map(path)
-    shards = sorted(set(places.values()))
+    weight_map = _weight_map(path)
+    shards = sorted(set(weight_map.values()))
     outside = [shard for shard in shards if not _is_plain(shard)]
     if outside:
-        raise UserError(f"{path} names {outside[0]!r}, which is not a file beside it; get it from a source you trust")
+        raise UserError(
+            f"{path} names {outside[0]!r}, which is not a file in the same folder; "
+            "download it from a source that you trust"
+        )
     missing = [shard for shard in shards if not (path.parent / shard).is_file()]
     if missing:
         raise UserError(
-            f"{path} needs {len(shards)} files beside it, and {len(missing)} are missing: {', '.join(missing)}; "
-            "fetch them too"
+            f"{path} needs {len(shards)} files in the same folder, of which {len(missing)} are missing: "
+            f"{', '.join(missing)}; download them too"
         )
     found: dict[str, np.ndarray] = {}
     for shard in shards:
-        wanted = [name for name, place in places.items() if place == shard]
+        wanted = [name for name, file in weight_map.items() if file == shard]
         found |= _read_shard(path, path.parent / shard, wanted)
-    return {name: found[name] for name in places}
+    return {name: found[name] for name in weight_map}
 
 
 def _weight_map(path: Path) -> dict[str, str]:
     """File name by tensor name."""
     try:
-        places = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
-        valid = isinstance(places, dict) and all(isinstance(place, str) for place in places.values())
+        weight_map = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
+        valid = isinstance(weight_map, dict) and all(isinstance(file, str) for file in weight_map.values())
     except (ValueError, LookupError, TypeError, RecursionError):
         valid = False
     if not valid:
         raise UserError(
-            f"{path} is no whole index of a model in several files; give a file of weights, "
-            "or the model.safetensors.index.json beside its parts"
+            f"{path} is not a complete index of a sharded model; choose a weights file, "
+            "or the model.safetensors.index.json in the folder of the shards"
         )
-    return places
+    return weight_map
 
 
 def _is_plain(shard: str) -> bool:
-    """Whether it is a file's name alone, by the rules of every system."""
+    """Whether it is a file name without a folder, by the rules of every operating system."""
     if shard in ("", "..") or "\0" in shard:
         return False
     return all(path(shard).name == shard for path in (PurePosixPath, PureWindowsPath))
@@ -61,9 +64,9 @@ def _read_shard(index: Path, path: Path, wanted: list[str]) -> dict[str, np.ndar
         with open(path, "rb") as file:
             start = file.read(16)
         if not starts_safetensors(start):
-            raise UserError(f"{path} is no safetensors file, or damaged; get it anew")
+            raise UserError(f"{path} is corrupt, or is not a safetensors file; download it again")
         arrays = read_safetensors(path)
-    lacking = [name for name in wanted if name not in arrays]
-    if lacking:
-        raise UserError(f"{path} lacks {lacking[0]}, which {index.name} says is in it; get both anew")
+    missing = [name for name in wanted if name not in arrays]
+    if missing:
+        raise UserError(f"{path} has no tensor {missing[0]}, but {index.name} lists it there; download both again")
     return {name: arrays[name] for name in wanted}

@@ -1,4 +1,4 @@
-"""Which of the dictionaries in a PyTorch file are the weights."""
+"""Finds the dictionary with the weights in a PyTorch file."""
 
 from pathlib import Path
 from typing import Any
@@ -18,46 +18,50 @@ PREFERRED = (
     "state_dict_ema",
     "ema",
 )
-"""Keys under which programs save a model's weights; where a file has several, the first of these is taken."""
+"""Keys under which programs save the weights of a model. If a file has several, the first of these is used."""
 
 _OPTIMIZER = "optim"
 
-# DistributedDataParallel and torch.compile wrap a model, and save it under the wrapper's name.
+# DistributedDataParallel and torch.compile wrap a model; the wrapper adds a prefix to all names.
 _WRAPPERS = ("module.", "_orig_mod.")
 
 
 def find_state_dict(path: Path, content: Any) -> dict[str, TensorView]:
-    """Finds the tensors by name in what a file holds, without the prefixes that wrapping a model gives to all names.
+    """Finds the state dict in the content of a file, and removes the name prefixes of model wrappers.
 
-    They are those of a dictionary within, if it has one: the first under a name in ``PREFERRED``, or else the only one.
-    If it has none, they are the file's own. Epochs, settings and what belongs to an optimizer are left out.
+    If the content has dictionaries of tensors, the first one under a key in ``PREFERRED`` is used, or else the only
+    one. If it has none, the tensors of the content itself are used. Epochs, settings and optimizer states are ignored.
+
+    Args:
+        path: the file, for messages.
+        content: content of the file.
 
     Raises:
-        UserError: if there are no named tensors, or several dictionaries of them under unknown names.
+        UserError: if there are no named tensors, or several dictionaries of them under unknown keys.
     """
     if not isinstance(content, dict):
-        raise UserError(f"{path} holds no tensors by name; save model.state_dict() in it")
-    within = {key: _tensors(value) for key, value in content.items() if isinstance(value, dict)}
-    within = {key: tensors for key, tensors in within.items() if tensors and not key.startswith(_OPTIMIZER)}
-    preferred = [key for key in PREFERRED if key in within]
+        raise UserError(f"{path} has no named tensors; save model.state_dict() in it")
+    nested = {key: _tensors(value) for key, value in content.items() if isinstance(value, dict)}
+    nested = {key: tensors for key, tensors in nested.items() if tensors and not key.startswith(_OPTIMIZER)}
+    preferred = [key for key in PREFERRED if key in nested]
     if preferred:
-        return _unwrapped(within[preferred[0]])
+        return _without_wrappers(nested[preferred[0]])
     own = _tensors(content)
-    if len(within) > 1 or (within and any(view.shape for view in own.values())):
-        places = ", ".join(sorted(within)) + (" and beside them" if own else "")
-        raise UserError(f"{path} holds tensors in several places ({places}); save the model's state_dict() alone")
-    tensors = next(iter(within.values()), own)
+    if len(nested) > 1 or (nested and any(view.shape for view in own.values())):
+        places = ", ".join(sorted(nested)) + (" and the top level" if own else "")
+        raise UserError(f"{path} has tensors in several places ({places}); save only model.state_dict()")
+    tensors = next(iter(nested.values()), own)
     if not tensors:
-        raise UserError(f"{path} holds no tensors by name; save model.state_dict() in it")
-    return _unwrapped(tensors)
+        raise UserError(f"{path} has no named tensors; save model.state_dict() in it")
+    return _without_wrappers(tensors)
 
 
 def _tensors(content: dict[str, Any]) -> dict[str, TensorView]:
     return {name: value for name, value in content.items() if isinstance(value, TensorView)}
 
 
-def _unwrapped(tensors: dict[str, TensorView]) -> dict[str, TensorView]:
+def _without_wrappers(tensors: dict[str, TensorView]) -> dict[str, TensorView]:
     for prefix in _WRAPPERS:
         if all(name.startswith(prefix) for name in tensors):
-            return _unwrapped({name.removeprefix(prefix): value for name, value in tensors.items()})
+            return _without_wrappers({name.removeprefix(prefix): value for name, value in tensors.items()})
     return tensors

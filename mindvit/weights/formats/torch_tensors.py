@@ -1,4 +1,4 @@
-"""PyTorch's descriptions of tensors made into arrays, once they are known to lie within the file."""
+"""Makes arrays from PyTorch's tensor descriptions, after checking that they are within the file."""
 
 import math
 from collections import defaultdict
@@ -15,7 +15,7 @@ from mindvit.weights.formats.values import as_float32, widen_bfloat16
 Buffer = bytes | memoryview
 
 _BFLOAT16 = "bfloat16"
-_KINDS = {
+_DTYPES = {
     _BFLOAT16: "<u2",
     "bool": "?",
     "uint8": "u1",
@@ -37,22 +37,22 @@ _KINDS = {
 def make_arrays(
     path: Path, tensors: dict[str, TensorView], read_storage: Callable[[Storage], Buffer]
 ) -> dict[str, np.ndarray]:
-    """Copies tensors out of their storages, one storage after the other; floating point as float32.
+    """Copies tensors from their storages, one storage after the other; floating point as float32.
 
     Args:
         path: the file, for messages.
         tensors: descriptions by name.
-        read_storage: returns all bytes of a storage, exactly as many as it declares.
+        read_storage: returns all bytes of a storage, as many as it declares.
 
     Raises:
-        UserError: if a tensor is of a kind that NumPy does not have, or their sizes cannot be true.
-        ValueError: if a tensor reaches beyond its storage.
+        UserError: if a tensor has a data type that NumPy does not have, or the sizes are not plausible.
+        ValueError: if a tensor exceeds its storage.
     """
     for name, view in tensors.items():
-        if view.dtype not in _KINDS:
-            raise UserError(f"{path} holds {view.dtype} numbers in {name}, which cannot be read; convert it to float32")
-    # Tensors may share storages, and repeat a number by strides of 0: the file's own size bounds neither.
-    check_size(path, sum(math.prod(view.shape) * np.dtype(_KINDS[view.dtype]).itemsize for view in tensors.values()))
+        if view.dtype not in _DTYPES:
+            raise UserError(f"{path} has the unsupported data type {view.dtype} in {name}; convert it to float32")
+    # Tensors may share storages and repeat elements with strides of 0, so they can be larger than the file.
+    check_size(path, sum(math.prod(view.shape) * np.dtype(_DTYPES[view.dtype]).itemsize for view in tensors.values()))
     of_storage = defaultdict(list)
     for name, view in tensors.items():
         of_storage[view.storage.key].append(name)
@@ -64,21 +64,21 @@ def make_arrays(
 
 
 def num_bytes(storage: Storage) -> int:
-    """Bytes of a storage, as its file declares them."""
-    return storage.numel * np.dtype(_KINDS[storage.dtype]).itemsize
+    """Declared size of a storage, in bytes."""
+    return storage.numel * np.dtype(_DTYPES[storage.dtype]).itemsize
 
 
 def _copy(view: TensorView, buffer: Buffer) -> np.ndarray:
-    kind = np.dtype(_KINDS[view.dtype])
-    flat = np.frombuffer(buffer, kind, count=len(buffer) // kind.itemsize)
+    dtype = np.dtype(_DTYPES[view.dtype])
+    flat = np.frombuffer(buffer, dtype, count=len(buffer) // dtype.itemsize)
     first = view.storage.start + view.offset
     if 0 in view.shape:
-        array = np.empty(view.shape, kind)
+        array = np.empty(view.shape, dtype)
     else:
         last = first + sum((size - 1) * stride for size, stride in zip(view.shape, view.strides, strict=True))
         if last >= len(flat):
-            raise ValueError("a tensor reaches beyond its storage")
-        strides = [stride * kind.itemsize for stride in view.strides]
+            raise ValueError("a tensor exceeds its storage")
+        strides = [stride * dtype.itemsize for stride in view.strides]
         array = np.lib.stride_tricks.as_strided(flat[first:], view.shape, strides, writeable=False)
-    # An array that still showed the buffer would keep all of it, and be read-only.
+    # A copy: a view of the buffer would keep all of it in memory, and be read-only.
     return widen_bfloat16(array) if view.dtype == _BFLOAT16 else as_float32(array.copy(order="C"))

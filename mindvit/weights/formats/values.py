@@ -1,4 +1,4 @@
-"""The numbers in arrays that were read: their precision, and whether they are numbers at all."""
+"""Converts the values of arrays to float32, and checks that they are finite."""
 
 from pathlib import Path
 
@@ -10,9 +10,9 @@ _SHOWN = 3
 
 
 def as_float32(array: np.ndarray) -> np.ndarray:
-    """The array contiguous and in the machine's byte order; of floating point in float32, of other kinds as it is.
+    """Returns the array contiguous and in native byte order; floating point as float32, other data types unchanged.
 
-    float64 is rounded, and beyond 3.4e38 becomes infinite, which ``check_finite`` finds.
+    float64 is rounded; values beyond 3.4e38 become infinite, which ``check_finite`` reports.
     """
     dtype = np.dtype(np.float32) if array.dtype.kind == "f" else array.dtype.newbyteorder("=")
     with np.errstate(over="ignore"):
@@ -20,26 +20,26 @@ def as_float32(array: np.ndarray) -> np.ndarray:
 
 
 def widen_bfloat16(bits: np.ndarray) -> np.ndarray:
-    """float32 values of bfloat16 bit patterns, uint16, of any shape: a bfloat16 is the upper half of a float32."""
+    """Converts bfloat16 bit patterns, uint16 of any shape, to float32: a bfloat16 is the upper half of a float32."""
     wide = bits.astype(np.uint32, order="C")
     wide <<= np.uint32(16)
     return wide.view(np.float32)
 
 
 def check_finite(arrays: dict[str, np.ndarray], path: Path) -> None:
-    """Checks that all values are numbers.
+    """Checks that all values are finite.
 
     Args:
         arrays: tensors by name.
-        path: the file that they are from, for the message.
+        path: the file, for the message.
 
     Raises:
-        UserError: naming the first tensors with NaN or infinity, and how many there are.
+        UserError: if there is NaN or infinity; the message names the first such tensors and gives their number.
     """
     bad = [name for name, array in arrays.items() if not np.isfinite(array).all()]
     if bad:
         named = ", ".join(bad[:_SHOWN]) + (f" and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else "")
         raise UserError(
-            f"{path} holds NaN or infinity in {len(bad)} of {len(arrays)} tensors: {named}; "
-            "the training that wrote it failed, take an earlier file"
+            f"{path} has NaN or infinity in {len(bad)} of {len(arrays)} tensors: {named}; "
+            "the training diverged, use an earlier checkpoint"
         )

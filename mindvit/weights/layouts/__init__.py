@@ -1,1 +1,1 @@
-"""How others name and shape the weights of a Vision Transformer: an adapter for each layout."""
+"""Layouts: how other libraries name and shape the weights of a Vision Transformer."""

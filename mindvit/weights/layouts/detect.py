@@ -1,4 +1,4 @@
-"""Which layout a file has, from the names of its tensors."""
+"""Detects the layout of a file from the names of its tensors."""
 
 from pathlib import Path
 
@@ -16,20 +16,24 @@ _SHOWN = 5
 
 
 def detect_layout(arrays: Arrays, path: Path) -> Layout:
-    """The layout that fits the most of a file's names.
+    """The layout with the fewest unexpected names.
+
+    Args:
+        arrays: tensors by the names of the file.
+        path: the file, for messages.
 
     Raises:
-        UserError: where none fits, naming the nearest and what did not fit it.
+        UserError: if the file has none of the signature keys of that layout; the message names what does not fit.
     """
-    left = {layout: layout.unexpected(arrays) for layout in LAYOUTS}
-    best = min(LAYOUTS, key=lambda layout: len(left[layout]))
-    if any(mark in arrays for mark in best.signature_keys):
+    unexpected = {layout: layout.unexpected(arrays) for layout in LAYOUTS}
+    best = min(LAYOUTS, key=lambda layout: len(unexpected[layout]))
+    if any(key in arrays for key in best.signature_keys):
         return best
-    names = ", ".join(sorted(left[best])[:_SHOWN])
-    more = f" and {len(left[best]) - _SHOWN} more" if len(left[best]) > _SHOWN else ""
+    names = ", ".join(sorted(unexpected[best])[:_SHOWN])
+    more = f" and {len(unexpected[best]) - _SHOWN} more" if len(unexpected[best]) > _SHOWN else ""
     raise UserError(
-        f"{path} has the layout of no Vision Transformer that is known here ("
+        f"{path} has no known layout of a Vision Transformer (known are "
         + ", ".join(layout.name for layout in LAYOUTS)
-        + f"). The nearest is {best.name}'s"
-        + (f", which has no {names}{more}" if names else f", but none of {', '.join(best.signature_keys)} is there")
+        + f"). The nearest layout is {best.name}; "
+        + (f"it has no {names}{more}" if names else f"the file has none of {', '.join(best.signature_keys)}")
     )

@@ -4,14 +4,14 @@ import re
 
 import numpy as np
 
-from mindvit.weights.layouts.key_map import KeyMap, Name, Transform
+from mindvit.weights.layouts.key_map import KeyMap, KeyRule, Transform
 from mindvit.weights.layouts.layout import Arrays, Layout, augreg_preprocessing
 
 _BLOCK, _OURS = "Transformer/encoderblock_{}", "transformer.layers.{}"
 _PREFIXES = ("params/img/", "params/", "opt/target/", "img/")
 
 
-def _matrix(kernel: np.ndarray) -> np.ndarray:
+def _transposed(kernel: np.ndarray) -> np.ndarray:
     return kernel.T
 
 
@@ -27,28 +27,33 @@ def _convolution(kernel: np.ndarray) -> np.ndarray:
     return kernel.transpose(3, 2, 0, 1)
 
 
-def _flat(values: np.ndarray) -> np.ndarray:
+def _flattened(values: np.ndarray) -> np.ndarray:
     return values.reshape(-1)
 
 
-def _same(values: np.ndarray) -> np.ndarray:
+def _with_batch_axis(values: np.ndarray) -> np.ndarray:
     return values.reshape((1, *values.shape)) if values.ndim == 2 else values
 
 
-def _dense(theirs: str, ours: str, kernel: Transform = _matrix, part: tuple[int, int] | None = None) -> list[Name]:
+def _dense(
+    theirs: str, ours: str, kernel: Transform = _transposed, part: tuple[int, int] | None = None
+) -> list[KeyRule]:
     return [
-        Name(f"{theirs}/kernel", f"{ours}.weight", part, kernel),
-        Name(f"{theirs}/bias", f"{ours}.bias", part, _flat),
+        KeyRule(f"{theirs}/kernel", f"{ours}.weight", part, kernel),
+        KeyRule(f"{theirs}/bias", f"{ours}.bias", part, _flattened),
     ]
 
 
-def _norm(theirs: str, ours: str) -> list[Name]:
-    return [Name(f"{theirs}/scale", f"{ours}.gamma", None, _flat), Name(f"{theirs}/bias", f"{ours}.beta", None, _flat)]
+def _norm(theirs: str, ours: str) -> list[KeyRule]:
+    return [
+        KeyRule(f"{theirs}/scale", f"{ours}.gamma", None, _flattened),
+        KeyRule(f"{theirs}/bias", f"{ours}.beta", None, _flattened),
+    ]
 
 
-def _blocks() -> list[Name]:
+def _blocks() -> list[KeyRule]:
     rows = []
-    # The original numbers a block's parts in one row, big_vision those of each kind.
+    # The original code numbers all parts of a block in one sequence, big_vision each kind of part separately.
     for attention, second, mlp in (("1", "2", "3"), ("0", "1", "0")):
         theirs = f"{_BLOCK}/MultiHeadDotProductAttention_{attention}"
         rows += _dense(f"{theirs}/out", f"{_OURS}.0.cell.1.out", _from_heads)
@@ -60,9 +65,9 @@ def _blocks() -> list[Name]:
     return rows + _norm(f"{_BLOCK}/LayerNorm_0", f"{_OURS}.0.cell.0")
 
 
-def _map_head() -> list[Name]:
+def _map_head() -> list[KeyRule]:
     theirs = "MAPHead_0/MultiHeadDotProductAttention_0"
-    rows = [Name("MAPHead_0/probe", "pool.probe", None, _same)]
+    rows = [KeyRule("MAPHead_0/probe", "pool.probe", None, _with_batch_axis)]
     rows += _dense(f"{theirs}/query", "pool.query", _to_heads) + _dense(f"{theirs}/out", "pool.out", _from_heads)
     for index, name in enumerate(("key", "value")):
         rows += _dense(f"{theirs}/{name}", "pool.keys_and_values", _to_heads, (index, 2))
@@ -72,19 +77,19 @@ def _map_head() -> list[Name]:
     return rows
 
 
-def _stem() -> list[Name]:
+def _stem() -> list[KeyRule]:
     unit, ours = "block{}/unit{}", "stem.stages.{}.{}"
-    rows = [Name("conv_root/kernel", "stem.root.conv.weight", None, _convolution)]
+    rows = [KeyRule("conv_root/kernel", "stem.root.conv.weight", None, _convolution)]
     rows += _norm("gn_root", "stem.root.norm")
     for index in (1, 2, 3):
-        rows.append(Name(f"{unit}/conv{index}/kernel", f"{ours}.conv{index}.weight", None, _convolution))
+        rows.append(KeyRule(f"{unit}/conv{index}/kernel", f"{ours}.conv{index}.weight", None, _convolution))
         rows += _norm(f"{unit}/gn{index}", f"{ours}.norm{index}")
-    rows.append(Name(f"{unit}/conv_proj/kernel", f"{ours}.projection.weight", None, _convolution))
+    rows.append(KeyRule(f"{unit}/conv_proj/kernel", f"{ours}.projection.weight", None, _convolution))
     return rows + _norm(f"{unit}/gn_proj", f"{ours}.projection_norm")
 
 
 def _regular(arrays: Arrays) -> Arrays:
-    """Without a prefix, a scanned stack of blocks taken apart, the stem's blocks and units counted from 0."""
+    """Removes a prefix, splits a scanned stack of blocks, and counts the blocks and units of the stem from 0."""
     for prefix in _PREFIXES:
         if f"{prefix}embedding/kernel" in arrays:
             arrays = {name.removeprefix(prefix): values for name, values in arrays.items() if name.startswith(prefix)}
@@ -105,9 +110,9 @@ GOOGLE = Layout(
     signature_keys=tuple(f"{prefix}embedding/kernel" for prefix in ("", *_PREFIXES)),
     key_map=KeyMap(
         [
-            Name("cls", "cls", None, _same),
-            Name("Transformer/posembed_input/pos_embedding", "pos_embedding", None, _same),
-            Name("pos_embedding", "pos_embedding", None, _same),
+            KeyRule("cls", "cls", None, _with_batch_axis),
+            KeyRule("Transformer/posembed_input/pos_embedding", "pos_embedding", None, _with_batch_axis),
+            KeyRule("pos_embedding", "pos_embedding", None, _with_batch_axis),
             *_dense("embedding", "patch_embedding.conv", _convolution),
             *_blocks(),
             *_norm("Transformer/encoder_norm", "norm"),

@@ -1,6 +1,6 @@
-"""The layout of Hugging Face Transformers' ViT and DeiT: as its files name them, and as its modules of version 5 do."""
+"""The layout of Hugging Face Transformers' ViT and DeiT: the names in its files, and those of its modules since 5."""
 
-from mindvit.weights.layouts.key_map import KeyMap, Name, dense, norm
+from mindvit.weights.layouts.key_map import KeyMap, KeyRule, dense, norm
 from mindvit.weights.layouts.layout import Arrays, Layout, augreg_preprocessing
 
 _BLOCK = "transformer.layers.{}"
@@ -8,7 +8,9 @@ _FILE, _MODULE = "encoder.layer.{}", "layers.{}"
 _PREFIXES = ("vit.", "deit.")
 
 
-def _block(theirs: str, projections: str, names: tuple[str, str, str], out: str, first: str, second: str) -> list[Name]:
+def _block(
+    theirs: str, projections: str, names: tuple[str, str, str], out: str, first: str, second: str
+) -> list[KeyRule]:
     rows = [
         *norm(f"{theirs}.layernorm_before", f"{_BLOCK}.0.cell.0"),
         *norm(f"{theirs}.layernorm_after", f"{_BLOCK}.1.cell.0"),
@@ -21,10 +23,10 @@ def _block(theirs: str, projections: str, names: tuple[str, str, str], out: str,
     return rows
 
 
-HUGGINGFACE_NAMES = [
-    Name("embeddings.cls_token", "cls"),
-    Name("embeddings.distillation_token", "distillation"),
-    Name("embeddings.position_embeddings", "pos_embedding"),
+_FILE_RULES = [
+    KeyRule("embeddings.cls_token", "cls"),
+    KeyRule("embeddings.distillation_token", "distillation"),
+    KeyRule("embeddings.position_embeddings", "pos_embedding"),
     *dense("embeddings.patch_embeddings.projection", "patch_embedding.conv"),
     *_block(
         _FILE,
@@ -52,7 +54,7 @@ def _without_prefix(arrays: Arrays) -> Arrays:
 HUGGINGFACE = Layout(
     name="huggingface",
     signature_keys=tuple(f"{prefix}embeddings.patch_embeddings.projection.weight" for prefix in ("", *_PREFIXES)),
-    key_map=KeyMap([*HUGGINGFACE_NAMES, *_DISTILLED, *_MODULES]),
+    key_map=KeyMap([*_FILE_RULES, *_DISTILLED, *_MODULES]),
     norm_eps=1e-12,
     gelu="exact",
     preprocessing=augreg_preprocessing,
@@ -62,12 +64,12 @@ HUGGINGFACE = Layout(
 
 
 def huggingface_names(tensors: Arrays) -> Arrays:
-    """Our tensors under the names of a file of ViTForImageClassification, or of DeiT with its second head.
+    """Renames our tensors to those of ``ViTForImageClassification``, or of DeiT's class if they are distilled.
 
     Raises:
         ValueError: for tensors that Transformers' ViT does not have.
     """
     distilled = "distillation" in tensors
-    names = KeyMap([*_DISTILLED, *HUGGINGFACE_NAMES] if distilled else HUGGINGFACE_NAMES).to_theirs(tensors)
+    names = KeyMap([*_DISTILLED, *_FILE_RULES] if distilled else _FILE_RULES).to_theirs(tensors)
     prefix = "deit." if distilled else "vit."
     return {name if "classifier" in name else prefix + name: values for name, values in names.items()}

@@ -1,4 +1,4 @@
-"""Tables of names, read in both directions."""
+"""Tables that map the tensor names of another layout to ours, and back."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -7,80 +7,81 @@ from typing import NamedTuple
 import numpy as np
 
 Transform = Callable[[np.ndarray], np.ndarray]
+_SHOWN = 5
 
 
-class Name(NamedTuple):
-    """One tensor's name in another layout and in ours. ``{}`` in both stands for a number, such as a block's."""
+class KeyRule(NamedTuple):
+    """The name of a tensor in another layout and in ours. ``{}`` in both stands for a number, such as a block index."""
 
     theirs: str
     ours: str
     part: tuple[int, int] | None = None
-    """Where theirs is one of several equal parts of ours along the first axis: (which, of how many)."""
+    """(index, count) if their tensor is one of several equal parts of ours along the first axis."""
     transform: Transform | None = None
-    """From their values to ours; such a name is read in this direction only."""
+    """Converts their values to ours. A rule with a transform is used for reading only."""
 
 
-def dense(theirs: str, ours: str, part: tuple[int, int] | None = None) -> list[Name]:
-    """The weight and bias of a linear layer, or of a convolution, as PyTorch and MindSpore both name them."""
-    return [Name(f"{theirs}.{leaf}", f"{ours}.{leaf}", part) for leaf in ("weight", "bias")]
+def dense(theirs: str, ours: str, part: tuple[int, int] | None = None) -> list[KeyRule]:
+    """The rules for weight and bias of a linear layer or a convolution; PyTorch and MindSpore name them alike."""
+    return [KeyRule(f"{theirs}.{leaf}", f"{ours}.{leaf}", part) for leaf in ("weight", "bias")]
 
 
-def norm(theirs: str, ours: str) -> list[Name]:
-    """The weight and bias of a PyTorch norm, which are MindSpore's gamma and beta."""
-    return [Name(f"{theirs}.weight", f"{ours}.gamma"), Name(f"{theirs}.bias", f"{ours}.beta")]
+def norm(theirs: str, ours: str) -> list[KeyRule]:
+    """The rules for weight and bias of a PyTorch norm, which are gamma and beta in MindSpore."""
+    return [KeyRule(f"{theirs}.weight", f"{ours}.gamma"), KeyRule(f"{theirs}.bias", f"{ours}.beta")]
 
 
-def same_norm(theirs: str, ours: str) -> list[Name]:
-    """The gamma and beta of a MindSpore norm."""
-    return [Name(f"{theirs}.{leaf}", f"{ours}.{leaf}") for leaf in ("gamma", "beta")]
+def mindspore_norm(theirs: str, ours: str) -> list[KeyRule]:
+    """The rules for gamma and beta of a MindSpore norm."""
+    return [KeyRule(f"{theirs}.{leaf}", f"{ours}.{leaf}") for leaf in ("gamma", "beta")]
 
 
 class KeyMap:
     """A table of names.
 
     Args:
-        names: those that are read; of several for the same tensor of ours the first is the one that is written.
+        rules: the rules. If several have the same tensor of ours, all are read and the first is written.
     """
 
-    def __init__(self, names: Iterable[Name]) -> None:
-        self.names = list(names)
-        self._theirs = [(_pattern(name.theirs), name) for name in self.names]
-        self._ours = [(_pattern(name.ours), name) for name in self.names if name.transform is None]
+    def __init__(self, rules: Iterable[KeyRule]) -> None:
+        self.rules = list(rules)
+        self._theirs = [(_pattern(rule.theirs), rule) for rule in self.rules]
+        self._ours = [(_pattern(rule.ours), rule) for rule in self.rules if rule.transform is None]
 
     def knows(self, theirs: str) -> bool:
-        """Whether the table has a name."""
+        """Whether the table has a name of the other layout."""
         return any(pattern.fullmatch(theirs) for pattern, _ in self._theirs)
 
     def to_ours(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Renames, transforms and joins; names that the table does not have are left out.
+        """Renames, transforms and joins tensors; unknown names are skipped.
 
         Raises:
-            ValueError: where two of theirs are the same tensor of ours, or parts are missing.
+            ValueError: if two of their tensors are the same tensor of ours, or if parts are missing.
         """
         found: dict[str, np.ndarray] = {}
         parts: dict[str, dict[int, np.ndarray]] = {}
         counts: dict[str, int] = {}
         for theirs, values in arrays.items():
-            match = _first(self._theirs, theirs)
+            match = _first_match(self._theirs, theirs)
             if match is None:
                 continue
-            name, numbers = match
-            ours = name.ours.format(*numbers)
+            rule, numbers = match
+            ours = rule.ours.format(*numbers)
             pieces = parts.setdefault(ours, {})
-            which, count = name.part or (0, 1)
-            if which in pieces:
-                raise ValueError(f"{theirs} is there twice, under two names")
-            pieces[which] = values if name.transform is None else name.transform(values)
+            index, count = rule.part or (0, 1)
+            if index in pieces:
+                raise ValueError(f"{theirs} is a duplicate: the file has this tensor under two names")
+            pieces[index] = values if rule.transform is None else rule.transform(values)
             counts[ours] = count
         for ours, pieces in parts.items():
             if len(pieces) != counts[ours]:
-                raise ValueError(f"only {len(pieces)} of the {counts[ours]} parts of {ours} are there")
-            whole = [pieces[which] for which in range(len(pieces))]
+                raise ValueError(f"the file has only {len(pieces)} of the {counts[ours]} parts of {ours}")
+            whole = [pieces[index] for index in range(len(pieces))]
             found[ours] = whole[0] if len(whole) == 1 else np.concatenate(whole)
         return found
 
     def to_theirs(self, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Renames and cuts into parts.
+        """Renames tensors and splits them into parts.
 
         Raises:
             ValueError: naming the tensors that the layout has no name for.
@@ -88,32 +89,32 @@ class KeyMap:
         found: dict[str, np.ndarray] = {}
         unknown = []
         for ours, values in tensors.items():
-            match = _first(self._ours, ours)
+            match = _first_match(self._ours, ours)
             if match is None:
                 unknown.append(ours)
                 continue
-            name, numbers = match
-            pieces = np.split(values, name.part[1]) if name.part else [values]
-            for part in self._parts_of(name)[: len(pieces)]:
+            rule, numbers = match
+            pieces = np.split(values, rule.part[1]) if rule.part else [values]
+            for part in self._parts_of(rule)[: len(pieces)]:
                 found[part.theirs.format(*numbers)] = pieces[part.part[0] if part.part else 0]
         if unknown:
-            raise ValueError(f"this layout has no place for {', '.join(unknown[:5])}")
+            raise ValueError(f"the layout has no name for {', '.join(unknown[:_SHOWN])}")
         return found
 
-    def _parts_of(self, first: Name) -> list[Name]:
-        """A name and, where it stands for a part, those of the other parts."""
-        if first.part is None:
-            return [first]
-        return [name for name in self.names if name.ours == first.ours and name.part is not None]
+    def _parts_of(self, rule: KeyRule) -> list[KeyRule]:
+        """A rule and, if it is for a part, the rules for the other parts."""
+        if rule.part is None:
+            return [rule]
+        return [other for other in self.rules if other.ours == rule.ours and other.part is not None]
 
 
 def _pattern(name: str) -> re.Pattern:
     return re.compile(re.escape(name).replace(r"\{\}", r"(\d+)"))
 
 
-def _first(table: list[tuple[re.Pattern, Name]], text: str) -> tuple[Name, tuple[str, ...]] | None:
-    for pattern, name in table:
+def _first_match(table: list[tuple[re.Pattern, KeyRule]], text: str) -> tuple[KeyRule, tuple[str, ...]] | None:
+    for pattern, rule in table:
         found = pattern.fullmatch(text)
         if found:
-            return name, found.groups()
+            return rule, found.groups()
     return None

@@ -1,4 +1,4 @@
-"""What there is to know of a layout."""
+"""The description of a layout."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,41 +13,41 @@ Arrays = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Layout:
-    """One way of naming and shaping the weights of a Vision Transformer."""
+    """A way to name and shape the weights of a Vision Transformer."""
 
     name: str
-    """What it is called."""
+    """Name of the layout."""
     signature_keys: tuple[str, ...]
-    """Names of tensors of which one at least is in every file of this layout."""
+    """Tensor names, at least one of which is in every file of this layout."""
     key_map: KeyMap
-    """Its names and ours."""
+    """Maps the names of the layout to ours."""
     norm_eps: float
-    """Epsilon of the layer norms that its weights were trained with."""
+    """Epsilon of the layer norms that the weights were trained with."""
     gelu: str
-    """Form of the GELU that they were trained with."""
+    """Form of the GELU that the weights were trained with."""
     preprocessing: Callable[[int], Preprocessing]
-    """How images were prepared, by the side of the input, for a plain ViT."""
+    """Preprocessing of a plain ViT, by the side of the input image."""
     prepare: Callable[[Arrays], Arrays] = dict
-    """Makes the names regular before they are looked up."""
+    """Normalizes the names before they are looked up in the key map."""
     ignored: tuple[str, ...] = ()
-    """Endings of names that hold no weights."""
+    """Endings of names that are not weights."""
 
     def unexpected(self, arrays: Mapping[str, np.ndarray]) -> list[str]:
-        """The names of a file that this layout does not have."""
+        """The names in a file that this layout does not have, after ``prepare``."""
         names = self.prepare(dict(arrays))
         return [name for name in names if not name.endswith(self.ignored) and not self.key_map.knows(name)]
 
     def to_ours(self, arrays: Mapping[str, np.ndarray]) -> Arrays:
-        """The tensors under our names."""
+        """The tensors under our names; unknown names are skipped."""
         return self.key_map.to_ours(self.prepare(dict(arrays)))
 
 
 def augreg_preprocessing(image_size: int) -> Preprocessing:
-    """As Google's ViTs and most of timm's: values from -1 to 1, bicubic, cropped to 0.9 below 384 px."""
+    """The preprocessing of Google's ViTs and most of timm's: values from -1 to 1, bicubic, crop 0.9 below 384 px."""
     halves = (0.5, 0.5, 0.5)
     return Preprocessing(halves, halves, "bicubic", 0.9 if image_size < 384 else 1.0)
 
 
 def tutorial_preprocessing(image_size: int) -> Preprocessing:
-    """As MindSpore's tutorial and torchvision: ImageNet's statistics, bilinear, cropped to 0.875."""
+    """The preprocessing of MindSpore's tutorial and torchvision: ImageNet's mean and std, bilinear, crop 0.875."""
     return Preprocessing()

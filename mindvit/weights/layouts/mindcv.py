@@ -1,6 +1,6 @@
-"""MindCV's layout: timm's names with MindSpore's for the norms. (Before version 0.3 see tutorial.py.)"""
+"""MindCV's layout: timm's names, with MindSpore's names for the norms. For versions before 0.3 see tutorial.py."""
 
-from mindvit.weights.layouts.key_map import KeyMap, Name, dense, same_norm
+from mindvit.weights.layouts.key_map import KeyMap, KeyRule, dense, mindspore_norm
 from mindvit.weights.layouts.layout import Layout, tutorial_preprocessing
 
 _BLOCK = "transformer.layers.{}"
@@ -10,22 +10,22 @@ MINDCV = Layout(
     signature_keys=("blocks.0.norm1.gamma",),
     key_map=KeyMap(
         [
-            Name("cls_token", "cls"),
-            Name("pos_embed", "pos_embedding"),
+            KeyRule("cls_token", "cls"),
+            KeyRule("pos_embed", "pos_embedding"),
             *dense("patch_embed.proj", "patch_embedding.conv"),
-            *same_norm("blocks.{}.norm1", f"{_BLOCK}.0.cell.0"),
+            *mindspore_norm("blocks.{}.norm1", f"{_BLOCK}.0.cell.0"),
             *dense("blocks.{}.attn.qkv", f"{_BLOCK}.0.cell.1.qkv"),
             *[
-                Name(f"blocks.{{}}.attn.{name}.{leaf}", f"{_BLOCK}.0.cell.1.qkv.{leaf}", part=(index, 3))
+                KeyRule(f"blocks.{{}}.attn.{name}.{leaf}", f"{_BLOCK}.0.cell.1.qkv.{leaf}", part=(index, 3))
                 for index, name in enumerate("qkv")
                 for leaf in ("weight", "bias")
             ],
             *dense("blocks.{}.attn.proj", f"{_BLOCK}.0.cell.1.out"),
-            *same_norm("blocks.{}.norm2", f"{_BLOCK}.1.cell.0"),
+            *mindspore_norm("blocks.{}.norm2", f"{_BLOCK}.1.cell.0"),
             *dense("blocks.{}.mlp.fc1", f"{_BLOCK}.1.cell.1.dense1"),
             *dense("blocks.{}.mlp.fc2", f"{_BLOCK}.1.cell.1.dense2"),
-            *same_norm("norm", "norm"),
-            *same_norm("fc_norm", "norm"),
+            *mindspore_norm("norm", "norm"),
+            *mindspore_norm("fc_norm", "norm"),
             *dense("head", "dense"),
         ]
     ),

@@ -1,6 +1,6 @@
 """torchvision's layout."""
 
-from mindvit.weights.layouts.key_map import KeyMap, Name, dense, norm
+from mindvit.weights.layouts.key_map import KeyMap, KeyRule, dense, norm
 from mindvit.weights.layouts.layout import Layout, tutorial_preprocessing
 
 _THEIRS, _BLOCK = "encoder.layers.encoder_layer_{}", "transformer.layers.{}"
@@ -10,12 +10,12 @@ TORCHVISION = Layout(
     signature_keys=("class_token", "conv_proj.weight", "encoder.pos_embedding"),
     key_map=KeyMap(
         [
-            Name("class_token", "cls"),
-            Name("encoder.pos_embedding", "pos_embedding"),
+            KeyRule("class_token", "cls"),
+            KeyRule("encoder.pos_embedding", "pos_embedding"),
             *dense("conv_proj", "patch_embedding.conv"),
             *norm(f"{_THEIRS}.ln_1", f"{_BLOCK}.0.cell.0"),
-            Name(f"{_THEIRS}.self_attention.in_proj_weight", f"{_BLOCK}.0.cell.1.qkv.weight"),
-            Name(f"{_THEIRS}.self_attention.in_proj_bias", f"{_BLOCK}.0.cell.1.qkv.bias"),
+            KeyRule(f"{_THEIRS}.self_attention.in_proj_weight", f"{_BLOCK}.0.cell.1.qkv.weight"),
+            KeyRule(f"{_THEIRS}.self_attention.in_proj_bias", f"{_BLOCK}.0.cell.1.qkv.bias"),
             *dense(f"{_THEIRS}.self_attention.out_proj", f"{_BLOCK}.0.cell.1.out"),
             *norm(f"{_THEIRS}.ln_2", f"{_BLOCK}.1.cell.0"),
             *dense(f"{_THEIRS}.mlp.0", f"{_BLOCK}.1.cell.1.dense1"),

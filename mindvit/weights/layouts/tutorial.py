@@ -1,4 +1,4 @@
-"""Our own layout, which is that of MindSpore's ViT tutorial; MindCV's before 0.3 is the same under a prefix."""
+"""The layout of this project and of MindSpore's ViT tutorial; MindCV before 0.3 has the same under a prefix."""
 
 import re
 
@@ -11,8 +11,8 @@ _OURS = (
 )
 
 
-class _OwnNames(KeyMap):
-    """Our names stand for themselves."""
+class _IdentityMap(KeyMap):
+    """Keeps our own names."""
 
     def __init__(self) -> None:
         super().__init__([])
@@ -27,21 +27,21 @@ class _OwnNames(KeyMap):
 TUTORIAL = Layout(
     name="tutorial",
     signature_keys=("patch_embedding.conv.weight", "transformer.layers.0.0.cell.0.gamma"),
-    key_map=_OwnNames(),
+    key_map=_IdentityMap(),
     norm_eps=1e-7,
     gelu="tanh",
     preprocessing=tutorial_preprocessing,
 )
 
 _PREFIX = "backbone."
-_RENAMED = {"cls_token": "cls", "head.dense": "dense", "head.classifier": "dense"}
+_OLD_NAMES = {"cls_token": "cls", "head.dense": "dense", "head.classifier": "dense"}
 
 
 def _without_prefix(arrays: Arrays) -> Arrays:
     regular = {}
     for name, values in arrays.items():
         name = name.removeprefix(_PREFIX)
-        for theirs, ours in _RENAMED.items():
+        for theirs, ours in _OLD_NAMES.items():
             name = re.sub(rf"^{re.escape(theirs)}(?=\.|$)", ours, name)
         regular[name] = values
     return regular
@@ -50,7 +50,7 @@ def _without_prefix(arrays: Arrays) -> Arrays:
 OLD_MINDCV = Layout(
     name="mindcv (before 0.3)",
     signature_keys=(f"{_PREFIX}pos_embedding", f"{_PREFIX}patch_embedding.conv.weight"),
-    key_map=_OwnNames(),
+    key_map=_IdentityMap(),
     norm_eps=1e-7,
     gelu="tanh",
     preprocessing=tutorial_preprocessing,

@@ -4,48 +4,52 @@ import pytest
 from mindspore.train.checkpoint_pb2 import Checkpoint, TensorProto
 
 from mindvit.errors import UserError
-from mindvit.weights.checkpoint import TRAIN_STATE_KEY, write_tensors
+from mindvit.weights.checkpoint import TRAIN_STATE_KEY
+from mindvit.weights.formats.ckpt import write_ckpt
 from mindvit.weights.formats.read_arrays import read_arrays
+from mindvit.weights.read import read_weights
 
 
 def write(path, texts=None):
     values = np.array([[1.5, -2.25], [0, 100]], np.float32)
     tensors = {
-        kind: ms.Tensor(values).astype(getattr(ms, kind)) for kind in ("float32", "float16", "bfloat16", "int32")
+        dtype: ms.Tensor(values).astype(getattr(ms, dtype)) for dtype in ("float32", "float16", "bfloat16", "int32")
     }
-    write_tensors(path, tensors, texts or {})
+    write_ckpt(path, tensors, texts or {})
     return values
 
 
 @pytest.mark.parametrize("name", ["w.ckpt", "w.bin", "w"])
-def test_tensors_of_every_kind_are_read_whatever_the_name(tmp_path, name):
+def test_tensors_of_every_data_type_are_read_from_a_file_of_any_name(tmp_path, name):
     values = write(tmp_path / "w.ckpt")
     (tmp_path / "w.ckpt").rename(tmp_path / name)
     found = read_arrays(tmp_path / name)
     assert list(found) == ["float32", "float16", "bfloat16", "int32"]
-    for kind in ("float32", "float16", "bfloat16"):
-        assert found[kind].dtype == np.float32
-        np.testing.assert_array_equal(found[kind], values)
+    for dtype in ("float32", "float16", "bfloat16"):
+        assert found[dtype].dtype == np.float32
+        np.testing.assert_array_equal(found[dtype], values)
     np.testing.assert_array_equal(found["int32"], values.astype(np.int32), strict=True)
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 @pytest.mark.parametrize("name", ["w.ckpt", "w.bin"])
-def test_a_checkpoint_that_is_cut_off_is_named(tmp_path, name):
+def test_a_truncated_checkpoint_is_reported(tmp_path, name):
     write(tmp_path / "w.ckpt")
     (tmp_path / name).write_bytes((tmp_path / "w.ckpt").read_bytes()[:50])
-    with pytest.raises(UserError, match=rf"^{tmp_path / name} is damaged"):
+    with pytest.raises(UserError, match=rf"^{tmp_path / name} is corrupt"):
         read_arrays(tmp_path / name)
 
 
-def test_a_state_of_a_run_is_no_file_of_weights(tmp_path):
+@pytest.mark.parametrize("name", ["w.ckpt", "w.bin"])
+def test_a_training_checkpoint_is_refused_under_any_name(tmp_path, name):
     write(tmp_path / "w.ckpt", {TRAIN_STATE_KEY: "{}"})
-    with pytest.raises(UserError, match="is a state that a run goes on from"):
-        read_arrays(tmp_path / "w.ckpt")
+    (tmp_path / "w.ckpt").rename(tmp_path / name)
+    with pytest.raises(UserError, match="is a training checkpoint, which is for --resume only"):
+        read_weights(tmp_path / name)
 
 
-def entry(name, kind, dims, data):
-    return Checkpoint.Value(tag=name, tensor=TensorProto(dims=dims, tensor_type=kind, tensor_content=data))
+def entry(name, dtype, dims, data):
+    return Checkpoint.Value(tag=name, tensor=TensorProto(dims=dims, tensor_type=dtype, tensor_content=data))
 
 
 @pytest.mark.parametrize(
@@ -62,23 +66,23 @@ def entry(name, kind, dims, data):
         ([0], 0),
     ],
 )
-def test_tensors_that_are_not_as_large_as_they_say_do_not_come_to_mindspore(tmp_path, monkeypatch, dims, size):
+def test_tensors_with_a_wrong_size_are_refused_before_mindspore_reads_them(tmp_path, monkeypatch, dims, size):
     content = Checkpoint(value=[entry("a", "Float32", [1], bytes(4)), entry("b", "Float32", dims, bytes(size))])
     (tmp_path / "w.ckpt").write_bytes(content.SerializeToString())
     monkeypatch.setattr(ms, "load_checkpoint", lambda *_, **__: pytest.fail("MindSpore read it"))
-    with pytest.raises(UserError, match=r"w\.ckpt is damaged, or is no MindSpore checkpoint"):
+    with pytest.raises(UserError, match=r"w\.ckpt is corrupt, or is not a MindSpore checkpoint"):
         read_arrays(tmp_path / "w.ckpt")
 
 
-def test_a_tensor_in_several_parts_is_read(tmp_path):
+def test_a_split_tensor_is_read(tmp_path):
     values = np.arange(6, dtype=np.float32)
     parts = [entry("a", "Float32", [2, 3], values[:4].tobytes()), entry("a", "Float32", [2, 3], values[4:].tobytes())]
     (tmp_path / "w.ckpt").write_bytes(Checkpoint(value=parts).SerializeToString())
     np.testing.assert_array_equal(read_arrays(tmp_path / "w.ckpt")["a"], values.reshape(2, 3), strict=True)
 
 
-def test_kinds_that_cannot_be_read_are_named(tmp_path):
+def test_unsupported_data_types_are_reported(tmp_path):
     content = Checkpoint(value=[entry("a", "Int4", [2], bytes(1))])
     (tmp_path / "w.ckpt").write_bytes(content.SerializeToString())
-    with pytest.raises(UserError, match="holds Int4 numbers in a, which cannot be read"):
+    with pytest.raises(UserError, match="has the unsupported data type Int4 in a; save it in float32"):
         read_arrays(tmp_path / "w.ckpt")

@@ -1,4 +1,4 @@
-"""Damaged files of every format give arrays or a sentence, and nothing else."""
+"""Corrupt files of every format give arrays or a UserError, and nothing else."""
 
 import json
 import resource
@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from mindvit.errors import UserError
-from mindvit.weights.checkpoint import write_tensors
+from mindvit.weights.formats.ckpt import write_ckpt
 from mindvit.weights.formats.read_arrays import read_arrays
 
 FILES = Path(__file__).parents[2] / "references/torch_files"
@@ -19,7 +19,7 @@ CASES = 80
 
 
 def make(folder, kind):
-    """A whole file of a kind."""
+    """Writes an intact file of a kind."""
     path = folder / kind
     arrays = {"a": np.arange(12, dtype=np.float32).reshape(3, 4), "b.weight": np.ones(3, np.float16)}
     if kind in TORCH:
@@ -29,8 +29,8 @@ def make(folder, kind):
             (np.savez if kind == "npz" else np.savez_compressed)(file, **arrays)
     elif kind == "ckpt":
         path = folder / "w.ckpt"
-        write_tensors(path, {name: ms.Tensor(array) for name, array in arrays.items()}, {})
-        path.write_bytes(path.read_bytes()[:-17])  # Without its checksum it has to be looked at.
+        write_ckpt(path, {name: ms.Tensor(array) for name, array in arrays.items()}, {})
+        path.write_bytes(path.read_bytes()[:-17])  # Without its checksum, the content is parsed.
     else:
         save_file(arrays, folder / "part.safetensors")
         path = folder / "part.safetensors"
@@ -40,7 +40,7 @@ def make(folder, kind):
     return path
 
 
-def damaged(data, rng):
+def corrupted(data, rng):
     for place in np.linspace(0, len(data) - 1, CASES).astype(int):
         yield data[:place]
         flipped = bytearray(data)
@@ -53,8 +53,8 @@ def damaged(data, rng):
 
 
 @pytest.fixture
-def little_memory():
-    """What asks for more than 8 GiB besides what there is fails, whether it would be written to or not."""
+def limited_memory():
+    """Makes every allocation fail that exceeds the used address space by more than 8 GiB, written to or not."""
     before = resource.getrlimit(resource.RLIMIT_AS)
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + 8 * 2**30, before[1]))
@@ -64,11 +64,11 @@ def little_memory():
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("kind", [*TORCH, "npz", "npz_compressed", "safetensors", "index", "ckpt"])
-def test_damaged_files_give_arrays_or_a_sentence(tmp_path, rng, kind, little_memory):
+def test_corrupt_files_give_arrays_or_a_user_error(tmp_path, rng, kind, limited_memory):
     path = make(tmp_path, kind)
     assert read_arrays(path)
     refused = 0
-    for data in damaged(path.read_bytes(), rng):
+    for data in corrupted(path.read_bytes(), rng):
         path.write_bytes(data)
         try:
             found = read_arrays(path)
@@ -78,4 +78,4 @@ def test_damaged_files_give_arrays_or_a_sentence(tmp_path, rng, kind, little_mem
             refused += 1
         else:
             assert all(isinstance(array, np.ndarray) for array in found.values())
-    assert refused >= CASES, "at least what is cut off"
+    assert refused >= CASES, "at least all truncated files are refused"

@@ -32,11 +32,11 @@ COUNT = tensor("n", ())
         ({"weights": {"a": A}, "optimizer": {"state": {"b": {"exp_avg": B}}, "param_groups": [{"lr": 1}]}}, {"a": A}),
     ],
 )
-def test_the_weights_are_found(content, expected):
+def test_the_state_dict_is_found(content, expected):
     assert find_state_dict(PATH, content) == expected
 
 
-def test_known_names_go_by_their_order():
+def test_preferred_keys_are_used_in_order():
     places = {key: {key: A} for key in reversed(PREFERRED)}
     for key in PREFERRED:
         assert list(find_state_dict(PATH, places)) == [key]
@@ -54,15 +54,15 @@ def test_known_names_go_by_their_order():
         (["modules.a", "modules.b"], ["modules.a", "modules.b"]),
     ],
 )
-def test_the_prefix_of_a_wrapped_model_is_taken_off(names, expected):
+def test_the_prefix_of_a_model_wrapper_is_removed(names, expected):
     assert list(find_state_dict(PATH, {"model": dict.fromkeys(names, A)})) == expected
 
 
 @pytest.mark.parametrize(
     "content", [None, 3, "text", [A, B], A, {}, {"epoch": 1}, {"deep": {"deeper": {"a": A}}}, {"optimizer": {"a": A}}]
 )
-def test_no_tensors_by_name_is_told_in_a_sentence(content):
-    with pytest.raises(UserError, match=r"w\.pth holds no tensors by name; save model\.state_dict\(\) in it"):
+def test_content_without_named_tensors_is_reported(content):
+    with pytest.raises(UserError, match=r"w\.pth has no named tensors; save model\.state_dict\(\) in it"):
         find_state_dict(PATH, content)
 
 
@@ -70,15 +70,15 @@ def test_no_tensors_by_name_is_told_in_a_sentence(content):
     ("content", "words"),
     [
         ({"encoder": {"a": A}, "decoder": {"a": B}}, r"several places \(decoder, encoder\); save"),
-        ({"encoder": {"a": A}, "queue": B}, r"several places \(encoder and beside them\); save"),
+        ({"encoder": {"a": A}, "queue": B}, r"several places \(encoder and the top level\); save"),
     ],
 )
-def test_a_choice_that_nobody_can_make_is_told_in_a_sentence(content, words):
+def test_an_ambiguous_choice_is_reported(content, words):
     with pytest.raises(UserError, match=words):
         find_state_dict(PATH, content)
 
 
-def test_a_dictionary_that_holds_itself_does_no_harm():
+def test_a_dictionary_that_contains_itself_is_handled():
     content = {"a": A}
     content["self"] = content
     with pytest.raises(UserError, match="several places"):

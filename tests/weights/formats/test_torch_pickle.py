@@ -14,12 +14,12 @@ from mindvit.weights.formats.torch_pickle import Storage, TensorView, read_torch
 from tests.weights.formats.pickles import (
     MAGIC,
     call,
+    complete_pickle,
     entries,
     name,
     plain,
     storage,
     tensor,
-    whole,
     write_legacy,
     write_zip,
 )
@@ -28,11 +28,11 @@ DATA = np.arange(6, dtype=np.float32).tobytes()
 
 
 def read(operations):
-    return read_torch_pickle(io.BytesIO(whole(operations)))[0]
+    return read_torch_pickle(io.BytesIO(complete_pickle(operations)))[0]
 
 
 @pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4, 5])
-def test_plain_data_come_back(protocol):
+def test_plain_data_is_read(protocol):
     content = {
         "i": [1, -2, 300, 70_000, 2**40, -(2**80)],
         "f": 0.5,
@@ -48,11 +48,11 @@ def test_plain_data_come_back(protocol):
     assert storages == {}
 
 
-def test_entries_whose_keys_are_no_text_are_left_out():
+def test_entries_without_string_keys_are_skipped():
     assert read(plain({"a": {1: 2, (3,): 4, None: 5, "b": 6}})) == {"a": {"b": 6}}
 
 
-def test_tensors_are_described():
+def test_tensors_become_descriptions():
     operations = entries(
         a=tensor(),
         p=call("torch._utils _rebuild_parameter", tensor(storage("1", 1), 0, (), ()), plain(True), plain(None)),
@@ -67,7 +67,7 @@ def test_tensors_are_described():
             name("torch uint16"),
         ),
     )
-    found, storages = read_torch_pickle(io.BytesIO(whole(operations)))
+    found, storages = read_torch_pickle(io.BytesIO(complete_pickle(operations)))
     expected = [Storage("float32", "0", 6), Storage("float32", "1", 1), Storage("uint8", "2", 8)]
     assert list(storages.values()) == expected
     assert found == {
@@ -77,7 +77,7 @@ def test_tensors_are_described():
     }
 
 
-def test_a_dictionary_that_torch_saved_with_attributes_is_one():
+def test_a_dictionary_with_attributes_is_read():
     """A state_dict() is an OrderedDict with an attribute _metadata."""
     ordered = call("collections OrderedDict") + b"(" + plain("a") + tensor() + b"u" + plain({"_metadata": {}}) + b"b"
     assert read(ordered).keys() == {"a"}
@@ -93,12 +93,12 @@ def test_a_dictionary_that_torch_saved_with_attributes_is_one():
         call("torch device", plain("cpu")),
     ],
 )
-def test_data_of_no_interest_do_no_harm(value):
+def test_other_common_objects_become_none(value):
     assert read(entries(a=plain(1), b=value, c=plain(2))) == {"a": 1, "b": None, "c": 2}
 
 
 class Calls:
-    """Pickles as a call of a function, as an attack does it."""
+    """Pickles as a call of a function, as in an attack."""
 
     def __init__(self, function, *arguments):
         self.call = function, arguments
@@ -141,11 +141,11 @@ def test_nothing_is_executed(tmp_path, attack, place):
     elif place == "legacy":
         write_legacy(path, content, {"0": (6, DATA)})
     elif place == "magic":
-        path.write_bytes(whole(evil) + whole(plain(1001)))
+        path.write_bytes(complete_pickle(evil) + complete_pickle(plain(1001)))
     else:
         parts = (plain(MAGIC), plain(1001), plain({"little_endian": True}), entries(a=tensor()), evil)
-        path.write_bytes(b"".join(map(whole, parts)))
-    with pytest.raises(UserError, match=f"holds more than tensors: it asks for {attack}, which is never executed"):
+        path.write_bytes(b"".join(map(complete_pickle, parts)))
+    with pytest.raises(UserError, match=f"has more than tensors: it requires {attack}, which is never executed"):
         read_arrays(path)
     assert not made.exists()
 
@@ -161,7 +161,7 @@ def test_nothing_is_executed(tmp_path, attack, place):
         tensor(bits=plain({"neg": True})),
     ],
 )
-def test_operations_that_no_tensor_needs_are_refused(operations):
+def test_operations_that_tensors_do_not_need_are_refused(operations):
     with pytest.raises(ForbiddenError):
         read(operations)
 
@@ -204,16 +204,16 @@ def test_attributes_are_never_set(target, state):
         call("collections OrderedDict", plain([["a", 1]])),
     ],
 )
-def test_pickles_that_make_no_sense_are_damaged(tmp_path, operations):
+def test_invalid_pickles_are_reported_as_corrupt(tmp_path, operations):
     write_zip(tmp_path / "w.pth", entries(a=tensor()) + operations, {"0": DATA})
-    with pytest.raises(UserError, match=r"w\.pth is damaged"):
+    with pytest.raises(UserError, match=r"w\.pth is corrupt"):
         read_arrays(tmp_path / "w.pth")
 
 
 @pytest.mark.parametrize(
     "operations",
     [
-        b"r" + struct.pack("<I", 2**32 - 1),  # a memo of 32 GiB, where it is a list
+        b"r" + struct.pack("<I", 2**32 - 1),  # a memo of 32 GiB, if the memo is a list
         b"\x8e" + struct.pack("<Q", 2**40),  # BINBYTES8
         b"\x96" + struct.pack("<Q", 2**40),  # BYTEARRAY8
         b"\x8d" + struct.pack("<Q", 2**62),  # BINUNICODE8
@@ -221,21 +221,21 @@ def test_pickles_that_make_no_sense_are_damaged(tmp_path, operations):
         b"(" * 300_000,
     ],
 )
-def test_sizes_are_not_believed(operations):
+def test_declared_sizes_are_not_allocated(operations):
     started = time.monotonic()
     with pytest.raises((ValueError, LookupError)):
         read(operations)
     assert time.monotonic() - started < 30
 
 
-def test_depth_does_no_harm(tmp_path):
-    """A tuple in a tuple in a tuple: Python's own functions for hashing, comparing and showing it call themselves."""
+def test_deep_nesting_is_handled(tmp_path):
+    """Python's functions for hashing, comparing and printing nested tuples are recursive."""
     deep = b")" + b"\x85" * 200_000
     assert read(b"}" + deep + plain(1) + b"s") == {}
     write_zip(tmp_path / "w.pth", entries(a=tensor(), b=deep), {"0": DATA})
     assert list(read_arrays(tmp_path / "w.pth")) == ["a"]
     parts = (plain(MAGIC), plain(1001), plain({"little_endian": True}), entries(a=tensor()), b"](" + deep + b"e")
-    for content, words in ((parts, "is damaged"), ([deep], r"torch\.save did not write")):
-        (tmp_path / "w.pth").write_bytes(b"".join(map(whole, content)))
+    for content, words in ((parts, "is corrupt"), ([deep], r"torch\.save did not write")):
+        (tmp_path / "w.pth").write_bytes(b"".join(map(complete_pickle, content)))
         with pytest.raises(UserError, match=words):
             read_arrays(tmp_path / "w.pth")

@@ -24,7 +24,7 @@ def make(path: Path, **views):
     return make_arrays(path, views, lambda _: DATA.tobytes())
 
 
-def test_numbers_are_taken_at_offsets_and_strides(path):
+def test_offsets_and_strides_are_applied(path):
     found = make(
         path, a=view(1, (2, 3), (4, 1)), b=view(11, (), ()), c=view(2, (2,), (3,), start=4), d=view(0, (2, 0), (1, 1))
     )
@@ -49,12 +49,12 @@ def test_numbers_are_taken_at_offsets_and_strides(path):
         view(0, (7,), (1,), dtype="float64"),
     ],
 )
-def test_nothing_beyond_the_storage_is_read(path, beyond):
-    with pytest.raises(ValueError, match="beyond its storage"):
+def test_a_tensor_that_exceeds_its_storage_is_refused(path, beyond):
+    with pytest.raises(ValueError, match="exceeds its storage"):
         make(path, a=beyond)
 
 
-def test_a_storage_without_a_kind_is_read_as_the_tensor_says(path):
+def test_an_untyped_storage_is_read_with_the_data_type_of_the_tensor(path):
     storage = Storage("uint8", "0", 6)
     values = np.array([1, 500, 65535], "<u2")
     found = make_arrays(path, {"a": TensorView(storage, 1, (2,), (1,), "uint16")}, lambda _: values.tobytes())
@@ -62,14 +62,14 @@ def test_a_storage_without_a_kind_is_read_as_the_tensor_says(path):
 
 
 @pytest.mark.parametrize("shape", [(2**40,), (2**20, 2**20), (5000, 5000)])
-def test_a_number_that_is_repeated_without_end_is_not_copied(path, shape):
-    with pytest.raises(UserError, match=r"w\.pth has 100 bytes and says that it holds tensors of \d+"):
+def test_a_huge_expanded_tensor_is_refused(path, shape):
+    with pytest.raises(UserError, match=r"w\.pth has 100 bytes but declares tensors of \d+ bytes"):
         make(path, a=view(0, shape, (0,) * len(shape)))
 
 
-def test_a_storage_that_many_share_is_not_copied_without_end(path):
+def test_many_large_tensors_of_one_storage_are_refused(path):
     views = {str(index): view(0, (1000, 1000), (0, 0)) for index in range(17)}
-    with pytest.raises(UserError, match="holds tensors of 68000000"):
+    with pytest.raises(UserError, match="declares tensors of 68000000 bytes"):
         make(path, **views)
 
 

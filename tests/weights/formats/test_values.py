@@ -7,18 +7,18 @@ from mindvit.errors import UserError
 from mindvit.weights.formats.values import as_float32, check_finite, widen_bfloat16
 
 
-@pytest.mark.parametrize("kind", ["<f2", "<f4", "<f8", ">f4", ">f8", "longdouble"])
-def test_floating_point_becomes_float32(kind):
-    found = as_float32(np.array([[1.5, -2.25], [0, 1000]], kind))
+@pytest.mark.parametrize("dtype", ["<f2", "<f4", "<f8", ">f4", ">f8", "longdouble"])
+def test_floating_point_becomes_float32(dtype):
+    found = as_float32(np.array([[1.5, -2.25], [0, 1000]], dtype))
     assert found.dtype == np.float32
     assert found.dtype.isnative
     np.testing.assert_array_equal(found, [[1.5, -2.25], [0, 1000]])
 
 
-@pytest.mark.parametrize("kind", ["<i8", ">i8", "u1", "?"])
-def test_other_kinds_stay_in_the_order_of_bytes_of_the_machine(kind):
-    found = as_float32(np.array([0, 1], kind))
-    assert found.dtype == np.dtype(kind).newbyteorder("=")
+@pytest.mark.parametrize("dtype", ["<i8", ">i8", "u1", "?"])
+def test_other_data_types_are_kept_in_native_byte_order(dtype):
+    found = as_float32(np.array([0, 1], dtype))
+    assert found.dtype == np.dtype(dtype).newbyteorder("=")
     np.testing.assert_array_equal(found, [0, 1])
 
 
@@ -27,7 +27,7 @@ def test_arrays_become_contiguous_and_keep_their_shape():
     assert as_float32(np.array(3.0)).shape == ()
 
 
-def test_what_float32_cannot_hold_becomes_infinite_without_a_warning(recwarn):
+def test_values_beyond_float32_become_infinite_without_a_warning(recwarn):
     assert np.isinf(as_float32(np.array([1e300]))).all()
     assert not recwarn
 
@@ -45,14 +45,14 @@ def test_nan_of_bfloat16_stays_nan():
     assert np.isnan(widen_bfloat16(np.array([0x7FC0, 0xFFC1], np.uint16))).all()
 
 
-def test_tensors_with_nan_or_infinity_are_named_and_counted():
+def test_tensors_with_nan_or_infinity_are_reported_and_counted():
     good = {"a": np.zeros(3, np.float32), "n": np.array([1, 2])}
     check_finite(good, Path("w.npz"))
     bad = {
         f"b{index}": np.array([0, value], np.float32) for index, value in enumerate((np.nan, np.inf, -np.inf, np.nan))
     }
     with pytest.raises(
-        UserError, match=r"w\.npz holds NaN or infinity in 4 of 6 tensors: b0, b1, b2 and 1 more; .*earlier"
+        UserError, match=r"w\.npz has NaN or infinity in 4 of 6 tensors: b0, b1, b2 and 1 more; .*earlier"
     ):
         check_finite(good | bad, Path("w.npz"))
     with pytest.raises(UserError, match="in 1 of 3 tensors: b1;"):

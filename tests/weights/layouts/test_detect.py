@@ -18,7 +18,7 @@ MODELS = {
 
 
 @pytest.mark.parametrize(("library", "model"), [(name, model) for name, models in MODELS.items() for model in models])
-def test_a_librarys_model_is_recognised_and_every_name_known(library, model):
+def test_the_layout_of_a_library_is_detected_and_has_all_names(library, model):
     weights = PublishedFile(library).weights(model)
     layout = detect_layout(weights, PATH)
     assert layout.name == library
@@ -28,7 +28,7 @@ def test_a_librarys_model_is_recognised_and_every_name_known(library, model):
 @pytest.mark.parametrize(
     ("prefix", "head", "name"), [("", "dense.", "tutorial"), ("backbone.", "head.classifier.", "mindcv (before 0.3)")]
 )
-def test_the_tutorials_names_are_recognised_with_mindcvs_old_prefix_and_without(prefix, head, name):
+def test_the_names_of_the_tutorial_are_detected_with_and_without_the_old_prefix_of_mindcv(prefix, head, name):
     weights = tutorial_weights(PublishedFile("mindcv").weights("vit"))
     weights = renamed({prefix + key: values for key, values in weights.items()}, (f"{prefix}dense.", head))
     layout = detect_layout(weights, PATH)
@@ -48,40 +48,42 @@ def test_the_tutorials_names_are_recognised_with_mindcvs_old_prefix_and_without(
         ("google", 1e-6, "tanh", 0.5, "bicubic", (0.9, 1.0)),
     ],
 )
-def test_the_arithmetic_and_the_images_of_a_layout(name, eps, gelu, mean, interpolation, crops):
+def test_numerics_and_preprocessing_of_a_layout(name, eps, gelu, mean, interpolation, crops):
     layout = next(layout for layout in LAYOUTS if layout.name == name)
     assert (layout.norm_eps, layout.gelu) == (eps, gelu)
-    images = [layout.preprocessing(side) for side in (224, 384)]
-    assert {prepared.mean[0] for prepared in images} == {mean}
-    assert {prepared.interpolation for prepared in images} == {interpolation}
-    assert tuple(prepared.crop_pct for prepared in images) == crops
+    preprocessing = [layout.preprocessing(side) for side in (224, 384)]
+    assert {item.mean[0] for item in preprocessing} == {mean}
+    assert {item.interpolation for item in preprocessing} == {interpolation}
+    assert tuple(item.crop_pct for item in preprocessing) == crops
 
 
 def arrays(*names):
     return {name: np.zeros(1, np.float32) for name in names}
 
 
-def test_another_network_is_refused_naming_the_nearest_layout_and_what_it_lacks():
+def test_another_network_is_refused_with_the_nearest_layout_and_the_unknown_names():
     names = [f"layer1.{index}.bn1.running_mean" for index in range(9)]
     with pytest.raises(UserError) as error:
         detect_layout(arrays("cls_token", "head.weight", "head.bias", *names), PATH)
     text = str(error.value)
-    assert text.startswith("x.npz has the layout of no Vision Transformer that is known here (tutorial, ")
-    assert "The nearest is mindcv's, which has no layer1.0.bn1.running_mean, layer1.1" in text
+    assert text.startswith("x.npz has no known layout of a Vision Transformer (known are tutorial, ")
+    assert "The nearest layout is mindcv; it has no layer1.0.bn1.running_mean, layer1.1" in text
     assert text.endswith("layer1.4.bn1.running_mean and 4 more")
 
 
-def test_names_that_fit_but_hold_no_network_are_refused():
-    with pytest.raises(UserError, match=r"nearest is tutorial's, but none of patch_embedding\.conv\.weight"):
+def test_known_names_without_a_network_are_refused():
+    with pytest.raises(
+        UserError, match=r"nearest layout is tutorial; the file has none of patch_embedding\.conv\.weight"
+    ):
         detect_layout(arrays("cls", "dense.weight"), PATH)
 
 
-def test_no_tensors_at_all_are_refused():
-    with pytest.raises(UserError, match="no Vision Transformer"):
+def test_an_empty_file_is_refused():
+    with pytest.raises(UserError, match="no known layout of a Vision Transformer"):
         detect_layout({}, PATH)
 
 
-def test_a_few_strange_names_do_not_hide_the_layout():
+def test_a_few_unknown_names_do_not_hide_the_layout():
     weights = PublishedFile("timm").weights("vit") | arrays("ema.decay", "head_other.weight")
     layout = detect_layout(weights, PATH)
     assert layout.name == "timm"

@@ -1,4 +1,4 @@
-"""The names of a hybrid's stem. Whole hybrids have no small form: beside timm's they are run by hand, at full size."""
+"""The names of the stem of a hybrid. Whole hybrids have no small form: they are compared with timm by hand."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ LEAVES = ("scale", "bias")
 
 
 def google_stem(layers, rng):
-    """The tensors of a stem as Google's files have them, but narrow."""
+    """The tensors of a narrow stem under the names of Google's files."""
     arrays = {"conv_root/kernel": rng.random((7, 7, 3, 2))}
     arrays |= {f"gn_root/{leaf}": rng.random((1, 1, 1, 2)) for leaf in LEAVES}
     for stage, units in enumerate(layers, 1):
@@ -26,7 +26,7 @@ def google_stem(layers, rng):
 
 
 @pytest.mark.parametrize("stem", RESNETS)
-def test_googles_and_timms_names_of_a_stem_are_ours(stem, rng):
+def test_stem_names_of_google_and_timm_are_mapped(stem, rng):
     arrays = google_stem(RESNETS[stem], rng)
     assert GOOGLE.unexpected(arrays) == []
     ours = GOOGLE.to_ours(arrays)
@@ -50,6 +50,6 @@ def test_googles_and_timms_names_of_a_stem_are_ours(stem, rng):
         np.testing.assert_array_equal(again[name], values)
 
 
-def test_a_resnet_of_other_units_is_told(rng):
+def test_another_resnet_is_described(rng):
     ours = GOOGLE.to_ours(google_stem((1, 1), rng))
     assert infer_config(ours)["stem"] == "a ResNet of (1, 1) units"
