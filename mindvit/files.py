@@ -1,4 +1,4 @@
-"""Writing files so that a reader sees either the old content or the whole new one."""
+"""Atomic file writing: a reader sees either the old content or the complete new content."""
 
 import os
 import shutil
@@ -14,9 +14,10 @@ _TEMPORARY = ".being-written-"
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yields a temporary path beside ``path``; on success it is synced to the disk and takes ``path``'s place.
+    """Yields a temporary path; on success the temporary file is synced to disk and replaces ``path``.
 
-    On any error the temporary file is removed, with all that was written beside it, and ``path`` stays as it was.
+    The temporary path is in a temporary folder next to ``path``. On an error that folder is removed with its content,
+    and ``path`` remains unchanged.
 
     Raises:
         UserError: if the folder cannot be written or the disk is full.
@@ -27,7 +28,7 @@ def replacing(path: Path) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=_TEMPORARY) as folder:
             temporary = Path(folder) / path.name
             yield temporary
-            temporary.chmod(0o666 & ~_umask())  # MindSpore writes checkpoints that their owner alone can read.
+            temporary.chmod(0o666 & ~_umask())  # MindSpore writes checkpoints that only their owner can read.
             with open(temporary, "rb") as written:
                 os.fsync(written.fileno())
             temporary.replace(path)
@@ -37,7 +38,11 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def link(path: Path, target: Path) -> None:
-    """Makes ``path`` another name of the file ``target``, at once; a copy where the file system has no links."""
+    """Makes ``path`` a hard link to the file ``target``, atomically; a copy if the file system has no hard links.
+
+    Raises:
+        UserError: if the link cannot be written.
+    """
     with replacing(path) as temporary:
         try:
             os.link(target, temporary)
@@ -46,22 +51,26 @@ def link(path: Path, target: Path) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Removes what ``replacing`` left in a folder where the process was killed while it wrote."""
+    """Removes the temporary files that ``replacing`` left in a folder when the process was killed."""
     for path in folder.glob(f"{_TEMPORARY}*"):
         shutil.rmtree(path, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes ``text`` as UTF-8, whole or not at all."""
+    """Writes ``text`` as UTF-8, atomically.
+
+    Raises:
+        UserError: if the file cannot be written.
+    """
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def make_folder(path: Path) -> Path:
-    """Makes a folder and its parents, and checks that files can be written into it.
+    """Creates a folder and its parents, and checks that files can be written to it.
 
     Raises:
-        UserError: if it cannot be made or written.
+        UserError: if it cannot be created or written.
     """
     path = Path(path)
     try:
@@ -74,7 +83,7 @@ def make_folder(path: Path) -> Path:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Makes a key_map outlast a power failure."""
+    """Syncs a folder, so that a rename in it survives a power failure."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,8 +1,8 @@
-# Read by the other scripts: goes to the project's folder and chooses the Python that has its packages.
+# Sourced by the other scripts: changes to the folder of the project and selects the Python interpreter.
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 
-# The environment that quickstart.sh made, unless another one is active or PYTHON names an interpreter.
+# By default the environment that quickstart.sh creates; an active environment or PYTHON=/path/to/python overrides it.
 if [[ -z "${PYTHON:-}" ]]; then
     if [[ -z "${VIRTUAL_ENV:-}" && -x .venv/bin/python ]]; then
         PYTHON=.venv/bin/python
@@ -11,7 +11,7 @@ if [[ -z "${PYTHON:-}" ]]; then
     fi
 fi
 
-# Finds a Python from 3.10 to 3.12 and prints its path.
+# Prints the path of a Python from 3.10 to 3.12.
 find_python() {
     local candidate
     for candidate in "${PYTHON}" python3 python3.11 python3.12 python3.10; do
@@ -20,18 +20,18 @@ find_python() {
             return
         fi
     done
-    echo "error: no Python from 3.10 to 3.12 found; install one, or name it: PYTHON=/path/to/python bash $0" >&2
+    echo "error: no Python from 3.10 to 3.12 found; install one, or give its path: PYTHON=/path/to/python bash $0" >&2
     return 1
 }
 
-# install FILE...: makes .venv where there is none, and installs the requirement files into it unless that is done.
+# install FILE...: creates .venv if it does not exist, and installs the requirement files into it if they have changed.
 install() {
     local stamp wanted file arguments=()
     if [[ ! -x .venv/bin/python ]]; then
         local base
         base=$(find_python) || return 1
-        echo "making .venv with $("${base}" --version)"
-        "${base}" -m venv .venv || { echo "error: cannot make .venv (Debian, Ubuntu: apt-get install python3-venv)" >&2; return 1; }
+        echo "creating .venv with $("${base}" --version)"
+        "${base}" -m venv .venv || { echo "error: cannot create .venv (Debian, Ubuntu: apt-get install python3-venv)" >&2; return 1; }
     fi
     PYTHON=.venv/bin/python
     wanted=$(cat "$@" | cksum)
@@ -44,7 +44,7 @@ install() {
     fi
 }
 
-# take_config [CONFIG] [overrides…]: sets config, which is configs/digits.yaml unless named, and the array overrides.
+# take_config [CONFIG] [overrides…]: sets config (default: configs/digits.yaml) and the array overrides.
 take_config() {
     config=configs/digits.yaml
     if [[ $# -gt 0 && "$1" != --* ]]; then
@@ -54,10 +54,10 @@ take_config() {
     overrides=("$@")
 }
 
-# take_checkpoint SCRIPT CKPT [options…]: sets ckpt and the array options; ends with a sentence where CKPT is missing.
+# take_checkpoint SCRIPT CKPT [options…]: sets ckpt and the array options; exits with an error if CKPT is missing.
 take_checkpoint() {
     if [[ $# -lt 2 || "$2" == --* ]]; then
-        echo "error: name a checkpoint: bash scripts/$1 CKPT [options of eval.py…]" >&2
+        echo "error: no checkpoint given: bash scripts/$1 CKPT [options of eval.py…]" >&2
         exit 2
     fi
     ckpt=$2

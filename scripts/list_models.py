@@ -1,4 +1,4 @@
-"""Prints the table of models: python scripts/list_models.py ["deit*"]"""
+"""Prints the models with their parameters and multiply-adds: python scripts/list_models.py ["deit*"]"""
 
 import argparse
 import os
@@ -13,7 +13,7 @@ from mindvit.models.variants import list_models, model_config
 
 
 def table(pattern: str = "*") -> str:
-    """The models whose names match a shell pattern, with what they cost, as Markdown."""
+    """The models whose names match a shell pattern, with parameters and multiply-adds, as a Markdown table."""
     lines = ["| model | parameters, M | GMACs | blocks | width | heads |", "|---|---|---|---|---|---|"]
     for name in list_models(pattern):
         config = model_config(name)
@@ -26,5 +26,5 @@ def table(pattern: str = "*") -> str:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("pattern", nargs="?", default="*", help="shell pattern of names")
+    parser.add_argument("pattern", nargs="?", default="*", help="shell pattern of model names (default: all)")
     print(table(parser.parse_args().pattern))

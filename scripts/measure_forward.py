@@ -1,7 +1,7 @@
-"""Times the forward pass of a model beside the same network with MindSpore's stock patch convolution and GELU.
+"""Measures the forward pass of a model, compared to MindSpore's stock patch convolution and GELU.
 
-Run from the project's folder: python scripts/measure_forward.py [--model vit_b_16_224] [--batch_size 8]
-Both run in one process, in turn, on random images; the medians and their ratio are printed.
+Usage, from the project's folder: python scripts/measure_forward.py [--model vit_b_16_224] [--batch_size 8]
+Both networks run alternately in one process on random images. The script prints the medians and their ratio.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from mindvit.models import PatchEmbedding
 
 
 class StockPatchEmbedding(PatchEmbedding):
-    """The same weights through ``nn.Conv2d``."""
+    """Patch embedding with the stock ``nn.Conv2d``."""
 
     def construct(self, x):
         x = self.conv(x)
@@ -31,7 +31,7 @@ class StockPatchEmbedding(PatchEmbedding):
 
 
 def make_stock(name: str) -> nn.Cell:
-    """The model with the stock parts in place of the project's."""
+    """Creates the model with the stock patch convolution and GELU."""
     network = create_model(name)
     config = network.config
     network.patch_embedding = StockPatchEmbedding(
@@ -43,11 +43,11 @@ def make_stock(name: str) -> nn.Cell:
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Measures and prints the results."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", default="vit_b_16_224")
-    parser.add_argument("--batch_size", type=int, default=8)
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--model", default="vit_b_16_224", help="model name (default: vit_b_16_224)")
+    parser.add_argument("--batch_size", type=int, default=8, help="images per forward pass (default: 8)")
+    parser.add_argument("--rounds", type=int, default=7, help="measurements (default: 7)")
     arguments = parser.parse_args()
 
     ms.set_context(mode=ms.GRAPH_MODE)
@@ -73,10 +73,10 @@ def main() -> None:
     for name, times in seconds.items():
         speed = arguments.batch_size / statistics.median(times)
         print(f"{name:<8} median {statistics.median(times):.3f} s, {speed:.2f} images/s")
-    ratios = [stock / own for own, stock in zip(seconds["mindvit"], seconds["stock"], strict=True)]
-    print(f"ratio    median {statistics.median(ratios):.2f}, least {min(ratios):.2f}, greatest {max(ratios):.2f}")
+    ratios = [stock / mindvit for mindvit, stock in zip(seconds["mindvit"], seconds["stock"], strict=True)]
+    print(f"ratio    median {statistics.median(ratios):.2f}, min {min(ratios):.2f}, max {max(ratios):.2f}")
     difference = np.abs(outputs["mindvit"] - outputs["stock"]).max()
-    print(f"greatest difference of the logits {difference:.1e}, which spread by {outputs['stock'].std():.2f}")
+    print(f"max difference of the logits {difference:.1e}, standard deviation {outputs['stock'].std():.2f}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Evaluates a checkpoint with many workers: bash scripts/run_distribute_eval.sh CKPT [options of eval.py…]
-# The environment counts as for run_distribute_train.sh.
+# Evaluates a checkpoint on several ranks: bash scripts/run_distribute_eval.sh CKPT [options of eval.py…]
+# The environment variables are those of run_distribute_train.sh.
 set -euo pipefail
 source "$(dirname "$0")/common.sh"
 

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Labels an image: bash scripts/run_infer.sh CKPT IMAGE [options of infer.py…]
+# Classifies an image: bash scripts/run_infer.sh CKPT IMAGE [options of infer.py…]
 set -euo pipefail
 source "$(dirname "$0")/common.sh"
 
 if [[ $# -lt 2 || "$1" == --* || "$2" == --* ]]; then
-    echo "error: name a checkpoint and an image: bash scripts/run_infer.sh CKPT IMAGE [options of infer.py…]" >&2
+    echo "error: no checkpoint or no image given: bash scripts/run_infer.sh CKPT IMAGE [options of infer.py…]" >&2
     exit 2
 fi
 ckpt=$1

@@ -1,4 +1,4 @@
-"""What stands for an operator that only an Ascend has."""
+"""Replaces an operator that exists only on Ascend."""
 
 import mindspore as ms
 from mindspore import ops
@@ -24,13 +24,13 @@ def flash_attention_score(
     input_layout="BSH",
     sparse_mode=0,
 ):
-    """``ops.flash_attention_score`` by its documentation, as far as a ViT needs it, with the softmax in float32."""
+    """``ops.flash_attention_score`` as documented, for the options of a ViT, with the softmax in float32."""
     if input_layout != "BNSD" or head_num != query.shape[1] or keep_prob != 1.0:
         raise ValueError(f"layout {input_layout}, {head_num} heads, keep_prob {keep_prob}")
     scores = ops.matmul(query.astype(ms.float32), key.astype(ms.float32).swapaxes(2, 3)) * scalar_value
     if real_shift is not None:
         if real_shift.dtype != query.dtype:
-            raise TypeError("real_shift has another type than query")
+            raise TypeError("real_shift and query have different dtypes")
         scores = scores + real_shift.astype(ms.float32)
     weights = ops.exp(scores - scores.max(-1, keepdims=True))
     weights = weights / weights.sum(-1, keepdims=True)

@@ -1,8 +1,7 @@
-"""The ViT of MindSpore's tutorial and its relatives in NumPy, from their descriptions alone: the reference that the
-cells are held to.
+"""NumPy reference of the ViT of MindSpore's tutorial and of its variants, written from their descriptions.
 
-What a network has beside its sizes is seen from its weights' names: class token, distillation, registers, LayerScale,
-norms of queries and keys, relative biases, MAP, pre-logits. The rest are arguments.
+The names of the weights determine the architecture: class token, distillation token, registers, LayerScale, qk norm,
+relative position bias, MAP, pre-logits layer. Other settings are arguments.
 """
 
 import math
@@ -29,19 +28,19 @@ def layer_norm(x, gamma, beta, eps):
 
 
 def softmax(x):
-    odds = np.exp(x - x.max(-1, keepdims=True))
-    return odds / odds.sum(-1, keepdims=True)
+    exponentials = np.exp(x - x.max(-1, keepdims=True))
+    return exponentials / exponentials.sum(-1, keepdims=True)
 
 
 def attention(x, w, prefix, num_heads, eps=1e-7, grid=None, window_size=None):
-    """Self-attention, head by head. The grid is needed for a window, and where there is a table of relative biases."""
+    """Self-attention, head by head. Local attention and the relative position bias need the grid."""
     batch, tokens, width = x.shape
     head_dim = width // num_heads
     qkv = x @ w[f"{prefix}.qkv.weight"].T + w[f"{prefix}.qkv.bias"]
     out = np.zeros_like(x)
     for sample in range(batch):
         for head in range(num_heads):
-            # The outputs of qkv are ordered (3, heads, head_dim).
+            # The outputs of qkv have the order (3, heads, head_dim).
             query, key, value = (
                 qkv[sample, :, part * width + head * head_dim : part * width + (head + 1) * head_dim]
                 for part in range(3)
@@ -50,27 +49,27 @@ def attention(x, w, prefix, num_heads, eps=1e-7, grid=None, window_size=None):
                 query = layer_norm(query, w[f"{prefix}.query_norm.gamma"], w[f"{prefix}.query_norm.beta"], eps)
                 key = layer_norm(key, w[f"{prefix}.key_norm.gamma"], w[f"{prefix}.key_norm.beta"], eps)
             scores = query @ key.T * head_dim**-0.5
-            if window is not None:
-                scores = np.where(beyond_window(grid, tokens, window), -np.inf, scores)
+            if window_size is not None:
+                scores = np.where(outside_window(grid, tokens, window_size), -np.inf, scores)
             if f"{prefix}.relative_bias.table" in w:
                 scores = scores + relative_bias(w[f"{prefix}.relative_bias.table"][head], grid, tokens)
             out[sample, :, head * head_dim : (head + 1) * head_dim] = softmax(scores) @ value
     return out @ w[f"{prefix}.out.weight"].T + w[f"{prefix}.out.bias"]
 
 
-def beyond_window(grid, tokens, window):
-    """Which key each query does not see: of two patches that are further apart than half a window."""
+def outside_window(grid, tokens, window_size):
+    """The keys that each query does not attend to: patches outside its window."""
     rows, columns = grid
-    place = np.arange(rows * columns)
-    prefix, half = tokens - len(place), window // 2
-    down, right = (np.abs(np.subtract.outer(at, at)) for at in (place // columns, place % columns))
-    beyond = np.zeros((tokens, tokens), bool)
-    beyond[prefix:, prefix:] = (down > half) | (right > half)
-    return beyond
+    patch = np.arange(rows * columns)
+    prefix, half = tokens - len(patch), window_size // 2
+    down, right = (np.abs(np.subtract.outer(at, at)) for at in (patch // columns, patch % columns))
+    outside = np.zeros((tokens, tokens), bool)
+    outside[prefix:, prefix:] = (down > half) | (right > half)
+    return outside
 
 
 def relative_bias(table, grid, tokens):
-    """One head's biases, a row for each query: of the two patches' difference in rows and columns, else 0."""
+    """The bias of one head, one row per query: that of the offset of two patches; 0 for prefix tokens."""
     rows, columns = grid
     bias = np.zeros((tokens, tokens))
     prefix = tokens - rows * columns
@@ -87,7 +86,7 @@ def feed_forward(x, w, prefix, gelu):
 
 
 def patches(images, kernel, bias, stride=None):
-    """The convolution with that kernel and stride (None: the kernel's side), patch by patch, row by row."""
+    """The convolution with a kernel and a stride (None: the side of the kernel), patch by patch, row by row."""
     width, _, patch, _ = kernel.shape
     rows, columns = grid_of(images, patch, stride)
     stride = stride or patch
@@ -95,8 +94,8 @@ def patches(images, kernel, bias, stride=None):
     for row in range(rows):
         for column in range(columns):
             top, left = row * stride, column * stride
-            cut = images[:, :, top : top + patch, left : left + patch]
-            out[:, row * columns + column] = np.tensordot(cut, kernel, ((1, 2, 3), (1, 2, 3))) + bias
+            window = images[:, :, top : top + patch, left : left + patch]
+            out[:, row * columns + column] = np.tensordot(window, kernel, ((1, 2, 3), (1, 2, 3))) + bias
     return out
 
 
@@ -105,29 +104,34 @@ def grid_of(images, patch, stride=None):
     return tuple(len(range(0, side - patch + 1, stride or patch)) for side in images.shape[2:])
 
 
-def positions_of(w, kind, grid, width):
-    """What is added to the patches, a row for each; a learned table's rows for other tokens come first."""
+def pos_embed_table(w, kind, grid, width):
+    """The position embeddings, one row per patch; in a learned table the rows of the prefix tokens come first."""
     rows, columns = grid
-    places = [(row, column) for row in range(rows) for column in range(columns)]
+    coordinates = [(row, column) for row in range(rows) for column in range(columns)]
     if kind == "learned":
         return w["pos_embedding"][0]
     if kind == "learned2d":
-        return np.array([np.concatenate([w["pos_columns"][0, x], w["pos_rows"][0, y]]) for y, x in places])
+        return np.array([np.concatenate([w["pos_columns"][0, x], w["pos_rows"][0, y]]) for y, x in coordinates])
     if kind == "sincos2d":
-        turns = 10000.0 ** -np.linspace(0, 1, width // 4)
-        return np.array([np.concatenate([f(at * turns) for at in (x, y) for f in (np.sin, np.cos)]) for y, x in places])
+        frequencies = 10000.0 ** -np.linspace(0, 1, width // 4)
+        return np.array(
+            [
+                np.concatenate([f(position * frequencies) for position in (x, y) for f in (np.sin, np.cos)])
+                for y, x in coordinates
+            ]
+        )
     return np.zeros((rows * columns, width))
 
 
 def embed(images, w, stride=None, pos_embed="learned", prefix_pos_embed=True):
-    """The first block's input: class token, distillation token and registers, then the patches."""
+    """The input of the first block: class token, distillation token and registers, then the patches."""
     kernel = w["patch_embedding.conv.weight"]
     x = patches(images, kernel, w["patch_embedding.conv.bias"], stride)
-    table = positions_of(w, positions, grid_of(images, kernel.shape[2], stride), len(kernel))
+    table = pos_embed_table(w, pos_embed, grid_of(images, kernel.shape[2], stride), len(kernel))
     x = x + table[len(table) - x.shape[1] :]
     prefix = [w[name][0] for name in ("cls", "distillation") if name in w]
     if pos_embed == "learned" and prefix_pos_embed:
-        prefix = [token + place for token, place in zip(prefix, table, strict=False)]
+        prefix = [token + row for token, row in zip(prefix, table, strict=False)]
     prefix += [w["registers"][0]] if "registers" in w else []
     return np.concatenate([np.repeat(part[None], len(x), 0) for part in prefix] + [x], 1)
 
@@ -140,7 +144,7 @@ def encode(x, w, num_heads, eps=1e-7, gelu=gelu_tanh, grid=None, window_size=Non
             residual = f"transformer.layers.{block}.{part}"
             normed = layer_norm(x, w[f"{residual}.cell.0.gamma"], w[f"{residual}.cell.0.beta"], eps)
             branch = (
-                attention(normed, w, f"{residual}.cell.1", num_heads, eps, grid, window)
+                attention(normed, w, f"{residual}.cell.1", num_heads, eps, grid, window_size)
                 if part == 0
                 else feed_forward(normed, w, f"{residual}.cell.1", gelu)
             )
@@ -149,19 +153,19 @@ def encode(x, w, num_heads, eps=1e-7, gelu=gelu_tanh, grid=None, window_size=Non
 
 
 def attention_pool(x, w, num_heads, eps=1e-7, gelu=gelu_tanh, prefix="pool"):
-    """MAP: one query's attention to all tokens, head by head, then a feed-forward around which there is a residual."""
+    """MAP: attention of one query to all tokens, head by head, then a feed-forward layer with a residual connection."""
     batch, _, width = x.shape
     query = w[f"{prefix}.probe"][0] @ w[f"{prefix}.query.weight"].T + w[f"{prefix}.query.bias"]
     both = x @ w[f"{prefix}.keys_and_values.weight"].T + w[f"{prefix}.keys_and_values.bias"]
     key, value = both[:, :, :width], both[:, :, width:]
-    picked = np.zeros((batch, width))
+    pooled = np.zeros((batch, width))
     for sample in range(batch):
         for head in np.arange(width).reshape(num_heads, -1):
-            odds = softmax(query[:, head] @ key[sample][:, head].T / math.sqrt(len(head)))
-            picked[sample, head] = (odds @ value[sample][:, head])[0]
-    picked = picked @ w[f"{prefix}.out.weight"].T + w[f"{prefix}.out.bias"]
-    normed = layer_norm(picked, w[f"{prefix}.norm.gamma"], w[f"{prefix}.norm.beta"], eps)
-    return picked + feed_forward(normed, w, f"{prefix}.feed_forward", gelu)
+            weights = softmax(query[:, head] @ key[sample][:, head].T / math.sqrt(len(head)))
+            pooled[sample, head] = (weights @ value[sample][:, head])[0]
+    pooled = pooled @ w[f"{prefix}.out.weight"].T + w[f"{prefix}.out.bias"]
+    normed = layer_norm(pooled, w[f"{prefix}.norm.gamma"], w[f"{prefix}.norm.beta"], eps)
+    return pooled + feed_forward(normed, w, f"{prefix}.feed_forward", gelu)
 
 
 def vit(
@@ -178,16 +182,16 @@ def vit(
     window_size=None,
     both_heads=False,
 ):
-    """Logits; of a distilled network the mean of both heads', or the pair where ``both_heads`` asks for it."""
+    """Logits; of a distilled network the mean of both heads, or with ``both_heads`` a pair."""
     grid = grid_of(images, w["patch_embedding.conv.weight"].shape[2], stride)
-    x = embed(images, w, stride, positions, prefix_pos_embed)
-    x = encode(x, w, num_heads, eps, gelu, grid, window)
+    x = embed(images, w, stride, pos_embed, prefix_pos_embed)
+    x = encode(x, w, num_heads, eps, gelu, grid, window_size)
     normed = layer_norm(x, w["norm.gamma"], w["norm.beta"], eps)
-    of_patches = slice(x.shape[1] - grid[0] * grid[1], None)
+    patch_tokens = slice(x.shape[1] - grid[0] * grid[1], None)
     if pool == "mean_norm":
-        features = layer_norm(x[:, of_patches].mean(1), w["norm.gamma"], w["norm.beta"], eps)
+        features = layer_norm(x[:, patch_tokens].mean(1), w["norm.gamma"], w["norm.beta"], eps)
     elif pool == "mean":
-        features = normed[:, of_patches].mean(1)
+        features = normed[:, patch_tokens].mean(1)
     elif pool == "map":
         features = attention_pool(normed, w, num_heads, eps, gelu)
     else:
@@ -197,12 +201,12 @@ def vit(
     logits = features @ w["dense.weight"].T + w["dense.bias"]
     if "distillation" not in w:
         return logits
-    second = normed[:, 1] @ w["dense_distillation.weight"].T + w["dense_distillation.bias"]
-    return (logits, second) if both_heads else (logits + second) / 2
+    distillation_logits = normed[:, 1] @ w["dense_distillation.weight"].T + w["dense_distillation.bias"]
+    return (logits, distillation_logits) if both_heads else (logits + distillation_logits) / 2
 
 
 def vit_of(images, w, config, **more):
-    """``vit`` by the settings of a ``ViTConfig``."""
+    """``vit`` with the settings of a ``ViTConfig``."""
     return vit(
         images,
         w,
@@ -219,7 +223,7 @@ def vit_of(images, w, config, **more):
 
 
 def random_weights(shapes, rng, scale=0.02):
-    """Weights of a spread that makes every part matter: norms near 1, the rest N(0, scale)."""
+    """Random weights with which every layer affects the output: gamma near 1, the others N(0, scale)."""
     weights = {}
     for name, shape in shapes.items():
         values = rng.standard_normal(shape) * (0.1 if name.endswith(("gamma", "beta")) else scale)

@@ -1,20 +1,21 @@
-"""Counting a network's weights and its arithmetic, from its settings alone."""
+"""Number of parameters and FLOPs of a network, computed from its configuration."""
 
-from mindvit.models.dropout import patches_kept
-from mindvit.models.local_attention import local_attention_pairs
-from mindvit.models.stems import stem_channels, stem_macs, stem_parameters, stem_stride
+from mindvit.analysis.stem_counting import stem_macs, stem_parameters
+from mindvit.models.dropout import num_kept_patches
+from mindvit.models.local_attention import block_size, num_blocked_scores
+from mindvit.models.stems import stem_channels, stem_stride
 from mindvit.models.vit_config import ViTConfig
 
 
 def parameter_count(config: ViTConfig) -> int:
-    """The number of trained weights."""
+    """Number of trainable parameters."""
     width, hidden, features = config.embed_dim, config.mlp_dim, config.pre_logits_dim or config.embed_dim
-    channels, patch = _input_of_patches(config)
+    channels, patch = _patch_input(config)
     total = _dense(channels * patch**2, width) + config.prefix_tokens * width
     if config.stem is not None:
         total += stem_parameters(config.stem, config.in_channels)
     if config.pos_embed == "learned":
-        total += (config.placed_tokens + config.num_patches) * width
+        total += (config.pos_embed_tokens + config.num_patches) * width
     elif config.pos_embed == "learned2d":
         total += sum(config.grid) * width // 2
     block = 4 * width + _dense(width, 3 * width) + _dense(width, width) + _dense(width, hidden) + _dense(hidden, width)
@@ -32,25 +33,38 @@ def parameter_count(config: ViTConfig) -> int:
 
 
 def forward_flops(config: ViTConfig) -> int:
-    """Floating point operations of one image's forward pass: two for each multiply-add of a matrix product.
+    """Floating point operations of the forward pass of one image: two per multiply-add of a matrix product.
 
-    Per block, with T tokens of width D: ``4 T D^2`` multiply-adds in the four projections, ``2 T^2 D`` in scores and
-    weighted sums, ``2 T D mlp_dim`` in the feed-forward. Norms, activations and softmax are left out, as is usual.
+    A block with T tokens of dimension D takes ``4 T D^2`` multiply-adds for the four projections, ``2 T^2 D`` for
+    scores and weighted sums, and ``2 T D mlp_dim`` for the feed-forward layer. As usual, norms, activations and softmax
+    are not counted.
     """
     return 2 * _macs(config, config.num_patches)
 
 
 def training_flops(config: ViTConfig) -> int:
-    """Operations of one image's forward and backward pass: three times the forward pass's.
+    """Floating point operations of the forward and backward pass of one image: three times those of the forward pass.
 
-    Patches that ``patch_dropout`` leaves out cost nothing but their embedding.
+    Patches that ``patch_dropout`` drops count only in the patch embedding.
     """
-    return 6 * _macs(config, patches_kept(config.num_patches, config.patch_dropout))
+    return 6 * _macs(config, num_kept_patches(config.num_patches, config.patch_dropout))
+
+
+def local_attention_pairs(grid: tuple[int, int], window_size: int, prefix_tokens: int) -> int:
+    """Pairs of a query and a key whose score ``LocalAttention`` computes, per head and image.
+
+    Raises:
+        ValueError: if the window size is even or less than 1.
+    """
+    block = block_size(grid, window_size, prefix_tokens)
+    if block is None:
+        return (prefix_tokens + grid[0] * grid[1]) ** 2
+    return num_blocked_scores(grid, window_size, prefix_tokens, block)
 
 
 def _macs(config: ViTConfig, patches: int) -> int:
     width, hidden, features = config.embed_dim, config.mlp_dim, config.pre_logits_dim or config.embed_dim
-    channels, patch = _input_of_patches(config)
+    channels, patch = _patch_input(config)
     tokens = config.prefix_tokens + patches
     pairs = tokens**2
     if config.window_size is not None:
@@ -66,8 +80,8 @@ def _macs(config: ViTConfig, patches: int) -> int:
     return total + (1 + config.distilled) * features * config.num_classes
 
 
-def _input_of_patches(config: ViTConfig) -> tuple[int, int]:
-    """Channels of what is cut into patches, and the side of a patch in its cells."""
+def _patch_input(config: ViTConfig) -> tuple[int, int]:
+    """Channels of the image or feature map that is divided into patches, and the side of a patch in its cells."""
     if config.stem is None:
         return config.in_channels, config.patch_size
     return stem_channels(config.stem), config.patch_size // stem_stride(config.stem)

@@ -1,184 +1,186 @@
-"""What a training step keeps in the memory of each device, and what it sends, by formula.
+"""Formulas for the memory of a training step on each device, and for the data it communicates.
 
-Symbols: P weights; N workers; B images that go through the network at once; T tokens of an image, of width D; M
-mlp_dim; H heads; L blocks; b bytes of a number that the network computes with, 4 in float32 and 2 under O2.
-``docs/distributed.md`` compares the terms with the literature's and with what was measured.
+Symbols: P parameters; N ranks; B images per forward pass; T tokens of an image; D embedding dimension; M mlp_dim; H
+heads; L blocks; b bytes per number in the computation of the network, 4 in float32 and 2 at AMP level O2.
+``docs/distributed.md`` compares the terms with the literature and with measurements.
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
 from mindvit.analysis.counting import parameter_count
-from mindvit.models.dropout import patches_kept
+from mindvit.models.choices import check_choices
+from mindvit.models.dropout import num_kept_patches
 from mindvit.models.vit_config import ViTConfig
 
-# Numbers that each optimizer keeps for every weight.
-_SLOTS = {"adamw": 2, "adam": 2, "lamb": 2, "sgd": 1}
+AmpLevel = Literal["O0", "O2"]
+
+# Moments per parameter.
+_MOMENTS = {"adamw": 2, "adam": 2, "lamb": 2, "sgd": 1}
 _BYTES = {"O0": 4, "O2": 2}
-_FLOAT = 4
+_FLOAT32_BYTES = 4
 
 
 @dataclass(frozen=True)
-class Job:
-    """What bears on memory and communication beside the network.
+class StepConfig:
+    """The settings of a training step that determine its memory and communication.
 
     Raises:
-        ValueError: naming what does not fit.
+        ValueError: for an invalid setting.
     """
 
     batch_size: int
-    """Images that go through the network at once on each worker: those of one accumulated part."""
+    """Images per forward pass on each rank (the size of a micro-batch)."""
     optimizer: Literal["adamw", "adam", "lamb", "sgd"] = "adamw"
-    """adamw, adam and lamb keep two moments of each weight, sgd one."""
-    precision: Literal["O0", "O2"] = "O0"
-    """O0: float32; O2: half precision (float16 or bfloat16), with weights and norms in float32."""
-    workers: int = 1
-    """Devices that share the job, one worker each."""
+    """adamw, adam and lamb keep two moments per parameter, sgd one."""
+    amp_level: AmpLevel = "O0"
+    """O0: float32; O2: float16 or bfloat16, with parameters and norms in float32."""
+    world_size: int = 1
+    """Number of ranks; each has one device."""
     accumulate_steps: int = 1
-    """Parts of a step's batch; with more than one there is a second copy of the gradient, their sum."""
+    """Micro-batches per step. Above 1, the accumulated gradients are a second copy of the gradients."""
     ema: bool = False
-    """Whether an exponential average of the weights is kept."""
+    """Whether an exponential moving average of the weights is kept."""
     shard_states: bool = False
-    """Whether the optimizer's state is divided over the workers; on one worker there is nothing to divide."""
+    """Whether the optimizer states are sharded over the ranks (ZeRO stage 1); no effect with one rank."""
     recompute: bool = False
-    """Whether each block keeps its input alone and is computed once more in the backward pass."""
+    """Whether each block stores only its input, and is computed again in the backward pass."""
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "workers", "accumulate_steps"):
+        for name in ("batch_size", "world_size", "accumulate_steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
-        for name, choices in (("optimizer", tuple(_SLOTS)), ("precision", tuple(_BYTES))):
-            if getattr(self, name) not in choices:
-                raise ValueError(f"{name} must be one of {', '.join(choices)}, not {getattr(self, name)!r}")
+        check_choices(self)
 
     @property
     def is_sharded(self) -> bool:
-        """Whether the optimizer's state is in fact divided."""
-        return self.shard_states and self.workers > 1
+        """Whether the optimizer states are sharded over more than one rank."""
+        return self.shard_states and self.world_size > 1
 
 
 @dataclass(frozen=True)
-class Footprint:
-    """Bytes on each device, and bytes that each worker sends (and receives) in a step."""
+class MemoryEstimate:
+    """Bytes on each device, and bytes that each rank sends (and receives) per step."""
 
     weights: int
     """Float32, ``4 P``."""
     gradients: int
-    """Float32, ``4 P``; with accumulation ``8 P``."""
-    optimizer: int
-    """``4 k P`` for k moments; divided, ``4 (k + 1) ceil(P / N)``: their share, and that of the weights they update."""
+    """Float32, ``4 P``; ``8 P`` with accumulation."""
+    optimizer_states: int
+    """``4 k P`` for k moments; sharded ``4 (k + 1) ceil(P / N)``: shards of the moments and of the updated weights."""
     ema: int
     """``4 P``, or 0."""
-    half_copies: int
-    """The weights as the network computes with them under O2, ``2 P``, or 0."""
+    amp_copies: int
+    """Copies of the weights in the AMP dtype at O2, ``2 P``, or 0."""
     activations: int | None
-    """What is kept for the backward pass; None for a hybrid or a network with a window, which are not derived here."""
+    """Tensors stored for the backward pass; None for hybrids and local attention, for which there is no formula."""
     communication: int
-    """What a worker sends in a step; see ``communication_bytes``."""
+    """Bytes that a rank sends per step; see ``communication_bytes``."""
 
     @property
     def total(self) -> int | None:
-        """The sum of all memory, None where the activations are."""
+        """Sum of all memory; None if ``activations`` is None."""
         if self.activations is None:
             return None
-        return self.weights + self.gradients + self.optimizer + self.ema + self.half_copies + self.activations
+        return self.weights + self.gradients + self.optimizer_states + self.ema + self.amp_copies + self.activations
 
 
-def footprint(config: ViTConfig, job: Job) -> Footprint:
-    """What a step of this network keeps and sends.
+def estimate_memory(config: ViTConfig, step: StepConfig) -> MemoryEstimate:
+    """Estimates the memory and the communication of a training step of a network.
 
-    Left out: tensors that live within one operation or one block's backward pass, the loss, a teacher, the averages of
-    SWA, the device's own libraries and buffers, and what the allocator loses. Frozen weights, which have neither
-    gradients nor state, count as trained.
+    Not counted: temporary tensors of one operation or of the backward pass of one block, the loss, a teacher, the SWA
+    weights, libraries and buffers of the device, and fragmentation. Frozen parameters, which have neither gradients nor
+    optimizer states, count as trainable ones.
     """
-    parameters, slots = parameter_count(config), _SLOTS[job.optimizer]
-    weights, share = _FLOAT * parameters, _FLOAT * -(-parameters // job.workers)
-    return Footprint(
+    parameters, moments = parameter_count(config), _MOMENTS[step.optimizer]
+    weights, shard = _FLOAT32_BYTES * parameters, _FLOAT32_BYTES * -(-parameters // step.world_size)
+    return MemoryEstimate(
         weights=weights,
-        gradients=weights * (1 if job.accumulate_steps == 1 else 2),
-        optimizer=(slots + 1) * share if job.is_sharded else slots * weights,
-        ema=weights * job.ema,
-        half_copies=weights // 2 * (job.precision == "O2"),
-        activations=_activations(config, job),
-        communication=communication_bytes(parameters, job.workers, job.shard_states),
+        gradients=weights * (1 if step.accumulate_steps == 1 else 2),
+        optimizer_states=(moments + 1) * shard if step.is_sharded else moments * weights,
+        ema=weights * step.ema,
+        amp_copies=weights // 2 * (step.amp_level == "O2"),
+        activations=_activations(config, step),
+        communication=communication_bytes(parameters, step.world_size, step.shard_states),
     )
 
 
-def communication_bytes(parameters: int, workers: int, shard_states: bool = False) -> int:
-    """Bytes that each worker sends in a step, and as many that it receives, with collectives in a ring.
+def communication_bytes(parameters: int, world_size: int, shard_states: bool = False) -> int:
+    """Bytes that each rank sends per step with ring collectives; it receives the same amount.
 
-    The gradients' all-reduce, in float32, takes ``2 (N - 1) / N * 4 P``. With ``shard_states`` an all-gather of the
-    updated weights follows, ``(N - 1) / N * 4 P`` more. (A reduce-scatter in place of the all-reduce would save as
-    much again: ZeRO's stage 1 sends no more than plain data parallelism.) A ring's volume per worker hardly grows with
-    N; the number of its messages, and so its latency, does.
+    The all-reduce of the gradients, in float32, takes ``2 (N - 1) / N * 4 P``. With ``shard_states`` an all-gather of
+    the updated weights adds ``(N - 1) / N * 4 P``. (A reduce-scatter instead of the all-reduce would save the same
+    amount: ZeRO stage 1 sends no more than plain data parallelism.) The volume per rank of a ring hardly depends on N;
+    the number of messages, and therefore the latency, does.
 
     Args:
         parameters: P.
-        workers: N.
-        shard_states: whether the optimizer's state is divided over them.
+        world_size: N.
+        shard_states: whether the optimizer states are sharded over the ranks.
     """
     rounds = 3 if shard_states else 2
-    return rounds * (workers - 1) * _FLOAT * parameters // workers
+    return rounds * (world_size - 1) * _FLOAT32_BYTES * parameters // world_size
 
 
 def communication_seconds(sent: int, bandwidth: float) -> float:
-    """Seconds that it takes to send so many bytes, where nothing is computed meanwhile: bytes / bandwidth.
+    """Duration of the communication in seconds, bytes / bandwidth, without overlap with computation.
 
     Args:
-        sent: bytes, as ``communication_bytes`` gives them.
-        bandwidth: bytes a second that leave a worker over the slowest link of the ring.
+        sent: bytes, as returned by ``communication_bytes``.
+        bandwidth: bandwidth of the slowest link of the ring, in bytes per second and direction.
     """
     return sent / bandwidth
 
 
-def block_activations(config: ViTConfig, precision: str = "O0") -> int:
-    """Bytes that one block keeps of one image for its backward pass.
+def block_activations(config: ViTConfig, amp_level: AmpLevel = "O0") -> int:
+    """Bytes that one block stores per image for its backward pass.
 
-    Two norms: inputs ``2 * 4 T D`` (float32 also under O2), mean and deviation of each token ``2 * 8 T``, outputs
-    ``2 b T D``, which the dense layers take. Attention: queries, keys and values ``3 b T D``, the softmax's output
-    ``b H T^2`` (its gradient needs no scores), the heads' joint output ``b T D``. Feed-forward: the hidden layer before
-    and after GELU, ``2 b T M``. The residual sums keep nothing: each is the next norm's input.
+    Two norms: inputs ``2 * 4 T D`` (float32 also at O2), mean and deviation of each token ``2 * 8 T``, outputs
+    ``2 b T D``, which are the inputs of dense layers. Attention: query, key and value ``3 b T D``, output of the
+    softmax ``b H T^2`` (its gradient does not need the scores), joint output of the heads ``b T D``. Feed-forward
+    layer: hidden layer before and after GELU, ``2 b T M``. Residual sums store nothing, because each is the input of
+    the next norm.
     """
-    width, hidden, heads, tokens, size = _sizes(config, precision)
-    row, pairs = size * tokens * width, size * heads * tokens**2
-    total = 2 * _norm(tokens, width) + 6 * row + pairs + 2 * size * tokens * hidden
+    width, hidden, heads, tokens, size = _dimensions(config, amp_level)
+    token_matrix, scores = size * tokens * width, size * heads * tokens**2
+    total = 2 * _norm(tokens, width) + 6 * token_matrix + scores + 2 * size * tokens * hidden
     if config.layer_scale is not None:
-        total += 2 * row
+        total += 2 * token_matrix
     if config.qk_norm:
         total += 2 * _norm(tokens * heads, config.head_dim)
     if config.dropout:
-        # The masks of both outputs and of the hidden layer, which is kept as it was dropped.
-        total += 2 * row + size * tokens * hidden
+        # The masks of both outputs and of the hidden layer; the hidden layer is stored after dropout.
+        total += 2 * token_matrix + size * tokens * hidden
     if config.attention_dropout:
-        total += 2 * pairs
+        total += 2 * scores
     if config.block_dropout:
-        total += row
+        total += token_matrix
     return total
 
 
-def _activations(config: ViTConfig, job: Job) -> int | None:
+def _activations(config: ViTConfig, step: StepConfig) -> int | None:
     if config.stem is not None or config.window_size is not None:
         return None
-    width, _, heads, tokens, size = _sizes(config, job.precision)
-    block = block_activations(config, job.precision)
-    blocks = config.depth * size * tokens * width + block if job.recompute else config.depth * block
-    height, wide = config.image_shape
-    pixels = _FLOAT * config.in_channels * height * wide
+    width, _, heads, tokens, size = _dimensions(config, step.amp_level)
+    block = block_activations(config, step.amp_level)
+    blocks = config.depth * size * tokens * width + block if step.recompute else config.depth * block
+    image_height, image_width = config.image_shape
+    pixels = _FLOAT32_BYTES * config.in_channels * image_height * image_width
     patches = size * config.num_patches * config.in_channels * config.patch_size**2
-    after = 0 if config.pool == "mean_norm" else _norm(tokens, width)
+    after_blocks = 0 if config.pool == "mean_norm" else _norm(tokens, width)
     if config.pool == "map":
-        after += 3 * size * tokens * width + size * heads * tokens
+        after_blocks += 3 * size * tokens * width + size * heads * tokens
     if config.dropout:
-        after += size * tokens * width
-    return job.batch_size * (pixels + patches + blocks + after)
+        after_blocks += size * tokens * width
+    return step.batch_size * (pixels + patches + blocks + after_blocks)
 
 
-def _sizes(config: ViTConfig, precision: str) -> tuple[int, int, int, int, int]:
+def _dimensions(config: ViTConfig, amp_level: AmpLevel) -> tuple[int, int, int, int, int]:
     """D, M, H, T and b."""
-    tokens = config.prefix_tokens + patches_kept(config.num_patches, config.patch_dropout)
-    return config.embed_dim, config.mlp_dim, config.num_heads, tokens, _BYTES[precision]
+    tokens = config.prefix_tokens + num_kept_patches(config.num_patches, config.patch_dropout)
+    return config.embed_dim, config.mlp_dim, config.num_heads, tokens, _BYTES[amp_level]
 
 
 def _norm(rows: int, width: int) -> int:
-    """A layer norm's input, and the mean and deviation of each row; all float32."""
-    return _FLOAT * rows * (width + 2)
+    """Bytes of the input of a layer norm, and of the mean and deviation of each row; all float32."""
+    return _FLOAT32_BYTES * rows * (width + 2)

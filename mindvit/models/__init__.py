@@ -1,4 +1,4 @@
-"""The network and its parts. This package imports nothing but MindSpore and itself."""
+"""The Vision Transformer and its layers. This package imports only MindSpore, the standard library and itself."""
 
 from mindvit.models.attention import Attention
 from mindvit.models.dropout import Dropout, DropPath

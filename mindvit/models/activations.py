@@ -10,13 +10,13 @@ GELUForm = Literal["tanh", "exact"]
 
 
 class TanhGELU(nn.Cell):
-    """GELU's tanh form, ``0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))`` (Hendrycks & Gimpel, 2016).
+    """The tanh approximation of GELU, ``0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))`` (Hendrycks & Gimpel, 2016).
 
-    Computed as ``x sigmoid(2 sqrt(2/pi) (x + 0.044715 x^3))``, the same function because
+    It is computed as ``x sigmoid(2 sqrt(2/pi) (x + 0.044715 x^3))``. This is the same function, because
     ``1 + tanh(z) = 2 sigmoid(2 z)``. On CPU the stock ``nn.GELU()`` takes about seven times as long (70 ms
-    against 9 ms on a float32 tensor of (8, 197, 3072), two x86-64 cores), and ``ops.tanh`` is off by 1e-4 for
-    arguments beyond 5, where ``ops.sigmoid`` stays within 1e-6. The gradient is written out, so that training
-    keeps the input alone instead of every intermediate product.
+    against 9 ms on a float32 tensor of (8, 197, 3072), two x86-64 cores). ``ops.tanh`` has an error of 1e-4 for
+    arguments beyond 5, while the error of ``ops.sigmoid`` stays within 1e-6. The gradient is written explicitly, so
+    that training stores only the input instead of every intermediate product.
 
     Input and output: any shape, floating point.
     """
@@ -37,16 +37,16 @@ class TanhGELU(nn.Cell):
 
 
 class ExactGELU(nn.Cell):
-    """GELU itself, ``x Phi(x)`` with the normal distribution ``Phi(x) = 0.5 (1 + erf(x / sqrt(2)))``.
+    """Exact GELU, ``x Phi(x)`` with the normal distribution ``Phi(x) = 0.5 (1 + erf(x / sqrt(2)))``.
 
-    Computed as ``x sigmoid(x P(x^2))`` with ``P(u)^2 = a + (b + c u) tanh(p u + q)``, which comes within 3.0e-7 of it
-    for every x; ``tests/references/fit_gelu.py`` finds the five coefficients. In MindSpore's float32 on CPU the value
-    is off by 7.6e-7 at most, the gradient by 1.5e-6. It takes 1.4 times as long as the tanh form, where the stock
-    ``nn.GELU(approximate=False)`` takes 3.8 times (13, 9.5 and 36 ms on a float32 tensor of (8, 197, 3072),
-    ``scripts/measure_gelu.py``), and has no error function in it, which MindSpore cannot export to ONNX. The gradient
-    is written out, so that training keeps the input alone.
+    It is computed as ``x sigmoid(x P(x^2))`` with ``P(u)^2 = a + (b + c u) tanh(p u + q)``. The error of this formula
+    is at most 3.0e-7 for every x; ``tests/references/fit_gelu.py`` fits the five coefficients. In MindSpore's float32
+    on CPU the error is at most 7.6e-7, and 1.5e-6 for the gradient. It takes 1.4 times as long as the tanh
+    approximation, while the stock ``nn.GELU(approximate=False)`` takes 3.8 times as long (13, 9.5 and 36 ms on a
+    float32 tensor of (8, 197, 3072), ``scripts/measure_gelu.py``). It contains no error function, which MindSpore
+    cannot export to ONNX. The gradient is written explicitly, so that training stores only the input.
 
-    Input and output: any shape, floating point; computed in float32, so that nothing overflows in float16.
+    Input and output: any shape, floating point. The computation is in float32, so that float16 does not overflow.
     """
 
     def __init__(self) -> None:
@@ -57,25 +57,25 @@ class ExactGELU(nn.Cell):
 
     def construct(self, x):
         wide = x.astype(ms.float32)
-        return (wide * self._distribution(wide, wide * wide)).astype(x.dtype)
+        return (wide * self._cdf(wide, wide * wide)).astype(x.dtype)
 
     def bprop(self, x, out, dout):
         wide = x.astype(ms.float32)
         square = wide * wide
-        slope = self._distribution(wide, square) + self.density * wide * ops.exp(-0.5 * square)
+        slope = self._cdf(wide, square) + self.density * wide * ops.exp(-0.5 * square)
         return ((dout.astype(ms.float32) * slope).astype(x.dtype),)
 
-    def _distribution(self, x, square):
-        # What ops.tanh is off by beyond 5 falls on |x| > 6, where the sigmoid is 0 or 1.
+    def _cdf(self, x, square):
+        # The error of ops.tanh beyond 5 affects only |x| > 6, where the sigmoid is 0 or 1.
         gate = ops.tanh(self.p * square + self.q)
         return ops.sigmoid(x * ops.sqrt(self.a + (self.b + self.c * square) * gate))
 
 
 def make_gelu(form: GELUForm) -> nn.Cell:
-    """Returns the GELU cell of the given ``form``: ``"tanh"`` or ``"exact"``.
+    """Creates the GELU cell of the given ``form``: ``"tanh"`` or ``"exact"``.
 
     Raises:
-        ValueError: if the form is neither.
+        ValueError: if the form is unknown.
     """
     if form == "tanh":
         return TanhGELU()

@@ -13,15 +13,16 @@ from mindvit.models.softmax import Softmax
 
 
 class DotProductAttention(nn.Cell):
-    """Weighted sums of values, ``softmax(query key^T + bias) value`` (Vaswani et al., 2017, eq. 1).
+    """Dot-product attention, ``softmax(query key^T + bias) value`` (Vaswani et al., 2017, eq. 1).
 
-    After ``fuse`` the device's own operator computes it wherever ``fits_fused_attention`` says so.
+    The query is already scaled. After ``fuse``, the fused operator of the device computes it in all cases that
+    ``supports_fused_attention`` accepts.
 
     Args:
         attention_dropout: probability of dropping an attention weight.
 
-    Inputs: query, key, value, (batch, num_heads, tokens, head_dim), the query scaled; bias, (1, num_heads, tokens,
-    tokens) or None; rng_key, int32 (batch,) or None. Output: as value.
+    Inputs: query, key, value, (batch, num_heads, tokens, head_dim); bias, (1, num_heads, tokens, tokens) or None;
+    rng_key, int32 (batch,) or None. Output: same shape as value.
     """
 
     def __init__(self, attention_dropout: float = 0.0) -> None:
@@ -29,42 +30,44 @@ class DotProductAttention(nn.Cell):
         self.scores = ops.BatchMatMul(transpose_b=True)
         self.softmax = Softmax()
         self.attention_dropout = Dropout(attention_dropout)
-        self.weigh = ops.BatchMatMul()
+        self.weighted_sum = ops.BatchMatMul()
         self.is_fused = False
 
     def fuse(self, allowed: bool = True) -> "DotProductAttention":
-        """Allows the fused operator, or no longer; to be called before the cell is compiled."""
+        """Enables or disables the fused operator. Call it before the cell is compiled."""
         self.is_fused = allowed
         return self
 
     def weights(self, query, key, bias=None):
-        """The attention weights, (batch, num_heads, tokens, tokens), before any is dropped."""
+        """Attention weights before dropout, (batch, num_heads, tokens, tokens)."""
         scores = self.scores(query, key)
         if bias is not None:
             scores = scores + bias.astype(scores.dtype)
         return self.softmax(scores)
 
     def construct(self, query, key, value, bias=None, rng_key=None):
-        drops = self.training and self.attention_dropout.p > 0
-        learns = self.training and bias is not None
-        if self.is_fused and fits_fused_attention(query.dtype, query.shape, drops, learns):
+        has_dropout = self.training and self.attention_dropout.p > 0
+        bias_requires_grad = self.training and bias is not None
+        if self.is_fused and supports_fused_attention(query.dtype, query.shape, has_dropout, bias_requires_grad):
             return fused_attention(query, key, value, bias)
-        return self.weigh(self.attention_dropout(self.weights(query, key, bias), rng_key), value)
+        return self.weighted_sum(self.attention_dropout(self.weights(query, key, bias), rng_key), value)
 
 
-def fits_fused_attention(dtype: ms.Type, shape: tuple[int, ...], drops: bool, learns_bias: bool) -> bool:
-    """Whether ``fused_attention`` can stand for the plain arithmetic.
+def supports_fused_attention(
+    dtype: ms.Type, shape: tuple[int, ...], has_dropout: bool, bias_requires_grad: bool
+) -> bool:
+    """Whether ``fused_attention`` can replace the unfused computation.
 
-    The limits of type and shape are those of ``ops.flash_attention_score`` in MindSpore 2.10. Its dropout would not
-    follow the samples' keys, and it gives a bias no gradient.
+    The limits of dtype and shape are those of ``ops.flash_attention_score`` in MindSpore 2.10. Its dropout ignores
+    ``rng_key``, and it computes no gradient of the bias.
 
     Args:
-        dtype: type of the query, keys and values.
-        shape: the query's, (batch, num_heads, tokens, head_dim).
-        drops: whether attention weights are dropped.
-        learns_bias: whether there is a bias that a gradient is wanted of.
+        dtype: dtype of query, key and value.
+        shape: shape of the query, (batch, num_heads, tokens, head_dim).
+        has_dropout: whether attention weights are dropped.
+        bias_requires_grad: whether a gradient of the bias is needed.
     """
-    if drops or learns_bias:
+    if has_dropout or bias_requires_grad:
         return False
     if dtype != ms.float16 and dtype != ms.bfloat16:
         return False
@@ -73,9 +76,9 @@ def fits_fused_attention(dtype: ms.Type, shape: tuple[int, ...], drops: bool, le
 
 
 def fused_attention(query, key, value, bias=None):
-    """``softmax(query key^T + bias) value`` by one operator, which never holds all the weights at once.
+    """Computes ``softmax(query key^T + bias) value`` with one operator, which never stores all attention weights.
 
-    Untested on hardware: the operator exists on Ascend alone. Inputs and output: those of ``DotProductAttention``.
+    Not tested on hardware: the operator exists only on Ascend. Inputs and output: as in ``DotProductAttention``.
     """
     shift = None if bias is None else bias.astype(query.dtype)
     return ops.flash_attention_score(
@@ -84,19 +87,20 @@ def fused_attention(query, key, value, bias=None):
 
 
 class Attention(nn.Cell):
-    """Multi-head self-attention with one joint projection to queries, keys and values (Vaswani et al., 2017).
+    """Multi-head self-attention with one joint projection to query, key and value (Vaswani et al., 2017).
 
     Args:
-        embed_dim: width of a token; ``num_heads`` must divide it.
+        embed_dim: embedding dimension, a multiple of ``num_heads``.
         num_heads: number of heads.
         dropout: probability of dropping an element of the output.
         attention_dropout: probability of dropping an attention weight.
-        qk_norm_eps: epsilon of layer norms over each head's queries and keys (Dehghani et al., 2023); None has none.
-        relative_bias: biases of the scores; None has none.
-        local_attention: weights the values in place of all by all; None lets every token see every other.
+        qk_norm_eps: epsilon of the layer norms of query and key in each head (Dehghani et al., 2023); None disables
+            them.
+        relative_bias: relative position bias of the scores; None means no bias.
+        local_attention: attention within a window; None is full attention.
 
-    Inputs: x, (batch, tokens, embed_dim); rng_key, int32 (batch,) or None. Output: as x. The outputs of ``qkv`` are ordered
-    (3, num_heads, head_dim).
+    Inputs: x, (batch, tokens, embed_dim); rng_key, int32 (batch,) or None. Output: same shape as x. The outputs of
+    ``qkv`` have the order (3, num_heads, head_dim).
     """
 
     def __init__(
@@ -115,7 +119,7 @@ class Attention(nn.Cell):
         self.num_heads = num_heads
         self.head_dim = embed_dim // num_heads
         self.scale = self.head_dim**-0.5
-        # Each of the three joint projections starts as a Xavier-uniform square matrix of its own.
+        # Each of the three projections is initialized as a separate Xavier-uniform square matrix.
         self.qkv = nn.Dense(
             embed_dim, 3 * embed_dim, weight_init=Uniform(math.sqrt(3.0 / embed_dim)), bias_init="zeros"
         )
@@ -132,34 +136,34 @@ class Attention(nn.Cell):
         self.dropout = Dropout(dropout)
 
     def construct(self, x, rng_key=None):
-        query, key, value = self._heads(x)
+        query, key, value = self._project_qkv(x)
         x = self.attend(query, key, value, self._bias(), rng_key).transpose(0, 2, 1, 3).reshape(x.shape)
         return self.dropout(self.out(x), rng_key)
 
     def weights(self, x):
-        """The attention weights of x, (batch, num_heads, tokens, tokens)."""
-        query, key, _ = self._heads(x)
+        """Attention weights of x before dropout, (batch, num_heads, tokens, tokens)."""
+        query, key, _ = self._project_qkv(x)
         return self.attend.weights(query, key, self._bias())
 
-    def _heads(self, x):
-        # Slices of the last axis: indexing a leading axis of 3 takes 2.6 times as long on CPU, and unstacking it
+    def _project_qkv(self, x):
+        # Slices along the last axis: indexing a leading axis of 3 takes 2.6 times as long on CPU, and unstacking it
         # cannot be exported to ONNX.
         width = self.embed_dim
         qkv = self.qkv(x)
         if self.has_norms:
-            query = self.query_norm(self._split(qkv[:, :, :width])) * self.scale
-            key = self.key_norm(self._split(qkv[:, :, width : 2 * width]))
+            query = self.query_norm(self._split_heads(qkv[:, :, :width])) * self.scale
+            key = self.key_norm(self._split_heads(qkv[:, :, width : 2 * width]))
         else:
-            query = self._split(qkv[:, :, :width] * self.scale)
-            key = self._split(qkv[:, :, width : 2 * width])
-        return query, key, self._split(qkv[:, :, 2 * width :])
+            query = self._split_heads(qkv[:, :, :width] * self.scale)
+            key = self._split_heads(qkv[:, :, width : 2 * width])
+        return query, key, self._split_heads(qkv[:, :, 2 * width :])
 
-    def _split(self, x):
+    def _split_heads(self, x):
         batch, tokens, _ = x.shape
         return x.reshape(batch, tokens, self.num_heads, self.head_dim).transpose(0, 2, 1, 3)
 
     def _bias(self):
         if not self.is_relative:
             return None
-        # A neighbourhood never forms the matrix of all pairs: it takes the table itself.
+        # Local attention never forms the matrix of all pairs, so it takes the table itself.
         return self.relative_bias.table if self.is_local else self.relative_bias()

@@ -1,4 +1,4 @@
-"""Checks settings whose type is a ``Literal``."""
+"""Validation of settings whose type is a ``Literal``."""
 
 from functools import cache
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -12,7 +12,7 @@ def check_choices(settings: Any, prefix: str = "") -> None:
         prefix: start of the field names in the message, such as ``"augment."``.
 
     Raises:
-        ValueError: for a value that is not among the choices.
+        ValueError: if a value is not one of the choices.
     """
     for name, choices in _choices(type(settings)).items():
         value = getattr(settings, name)

@@ -1,4 +1,4 @@
-"""Convolutions that on CPU are computed as matrix products."""
+"""Convolutions, computed as matrix products on CPU."""
 
 import math
 
@@ -8,25 +8,26 @@ from mindspore.common.initializer import Initializer, TruncatedNormal, initializ
 
 
 class Convolve(nn.Cell):
-    """A convolution without parameters of its own: from a feature map and a weight to a feature map.
+    """A convolution without parameters: it takes a feature map and a weight.
 
-    MindSpore 2.10's convolution on CPU is as fast as a matrix product only for kernel 1 and stride 1; all others go
-    through oneDNN's reference loops. There the neighbourhoods are therefore unfolded into columns first, which one
-    matrix product then weighs: about 10 ms against 735 ms for a 3x3 kernel on (4, 64, 56, 56), 15 against 60 ms if
-    depthwise on (4, 32, 112, 112); 0.43 against 25.9 s of processor time for the whole ``r50_s16`` stem forward, at
-    224 pixels and batch 4 (float32, two x86-64 cores). The columns take ``kernel_size^2`` times the memory of the map,
-    which training keeps. On other devices the stock operator is used.
+    On CPU, the convolution of MindSpore 2.10 is as fast as a matrix product only for kernel size 1 and stride 1; all
+    others use the reference loops of oneDNN. Therefore, on CPU the input is unfolded into columns (im2col) and
+    multiplied by the weight with one matrix product: about 10 ms against 735 ms for a 3x3 kernel on (4, 64, 56, 56), 15
+    against 60 ms for a depthwise kernel on (4, 32, 112, 112), 0.43 against 25.9 s of processor time for the forward
+    pass of the whole ``r50_s16`` stem at 224 pixels and batch 4 (float32, two x86-64 cores). The columns take
+    ``kernel_size^2`` times the memory of the feature map, and training stores them. Other devices use the stock
+    operator.
 
     Args:
         in_channels: channels of the input.
         out_channels: channels of the output.
         kernel_size: side of the square kernel.
-        stride: step of the kernel.
-        depthwise: each channel has one kernel of its own; ``out_channels`` must be ``in_channels``.
-        padding: ``same`` pads ``kernel_size - stride`` zeros as TensorFlow does, the odd one at the right and bottom;
-            ``symmetric`` pads ``kernel_size // 2`` at each side, as PyTorch's networks do.
+        stride: stride of the kernel.
+        depthwise: whether each channel has a separate kernel; ``out_channels`` must equal ``in_channels``.
+        padding: ``same`` adds ``kernel_size - stride`` zeros like TensorFlow, an odd one at the right and bottom;
+            ``symmetric`` adds ``kernel_size // 2`` zeros on each side, like PyTorch networks.
 
-    Inputs: x, (batch, in_channels, height, width), whose sides ``stride`` divides; weight,
+    Inputs: x, (batch, in_channels, height, width), with sides divisible by ``stride``; weight,
     (out_channels, in_channels, kernel_size, kernel_size), or (in_channels, 1, kernel_size, kernel_size) if depthwise.
     Output: (batch, out_channels, height / stride, width / stride).
     """
@@ -48,7 +49,7 @@ class Convolve(nn.Cell):
         if padding == "same":
             zeros = max(kernel_size - stride, 0)
             self.before, self.after = zeros // 2, zeros - zeros // 2
-        self.native = ms.get_context("device_target") != "CPU" or kernel_size == stride == 1
+        self.uses_stock_operator = ms.get_context("device_target") != "CPU" or kernel_size == stride == 1
         self.convolve = ops.Conv2D(
             out_channels,
             kernel_size,
@@ -57,10 +58,10 @@ class Convolve(nn.Cell):
             stride=stride,
             group=in_channels if depthwise else 1,
         )
-        self.weigh = ops.Conv2D(out_channels, 1)
+        self.pointwise = ops.Conv2D(out_channels, 1)
 
     def construct(self, x, weight):
-        if self.native:
+        if self.uses_stock_operator:
             return self.convolve(x, weight)
         batch, channels, height, width = x.shape
         height, width = height // self.stride, width // self.stride
@@ -69,12 +70,12 @@ class Convolve(nn.Cell):
             columns = columns.reshape(batch, channels, -1, height * width)
             return ops.matmul(weight.reshape(channels, 1, -1), columns).reshape(batch, channels, height, width)
         columns = columns.reshape(batch, -1, height, width)
-        return self.weigh(columns, weight.reshape(weight.shape[0], -1, 1, 1))
+        return self.pointwise(columns, weight.reshape(weight.shape[0], -1, 1, 1))
 
     def _unfold(self, x):
         if self.before == self.after:
             return ops.unfold(x, self.kernel_size, padding=self.before, stride=self.stride)
-        # Joined with zeros: ops.pad takes longer than the whole matrix product.
+        # Concatenation with zeros, because ops.pad takes longer than the whole matrix product.
         for axis in (2, 3):
             x = ops.concat(self._zeros(x, axis, self.before) + (x,) + self._zeros(x, axis, self.after), axis)  # noqa: RUF005
         return ops.unfold(x, self.kernel_size, stride=self.stride)
@@ -87,14 +88,14 @@ class Convolve(nn.Cell):
 
 
 class Convolution(nn.Cell):
-    """A convolution with its weight, and a bias where ``has_bias`` asks for it.
+    """A convolution with a weight and an optional bias.
 
     Args:
-        in_channels, out_channels, kernel_size, stride, depthwise, padding: as of ``Convolve``.
-        has_bias: whether a bias is added to each output channel; it starts at 0.
-        weight_init: start of the weight; None is a truncated normal of variance 1 / fan_in.
+        in_channels, out_channels, kernel_size, stride, depthwise, padding: as in ``Convolve``.
+        has_bias: whether a bias, initialized to 0, is added to each output channel.
+        weight_init: initializer of the weight; None is a truncated normal of variance 1 / fan_in.
 
-    Input and output: as of ``Convolve``.
+    Input and output: as in ``Convolve``.
     """
 
     def __init__(
@@ -125,10 +126,10 @@ class Convolution(nn.Cell):
 
 
 class StandardizedConvolution(Convolution):
-    """A convolution whose weight is standardised first: each output channel's to mean 0 and variance 1.
+    """A convolution with weight standardization: the weight of each output channel has mean 0 and variance 1.
 
-    ``(w - mean(w)) / sqrt(var(w) + 1e-8)`` over all inputs of an output channel (Qiao et al., 2019, "Weight
-    Standardization"), in float32 whatever the precision of the network.
+    The weight is ``(w - mean(w)) / sqrt(var(w) + 1e-8)`` over all inputs of an output channel (Qiao et al., 2019,
+    "Weight Standardization"), computed in float32 at every AMP level.
     """
 
     def construct(self, x):

@@ -7,8 +7,8 @@ from mindspore.common.initializer import Normal
 
 from mindvit.models.convolution import Convolution
 
-# Tan & Le (2019), table 1: expansion, kernel, stride, channels and blocks of each stage.
-_STAGES = (
+# Tan & Le (2019), table 1: expansion, kernel size, stride, channels and number of blocks of each stage.
+STAGES = (
     (1, 3, 1, 16, 1),
     (6, 3, 2, 24, 2),
     (6, 5, 2, 40, 2),
@@ -17,12 +17,12 @@ _STAGES = (
     (6, 5, 2, 192, 4),
     (6, 3, 1, 320, 1),
 )
-_ROOT_CHANNELS = 32
-_SQUEEZE = 4
+ROOT_CHANNELS = 32
+SQUEEZE_REDUCTION = 4
 
 
 class Swish(nn.Cell):
-    """``x sigmoid(x)`` (Ramachandran et al., 2017), with a written gradient, which keeps the input alone.
+    """``x sigmoid(x)`` (Ramachandran et al., 2017), with an explicit gradient, which stores only the input.
 
     Input and output: any shape, floating point.
     """
@@ -36,7 +36,9 @@ class Swish(nn.Cell):
 
 
 class SqueezeExcitation(nn.Cell):
-    """Weighs each channel by a number in (0, 1) computed from the means of all (Hu et al., 2018).
+    """Squeeze-and-excitation: multiplies each channel by a gate in (0, 1) (Hu et al., 2018).
+
+    The gates are computed from the means of all channels.
 
     Args:
         channels: channels of the feature map.
@@ -58,16 +60,17 @@ class SqueezeExcitation(nn.Cell):
 
 
 class MBConv(nn.Cell):
-    """An inverted bottleneck (Sandler et al., 2018): 1x1 expansion, depthwise convolution, squeeze, 1x1 projection.
+    """Inverted bottleneck (Sandler et al., 2018).
 
-    The input is added to the output where both have one shape.
+    1x1 expansion, depthwise convolution, squeeze-and-excitation, 1x1 projection. The input is added to the output if
+    both have the same shape.
 
     Args:
         in_channels: channels of the input.
         out_channels: channels of the output.
-        expansion: factor of the inner channels; with 1 there is no expanding convolution.
+        expansion: expansion factor of the inner channels; 1 omits the expansion.
         kernel_size: side of the depthwise kernel.
-        stride: its step.
+        stride: stride of the depthwise convolution.
 
     Input: (batch, in_channels, height, width). Output: (batch, out_channels, height / stride, width / stride).
     """
@@ -75,31 +78,31 @@ class MBConv(nn.Cell):
     def __init__(self, in_channels: int, out_channels: int, expansion: int, kernel_size: int, stride: int) -> None:
         super().__init__()
         inner = in_channels * expansion
-        self.expands = expansion != 1
-        if self.expands:
+        self.has_expansion = expansion != 1
+        if self.has_expansion:
             self.expand = _convolution(in_channels, inner, 1)
             self.expand_norm = _batch_norm(inner)
         self.depthwise = _convolution(inner, inner, kernel_size, stride, depthwise=True)
         self.depthwise_norm = _batch_norm(inner)
-        self.squeeze = SqueezeExcitation(inner, in_channels // _SQUEEZE)
+        self.squeeze = SqueezeExcitation(inner, in_channels // SQUEEZE_REDUCTION)
         self.project = _convolution(inner, out_channels, 1)
         self.project_norm = _batch_norm(out_channels)
         self.swish = Swish()
-        self.adds = stride == 1 and in_channels == out_channels
+        self.has_shortcut = stride == 1 and in_channels == out_channels
 
     def construct(self, x):
-        y = self.swish(self.expand_norm(self.expand(x))) if self.expands else x
+        y = self.swish(self.expand_norm(self.expand(x))) if self.has_expansion else x
         y = self.squeeze(self.swish(self.depthwise_norm(self.depthwise(y))))
         y = self.project_norm(self.project(y))
-        return x + y if self.adds else y
+        return x + y if self.has_shortcut else y
 
 
 class EfficientNetStem(nn.Cell):
-    """EfficientNet-B0 (Tan & Le, 2019) up to its seventh stage, of 320 channels at a stride of 32.
+    """EfficientNet-B0 (Tan & Le, 2019) up to its seventh stage: 320 channels at stride 32.
 
-    Its arithmetic is timm's ``efficientnet_b0``: convolutions are padded alike at both sides, and batch norm has an
-    epsilon of 1e-5 and keeps 0.9 of its moving statistics at each step (TensorFlow's: 1e-3 and 0.99). Fresh weights are
-    N(0, 2 / fan_out), as the paper's code has them. There is no drop path.
+    It computes the same as ``efficientnet_b0`` of timm: padding is symmetric, and batch norm has an epsilon of 1e-5 and
+    a momentum of 0.9 for the moving statistics (TensorFlow: 1e-3 and 0.99). Weights are initialized with
+    N(0, 2 / fan_out), as in the code of the paper. There is no drop path.
 
     Args:
         in_channels: channels of the image.
@@ -110,13 +113,13 @@ class EfficientNetStem(nn.Cell):
 
     def __init__(self, in_channels: int = 3) -> None:
         super().__init__()
-        self.stride = 2 * math.prod(stride for _, _, stride, _, _ in _STAGES)
-        self.out_channels = _STAGES[-1][3]
-        self.conv = _convolution(in_channels, _ROOT_CHANNELS, 3, stride=2)
-        self.norm = _batch_norm(_ROOT_CHANNELS)
+        self.stride = 2 * math.prod(stride for _, _, stride, _, _ in STAGES)
+        self.out_channels = STAGES[-1][3]
+        self.conv = _convolution(in_channels, ROOT_CHANNELS, 3, stride=2)
+        self.norm = _batch_norm(ROOT_CHANNELS)
         self.swish = Swish()
-        stages, channels = [], _ROOT_CHANNELS
-        for expansion, kernel, stride, width, blocks in _STAGES:
+        stages, channels = [], ROOT_CHANNELS
+        for expansion, kernel, stride, width, blocks in STAGES:
             stage = [MBConv(channels, width, expansion, kernel, stride)]
             stage += [MBConv(width, width, expansion, kernel, 1) for _ in range(blocks - 1)]
             stages.append(nn.SequentialCell(stage))
@@ -125,27 +128,6 @@ class EfficientNetStem(nn.Cell):
 
     def construct(self, x):
         return self.stages(self.swish(self.norm(self.conv(x))))
-
-
-def efficientnet_macs(in_channels: int, height: int, width: int) -> int:
-    """Multiply-adds of an ``EfficientNetStem``'s convolutions, those of the squeezes included, for one image.
-
-    Args:
-        in_channels: channels of the image.
-        height: of the image, in pixels.
-        width: of the image, in pixels.
-    """
-    places = (height // 2) * (width // 2)
-    total, entering = places * 9 * in_channels * _ROOT_CHANNELS, _ROOT_CHANNELS
-    for expansion, kernel, stride, leaving, blocks in _STAGES:
-        for block in range(blocks):
-            inner, before = entering * expansion, places
-            places = places // stride**2 if block == 0 else places
-            expand = before * entering * inner if expansion != 1 else 0
-            squeeze = 2 * inner * (entering // _SQUEEZE)
-            total += expand + places * kernel**2 * inner + squeeze + places * inner * leaving
-            entering = leaving
-    return total
 
 
 def _convolution(
@@ -157,8 +139,8 @@ def _convolution(
     has_bias: bool = False,
 ) -> Convolution:
     fan_out = kernel_size**2 * (1 if depthwise else out_channels)
-    start = Normal(sigma=math.sqrt(2.0 / fan_out))
-    return Convolution(in_channels, out_channels, kernel_size, stride, depthwise, "symmetric", has_bias, start)
+    weight_init = Normal(sigma=math.sqrt(2.0 / fan_out))
+    return Convolution(in_channels, out_channels, kernel_size, stride, depthwise, "symmetric", has_bias, weight_init)
 
 
 def _batch_norm(channels: int) -> nn.BatchNorm2d:

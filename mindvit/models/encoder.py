@@ -14,7 +14,7 @@ from mindvit.models.vit_config import ViTConfig
 class Block(nn.SequentialCell):
     """A pre-norm block: ``x + attention(norm(x))``, then ``x + feed_forward(norm(x))``.
 
-    Inputs: x, (batch, tokens, embed_dim); rng_key, int32 (batch,) or None. Output: as x.
+    Inputs: x, (batch, tokens, embed_dim); rng_key, int32 (batch,) or None. Output: same shape as x.
     """
 
     def construct(self, x, rng_key=None):
@@ -22,24 +22,25 @@ class Block(nn.SequentialCell):
 
 
 class TransformerEncoder(nn.Cell):
-    """``depth`` blocks, each followed by dropout where ``block_dropout`` asks for it.
+    """``depth`` blocks, each followed by dropout with probability ``block_dropout``.
 
     Args:
-        config: the network's settings; all count here but those of the tokens' making and of the head.
+        config: configuration of the network. The settings of the embedding and of the head are not used here.
 
-    Inputs: x, (batch, tokens, embed_dim); rng_key, int32 (batch,) or None. Output: as x.
+    Inputs: x, (batch, tokens, embed_dim); rng_key, int32 (batch,) or None. Output: same shape as x.
     """
 
     def __init__(self, config: ViTConfig) -> None:
         super().__init__()
         width, blocks = config.embed_dim, []
-        for skip in drop_path_rates(config.drop_path, config.depth, config.drop_path_mode):
-            attend = PreNorm(nn.LayerNorm((width,), epsilon=config.norm_eps), make_attention(config))
-            feed = PreNorm(
+        for drop_path in drop_path_rates(config.drop_path, config.depth, config.drop_path_mode):
+            attention = PreNorm(nn.LayerNorm((width,), epsilon=config.norm_eps), make_attention(config))
+            feed_forward = PreNorm(
                 nn.LayerNorm((width,), epsilon=config.norm_eps),
                 FeedForward(width, config.mlp_dim, config.dropout, config.gelu),
             )
-            blocks.append(Block(*(ResidualCell(cell, skip, config.layer_scale, width) for cell in (attend, feed))))
+            branches = (attention, feed_forward)
+            blocks.append(Block(*(ResidualCell(cell, drop_path, config.layer_scale, width) for cell in branches)))
         self.layers = nn.CellList(blocks)
         self.dropouts = nn.CellList([Dropout(config.block_dropout) for _ in blocks])
 
@@ -49,35 +50,49 @@ class TransformerEncoder(nn.Cell):
         return x
 
     def recompute_blocks(self) -> None:
-        """Lets the gradient compute what is inside each block again, in place of keeping it from the forward pass.
+        """Enables recomputation (gradient checkpointing) of each block.
 
-        The masks of keyed dropout are then the same ones. To be called before the network is compiled, and after its
-        precision was set, which puts cells of its own into the blocks.
+        The backward pass computes the activations of a block again instead of storing them. The dropout masks are the
+        same, because they are functions of ``rng_key``. Call this before the network is compiled, and after AMP is
+        applied, because AMP inserts cells into the blocks.
         """
         for block in self.layers:
             block.recompute()
 
 
 def make_attention(config: ViTConfig) -> Attention:
-    """The attention of one block, put together as the settings say."""
-    places = (config.grid, config.num_heads, config.prefix_tokens)
+    """Creates the attention of one block."""
     return Attention(
         config.embed_dim,
         config.num_heads,
         config.dropout,
         config.attention_dropout,
         qk_norm_eps=config.norm_eps if config.qk_norm else None,
-        relative_bias=RelativeBias(*places) if config.pos_embed == "relative" else None,
-        local_attention=None
-        if config.window_size is None
-        else LocalAttention(
-            config.grid, config.window_size, config.prefix_tokens, config.num_heads, config.attention_dropout
-        ),
+        relative_bias=_relative_bias(config),
+        local_attention=_local_attention(config),
     )
 
 
 def drop_path_rates(drop_path: float, depth: int, mode: str) -> list[float]:
-    """The probability of skipping each block: ``drop_path`` for all, or rising linearly to it from 0 at the first."""
+    """The drop path rate of each block.
+
+    With ``mode`` ``"constant"`` every block has the rate ``drop_path``. With ``"linear"`` the rate increases linearly
+    from 0 at the first block to ``drop_path`` at the last.
+    """
     if mode == "constant":
         return [drop_path] * depth
     return [drop_path * index / max(depth - 1, 1) for index in range(depth)]
+
+
+def _relative_bias(config: ViTConfig) -> RelativeBias | None:
+    if config.pos_embed != "relative":
+        return None
+    return RelativeBias(config.grid, config.num_heads, config.prefix_tokens)
+
+
+def _local_attention(config: ViTConfig) -> LocalAttention | None:
+    if config.window_size is None:
+        return None
+    return LocalAttention(
+        config.grid, config.window_size, config.prefix_tokens, config.num_heads, config.attention_dropout
+    )

@@ -1,4 +1,4 @@
-"""The two-layer perceptron of a Transformer block."""
+"""The feed-forward layer (MLP) of a Transformer block."""
 
 from mindspore import nn
 from mindspore.common.initializer import XavierUniform
@@ -8,15 +8,15 @@ from mindvit.models.dropout import Dropout
 
 
 class FeedForward(nn.Cell):
-    """Dense, GELU, dropout, Dense, dropout, on each token alone.
+    """Dense, GELU, dropout, Dense, dropout, applied to each token.
 
     Args:
-        embed_dim: width of a token.
-        mlp_dim: width of the hidden layer.
-        dropout: probability of dropping an element, after each layer.
+        embed_dim: embedding dimension.
+        mlp_dim: hidden dimension.
+        dropout: probability of dropping an element after each dense layer.
         gelu: ``"tanh"`` or ``"exact"``.
 
-    Inputs: x, (batch, tokens, embed_dim); rng_key, int32 (batch,) or None. Output: as x.
+    Inputs: x, (batch, tokens, embed_dim); rng_key, int32 (batch,) or None. Output: same shape as x.
     """
 
     def __init__(self, embed_dim: int, mlp_dim: int, dropout: float = 0.0, gelu: str = "tanh") -> None:

@@ -1,4 +1,4 @@
-"""What a network computes on its way, by name."""
+"""Intermediate results of a network, by name."""
 
 from mindspore import nn
 
@@ -6,23 +6,24 @@ from mindvit.models.vit import ViT
 
 
 class Intermediates(nn.Cell):
-    """A network's intermediate results by name, without hooks: a graph that returns them beside the logits.
+    """Computes the logits of a network together with its intermediate results, without hooks.
 
-    It shares the network's weights. Attention weights are computed once more than the network itself does, so that it
-    need not keep them.
+    The cell shares the weights of the network. It computes the attention weights separately, so that the network does
+    not have to store them.
 
     Args:
-        network: the network; it should be in evaluation.
-        attention: whether to return the attention weights, which need tokens^2 numbers a head.
+        network: the network, in evaluation mode.
+        attention: whether to return the attention weights, tokens^2 numbers per head.
 
-    Input: images, (batch, in_channels, height, width), normalised. Output: a dictionary, in this order:
+    Input: images, (batch, in_channels, height, width), normalized. Output: a dictionary, in this order:
 
-    - ``embedding``: the first block's input, (batch, tokens, embed_dim); tokens are the class token, the distillation
-      token and the registers, as far as there are any, then the patches row by row;
-    - ``block<i>.attention``: the weights of block i, from 0, (batch, num_heads, tokens, tokens), a row for each query;
-    - ``block<i>``: the block's output, (batch, tokens, embed_dim);
-    - ``tokens``: what ``forward_features`` gives;
-    - ``features``: what the head classifies, (batch, embed_dim or pre_logits_dim);
+    - ``embedding``: input of the first block, (batch, tokens, embed_dim). The tokens are the class token, the
+      distillation token and the register tokens, if present, then the patches row by row;
+    - ``block<i>.attention``: attention weights of block i, from 0, (batch, num_heads, tokens, tokens), one row per
+      query;
+    - ``block<i>``: output of block i, (batch, tokens, embed_dim);
+    - ``tokens``: output of ``forward_features``;
+    - ``features``: input of the head, (batch, embed_dim or pre_logits_dim);
     - ``logits``: (batch, num_classes).
     """
 

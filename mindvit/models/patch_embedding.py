@@ -1,4 +1,4 @@
-"""From an image, or a feature map, to a sequence of patch tokens."""
+"""Patch embedding: an image, or a feature map, becomes a sequence of patch tokens."""
 
 import math
 
@@ -8,19 +8,20 @@ from mindspore.common.initializer import TruncatedNormal
 
 
 class PatchEmbedding(nn.Cell):
-    """Cuts an image into square patches and projects each linearly (Dosovitskiy et al., 2021, eq. 1).
+    """Divides an image into square patches and projects each patch linearly (Dosovitskiy et al., 2021, eq. 1).
 
-    The projection is the convolution ``conv``, whose weight of shape (embed_dim, in_channels, patch_size, patch_size)
-    checkpoints carry. It is computed as one matrix product over the flattened patches: on CPU the stock convolution of
-    ViT-B/16 takes about 150 times as long (1,739 ms against 11 ms at batch 8, two x86-64 cores). Where patches overlap,
-    the rows and columns that several of them share are repeated first.
+    The projection has the parameters of the convolution ``conv``, whose weight has the shape
+    (embed_dim, in_channels, patch_size, patch_size). It is computed as one matrix product over the flattened patches:
+    on CPU the stock convolution of ViT-B/16 takes about 150 times as long (1,739 ms against 11 ms at batch 8, two
+    x86-64 cores). If patches overlap, shared rows and columns are repeated first.
 
     Args:
         image_size: side of the square input, or its height and width, in pixels (or cells of a feature map).
         patch_size: side of a patch, in the same unit.
         in_channels: channels of the input.
-        embed_dim: width of a token.
-        stride: from one patch to the next; None is ``patch_size``. ``image_size - patch_size`` must be a multiple.
+        embed_dim: embedding dimension.
+        stride: distance between patches, in the same unit; None is ``patch_size``. It must divide
+            ``image_size - patch_size``.
 
     Input: (batch, in_channels, height, width). Output: (batch, patches, embed_dim), patches row by row.
     """
@@ -44,7 +45,7 @@ class PatchEmbedding(nn.Cell):
         self.overlaps = stride < patch_size
         if self.overlaps:
             self.rows, self.columns = (
-                Tensor([place * stride + offset for place in range(count) for offset in range(patch_size)], ms.int32)
+                Tensor([index * stride + offset for index in range(count) for offset in range(patch_size)], ms.int32)
                 for count in self.grid
             )
         fan_in = in_channels * patch_size * patch_size

@@ -1,4 +1,4 @@
-"""From all tokens to the features that are classified."""
+"""Pooling: all tokens become the features of the image."""
 
 import math
 
@@ -12,17 +12,17 @@ from mindvit.models.vit_config import ViTConfig
 
 
 class ClassPool(nn.Cell):
-    """The class token, which stands first. Input: (batch, tokens, embed_dim). Output: (batch, embed_dim)."""
+    """The class token, which is the first token. Input: (batch, tokens, embed_dim). Output: (batch, embed_dim)."""
 
     def construct(self, x):
         return x[:, 0]
 
 
 class MeanPool(nn.Cell):
-    """The mean of the patches' tokens.
+    """The mean of the patch tokens.
 
     Args:
-        prefix_tokens: tokens before those of the patches.
+        prefix_tokens: number of tokens before the patches.
 
     Input: (batch, tokens, embed_dim). Output: (batch, embed_dim).
     """
@@ -36,12 +36,14 @@ class MeanPool(nn.Cell):
 
 
 class AttentionPool(nn.Cell):
-    """What a learned query (the probe) picks by attention, then a residual feed-forward (Zhai et al., 2022, "MAP").
+    """Multi-head attention pooling (Zhai et al., 2022, "MAP").
+
+    A learned query (the probe) attends to all tokens. A residual feed-forward layer follows.
 
     Args:
-        embed_dim: width of a token.
+        embed_dim: embedding dimension.
         num_heads: heads of the attention.
-        mlp_dim: hidden width of the feed-forward.
+        mlp_dim: hidden dimension of the feed-forward layer.
         norm_eps: epsilon of the layer norm.
         gelu: ``"tanh"`` or ``"exact"``.
 
@@ -57,9 +59,9 @@ class AttentionPool(nn.Cell):
         self.probe = Parameter(probe, name="probe")
         self.embed_dim = embed_dim
         self.query = nn.Dense(embed_dim, embed_dim, weight_init=XavierUniform(), bias_init="zeros")
-        # Each of the two joint projections starts as a Xavier-uniform square matrix of its own.
-        both = Uniform(math.sqrt(3.0 / embed_dim))
-        self.keys_and_values = nn.Dense(embed_dim, 2 * embed_dim, weight_init=both, bias_init="zeros")
+        # Each of the two projections is initialized as a separate Xavier-uniform square matrix.
+        weight_init = Uniform(math.sqrt(3.0 / embed_dim))
+        self.keys_and_values = nn.Dense(embed_dim, 2 * embed_dim, weight_init=weight_init, bias_init="zeros")
         self.out = nn.Dense(embed_dim, embed_dim, weight_init=XavierUniform(), bias_init="zeros")
         self.attend = DotProductAttention()
         self.norm = nn.LayerNorm((embed_dim,), epsilon=norm_eps)
@@ -68,21 +70,21 @@ class AttentionPool(nn.Cell):
     def construct(self, x):
         batch = x.shape[0]
         probe = ops.tile(self.probe, (batch, 1, 1)).astype(x.dtype)
-        query = self._split(self.query(probe) * self.scale)
+        query = self._split_heads(self.query(probe) * self.scale)
         x = self.keys_and_values(x)
         width = self.embed_dim
-        x = self.attend(query, self._split(x[:, :, :width]), self._split(x[:, :, width:]))
+        x = self.attend(query, self._split_heads(x[:, :, :width]), self._split_heads(x[:, :, width:]))
         x = self.out(x.reshape(batch, 1, -1))
         x = x + self.feed_forward(self.norm(x))
         return x[:, 0]
 
-    def _split(self, x):
+    def _split_heads(self, x):
         batch, tokens, _ = x.shape
         return x.reshape(batch, tokens, self.num_heads, self.head_dim).transpose(0, 2, 1, 3)
 
 
 def make_pool(config: ViTConfig) -> nn.Cell:
-    """The pooling that the settings name."""
+    """Creates the pooling that ``config.pool`` selects."""
     if config.pool == "cls":
         return ClassPool()
     if config.pool == "map":

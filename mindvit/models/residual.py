@@ -8,13 +8,13 @@ from mindvit.models.dropout import DropPath
 
 
 class PreNorm(nn.SequentialCell):
-    """A layer norm, then a sub-layer.
+    """A layer norm followed by a sub-layer.
 
     Args:
         norm: the norm.
-        layer: the sub-layer; takes tokens and keys.
+        layer: the sub-layer; it takes x and rng_key.
 
-    Inputs: x, (batch, tokens, embed_dim); rng_key, int32 (batch,) or None. Output: as x.
+    Inputs: x, (batch, tokens, embed_dim); rng_key, int32 (batch,) or None. Output: same shape as x.
     """
 
     def __init__(self, norm: nn.Cell, layer: nn.Cell) -> None:
@@ -25,15 +25,15 @@ class PreNorm(nn.SequentialCell):
 
 
 class ResidualCell(nn.Cell):
-    """Adds a cell's output to its input: ``x + drop_path(scale * cell(x))``.
+    """Residual connection: ``x + drop_path(scale * cell(x))``.
 
     Args:
-        cell: a cell whose output has its input's shape; it takes x and, where there are keys, those too.
-        drop_path: probability of skipping the cell for one sample, in training.
-        layer_scale: start of the learned factor of each channel (LayerScale, Touvron et al., 2021); None has none.
-        embed_dim: width of a token; needed for ``layer_scale``.
+        cell: a cell whose output has the shape of its input; it takes x, and also rng_key unless that is None.
+        drop_path: probability of skipping the cell for a sample, in training.
+        layer_scale: initial value of LayerScale, a learned factor per channel (Touvron et al., 2021); None disables it.
+        embed_dim: embedding dimension; required for ``layer_scale``.
 
-    Inputs: x, (batch, tokens, embed_dim); rng_key, int32 (batch,) or None. Output: as x.
+    Inputs: x, (batch, tokens, embed_dim); rng_key, int32 (batch,) or None. Output: same shape as x.
     """
 
     def __init__(
@@ -42,14 +42,14 @@ class ResidualCell(nn.Cell):
         super().__init__()
         self.cell = cell
         self.drop_path = DropPath(drop_path)
-        self.scaled = layer_scale is not None
-        if self.scaled:
+        self.has_layer_scale = layer_scale is not None
+        if self.has_layer_scale:
             self.layer_scale = Parameter(
                 initializer(ms.common.initializer.Constant(layer_scale), (embed_dim,), ms.float32), name="layer_scale"
             )
 
     def construct(self, x, rng_key=None):
         branch = self.cell(x) if rng_key is None else self.cell(x, rng_key)
-        if self.scaled:
+        if self.has_layer_scale:
             branch = branch * self.layer_scale
         return x + self.drop_path(branch, rng_key)

@@ -1,4 +1,4 @@
-"""The ResNet of the hybrid Vision Transformers."""
+"""The ResNet stem of hybrid Vision Transformers."""
 
 import mindspore as ms
 from mindspore import Parameter, nn, ops
@@ -10,11 +10,11 @@ _GROUPS = 32
 
 
 class GroupNorm(nn.Cell):
-    """Group normalisation of 32 groups (Wu & He, 2018), in float32 whatever the precision of the network.
+    """Group normalization with 32 groups (Wu & He, 2018), computed in float32 at every AMP level.
 
     Args:
         channels: channels of the feature map, divisible by 32.
-        gamma_init: start of the factors; ``ones`` or ``zeros``.
+        gamma_init: initializer of gamma, ``ones`` or ``zeros``.
 
     Input and output: (batch, channels, height, width).
     """
@@ -29,7 +29,7 @@ class GroupNorm(nn.Cell):
         y = x.astype(ms.float32).reshape(batch * _GROUPS, -1)
         y = y - y.mean(1, keep_dims=True)
         scale = ops.rsqrt((y * y).mean(1, keep_dims=True) + 1e-5)
-        # A row for each channel of each image: gradients are then sums along rows, which take half as long on CPU.
+        # One row per channel of each image: gradients are then sums along rows, which take half as long on CPU.
         scale = ops.tile(scale, (1, channels // _GROUPS)).reshape(batch, channels) * self.gamma.astype(ms.float32)
         shift = ops.tile(self.beta.astype(ms.float32), (batch,)).reshape(-1, 1)
         y = y.reshape(batch * channels, -1) * scale.reshape(-1, 1) + shift
@@ -37,7 +37,7 @@ class GroupNorm(nn.Cell):
 
 
 class Root(nn.Cell):
-    """The first layers: a 7x7 convolution of stride 2, norm, relu, and a maximum over 3x3 of stride 2.
+    """The first layers: 7x7 convolution with stride 2, norm, ReLU, 3x3 max pooling with stride 2.
 
     Input: (batch, in_channels, height, width). Output: (batch, width, height / 4, width / 4).
     """
@@ -53,12 +53,12 @@ class Root(nn.Cell):
 
 
 class Bottleneck(nn.Cell):
-    """A residual unit: ``relu(shortcut(x) + branch(x))``, the branch being 1x1, 3x3 and 1x1 convolutions.
+    """Bottleneck unit: ``relu(shortcut(x) + branch(x))`` with a branch of 1x1, 3x3 and 1x1 convolutions.
 
     Args:
         in_channels: channels of the input.
         width: channels of the two inner convolutions; the output has four times as many.
-        stride: step of the 3x3 convolution, and of the shortcut's.
+        stride: stride of the 3x3 convolution and of the shortcut.
 
     Input: (batch, in_channels, height, width). Output: (batch, 4 * width, height / stride, width / stride).
     """
@@ -70,30 +70,32 @@ class Bottleneck(nn.Cell):
         self.conv2 = StandardizedConvolution(width, width, 3, stride)
         self.norm2 = GroupNorm(width)
         self.conv3 = StandardizedConvolution(width, 4 * width, 1)
-        # The unit starts as its shortcut.
+        # gamma is 0, so that the unit is initialized as its shortcut.
         self.norm3 = GroupNorm(4 * width, gamma_init="zeros")
-        self.projects = stride != 1 or in_channels != 4 * width
-        if self.projects:
+        self.has_projection = stride != 1 or in_channels != 4 * width
+        if self.has_projection:
             self.projection = StandardizedConvolution(in_channels, 4 * width, 1, stride)
             self.projection_norm = GroupNorm(4 * width)
 
     def construct(self, x):
-        shortcut = self.projection_norm(self.projection(x)) if self.projects else x
+        shortcut = self.projection_norm(self.projection(x)) if self.has_projection else x
         x = ops.relu(self.norm1(self.conv1(x)))
         x = ops.relu(self.norm2(self.conv2(x)))
         return ops.relu(shortcut + self.norm3(self.conv3(x)))
 
 
 class ResNetStem(nn.Cell):
-    """The ResNet with group norm and standardised weights of the ViT paper's hybrids (Dosovitskiy et al., 2021).
+    """The ResNet of the hybrids in the ViT paper (Dosovitskiy et al., 2021).
 
-    Its arithmetic is timm's. The paper's own code divides by ``std(w) + 1e-5`` in place of ``sqrt(var(w) + 1e-8)``,
-    and its group norm's epsilon is 1e-6 in place of 1e-5. Fresh weights follow the paper's code.
+    It uses group norm and weight standardization, and computes the same as timm. The code of the paper differs: it
+    divides by ``std(w) + 1e-5`` instead of ``sqrt(var(w) + 1e-8)``, and its group norm has an epsilon of 1e-6 instead
+    of 1e-5. Weights are initialized as in the code of the paper.
 
     Args:
-        layers: units of each stage. The first stage keeps the size of the root's map, each further one halves it.
+        layers: number of units in each stage. The first stage keeps the size of its input, each further stage halves
+            it.
         in_channels: channels of the image.
-        width: inner channels of the first stage, divisible by 32; each further stage has twice as many.
+        width: inner channels of the first stage, divisible by 32; each further stage doubles them.
 
     Input: (batch, in_channels, height, width), both sides divisible by ``stride``. Output:
     (batch, out_channels, height / stride, width / stride).
@@ -115,24 +117,3 @@ class ResNetStem(nn.Cell):
 
     def construct(self, x):
         return self.stages(self.root(x))
-
-
-def resnet_macs(layers: tuple[int, ...], in_channels: int, height: int, width: int, channels: int = 64) -> int:
-    """Multiply-adds of a ``ResNetStem``'s convolutions for one image.
-
-    Args:
-        layers: units of each stage.
-        in_channels: channels of the image.
-        height: of the image, in pixels.
-        width: of the image, in pixels.
-        channels: inner channels of the first stage.
-    """
-    total = (height // 2) * (width // 2) * 7 * 7 * in_channels * channels
-    places, entering, inner = (height // 4) * (width // 4), channels, channels
-    for index, units in enumerate(layers):
-        before, places = places, places if index == 0 else places // 4
-        first = before * entering * inner + places * entering * 4 * inner
-        others = (units - 1) * places * 4 * inner * inner
-        total += first + others + units * places * (9 + 4) * inner * inner
-        entering, inner = 4 * inner, 2 * inner
-    return total

@@ -1,13 +1,14 @@
-"""The softmax of all attention."""
+"""The softmax of all attention layers."""
 
 import mindspore as ms
 from mindspore import nn, ops
 
 
 class Softmax(nn.Cell):
-    """Softmax over the last axis, computed in float32 whatever the precision of the network.
+    """Softmax over the last axis, computed in float32 at every AMP level.
 
-    In float16 a row of 2,000 weights adds up to 1 but for 2e-4, and three in ten are not the nearest number.
+    Computed in float16, a row of 2,000 weights has a sum that differs from 1 by 2e-4, and three of ten weights are not
+    the nearest float16 number.
 
     Input and output: any shape, floating point.
     """

@@ -1,4 +1,4 @@
-"""The table of model names, and what each stands for."""
+"""The model names and their configurations."""
 
 import difflib
 import fnmatch
@@ -9,8 +9,8 @@ from typing import Any
 from mindvit.models.vit_config import Preprocessing, ViTConfig
 
 # Widths and depths: Dosovitskiy et al. (2021), table 1, for B, L and H; Touvron et al. (2021), table 1, for Ti and S;
-# Zhai et al. (2022), table 2, for giant (ViT-g) and gigantic (ViT-G). "mini" is this project's own, for images of a
-# few dozen pixels.
+# Zhai et al. (2022), table 2, for giant (ViT-g) and gigantic (ViT-G). "mini" is defined by this project, for images
+# of a few dozen pixels.
 _SIZES: dict[str, dict[str, int]] = {
     "mini": {"embed_dim": 128, "depth": 6, "num_heads": 4, "mlp_dim": 256},
     "ti": {"embed_dim": 192, "depth": 12, "num_heads": 3, "mlp_dim": 768},
@@ -22,7 +22,7 @@ _SIZES: dict[str, dict[str, int]] = {
     "gigantic": {"embed_dim": 1664, "depth": 48, "num_heads": 16, "mlp_dim": 8192},
 }
 
-# The patch sizes that papers publish for each size.
+# The patch sizes that are published for each size.
 _PATCHES: dict[str, tuple[int, ...]] = {
     "ti": (16,),
     "s": (8, 14, 16, 32),
@@ -35,7 +35,7 @@ _PATCHES: dict[str, tuple[int, ...]] = {
 
 _HALVES = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
 
-# Of each family: sizes, patches, what is special about it, and how its images are prepared at 224 px.
+# Numerics of the published implementations, and preprocessing of each family at 224 px.
 _FLAX = {"norm_eps": 1e-6, "gelu": "tanh"}
 _PYTORCH = {"norm_eps": 1e-6, "gelu": "exact"}
 _AUGREG_PREPROCESSING = Preprocessing(**_HALVES, interpolation="bicubic", crop_pct=0.9)
@@ -52,20 +52,20 @@ def _build_table() -> dict[str, ViTConfig]:
         preprocessing: Preprocessing,
         sizes: tuple[int, ...] = (224, 384),
         large_crop: float = 1.0,
-        **special: Any,
+        **options: Any,
     ) -> None:
-        for image in sizes:
-            if image % patch == 0:
-                prepared = replace(preprocessing, crop_pct=large_crop) if image == 384 else preprocessing
-                settings = _SIZES[size] | special
-                table[f"{family}_{patch}_{image}"] = ViTConfig(image, patch, preprocessing=prepared, **settings)
+        for image_size in sizes:
+            if image_size % patch == 0:
+                images = replace(preprocessing, crop_pct=large_crop) if image_size == 384 else preprocessing
+                settings = _SIZES[size] | options
+                table[f"{family}_{patch}_{image_size}"] = ViTConfig(image_size, patch, preprocessing=images, **settings)
 
     small = Preprocessing(**_HALVES, crop_pct=1.0)
     add("vit_mini", "mini", 4, small, sizes=(32,), norm_eps=1e-6)
     for size, patches in _PATCHES.items():
         for patch in patches:
-            # The tutorial's arithmetic and preparation of images, which those of a checkpoint replace. 384 is not a
-            # multiple of 14, so those have 224 alone.
+            # Numerics and preprocessing of the tutorial; the metadata of a checkpoint replaces them. Patch size 14 does
+            # not divide 384, so these models exist at 224 only.
             add(f"vit_{size}", size, patch, Preprocessing(), large_crop=0.875)
     for name, size, patch, stem in (
         ("r26_s", "s", 32, "r26"),
@@ -78,8 +78,8 @@ def _build_table() -> dict[str, ViTConfig]:
         add(f"deit_{size}", size, 16, _DEIT_PREPROCESSING, images, **_PYTORCH)
         add(f"deit_{size}_distilled", size, 16, _DEIT_PREPROCESSING, images, distilled=True, **_PYTORCH)
     for size, patch in (("s", 16), ("b", 16), ("l", 16), ("h", 14)):
-        special = {"layer_scale": 1e-4, "prefix_pos_embed": False, "drop_path_mode": "constant"}
-        add(f"deit3_{size}", size, patch, replace(_DEIT_PREPROCESSING, crop_pct=1.0), **special, **_PYTORCH)
+        options = {"layer_scale": 1e-4, "prefix_pos_embed": False, "drop_path_mode": "constant"}
+        add(f"deit3_{size}", size, patch, replace(_DEIT_PREPROCESSING, crop_pct=1.0), **options, **_PYTORCH)
     plain = {"pos_embed": "sincos2d", "pool": "mean", "pre_logits_dim": 384}
     add("plain_vit_s", "s", 16, replace(small, crop_pct=0.875), sizes=(224,), **plain, **_FLAX)
     registers = {"register_tokens": 4, "pool": "mean_norm"}
@@ -93,41 +93,41 @@ _VARIANTS = _build_table()
 
 
 def list_models(pattern: str = "*") -> list[str]:
-    """The names that ``create_model`` knows, sorted; ``pattern`` is a shell pattern such as ``vit_b_*``."""
+    """The model names of ``create_model`` that match ``pattern``, a shell pattern such as ``vit_b_*``, sorted."""
     return sorted(fnmatch.filter(_VARIANTS, pattern))
 
 
 def model_config(name: str) -> ViTConfig:
-    """The settings that a model name stands for.
+    """The configuration of a model name.
 
     Raises:
-        ValueError: for an unknown name, naming the nearest.
+        ValueError: for an unknown name; the message names the nearest.
     """
     if name not in _VARIANTS:
         nearest = difflib.get_close_matches(name, _VARIANTS, n=3, cutoff=0.0)
-        raise ValueError(f"there is no model named {name!r}; the nearest names are {', '.join(nearest)}")
+        raise ValueError(f"unknown model {name!r}; the nearest names are {', '.join(nearest)}")
     return _VARIANTS[name]
 
 
 def override(config: ViTConfig, **settings: Any) -> ViTConfig:
-    """A config with some settings replaced, each a field of ``ViTConfig`` or of its ``Preprocessing``.
+    """A configuration with some settings replaced: fields of ``ViTConfig`` or of its ``Preprocessing``.
 
     Raises:
-        ValueError: for an unknown setting, naming the nearest, or sizes that do not fit.
+        ValueError: for an unknown setting (the message names the nearest), or for invalid settings.
     """
-    of_preprocessing = {item.name for item in fields(Preprocessing)}
-    of_model = {item.name for item in fields(ViTConfig)}
-    for key in settings.keys() - of_preprocessing - of_model:
-        nearest = difflib.get_close_matches(key, of_preprocessing | of_model, n=1, cutoff=0.0)
-        raise ValueError(f"a model has no setting {key!r}; the nearest is {nearest[0]!r}")
-    preprocessing = {key: value for key, value in settings.items() if key in of_preprocessing}
-    sizes = {key: value for key, value in settings.items() if key in of_model}
+    preprocessing_names = {item.name for item in fields(Preprocessing)}
+    model_names = {item.name for item in fields(ViTConfig)}
+    for key in settings.keys() - preprocessing_names - model_names:
+        nearest = difflib.get_close_matches(key, preprocessing_names | model_names, n=1, cutoff=0.0)
+        raise ValueError(f"unknown model setting {key!r}; the nearest is {nearest[0]!r}")
+    preprocessing = {key: value for key, value in settings.items() if key in preprocessing_names}
+    replaced = {key: value for key, value in settings.items() if key in model_names}
     if preprocessing:
-        sizes["preprocessing"] = replace(sizes.get("preprocessing", config.preprocessing), **preprocessing)
-    return replace(config, **sizes)
+        replaced["preprocessing"] = replace(replaced.get("preprocessing", config.preprocessing), **preprocessing)
+    return replace(config, **replaced)
 
 
 def name_in(text: str) -> str | None:
-    """The longest model name that stands in ``text`` as whole words (``best-vit_b_16_224.ckpt``), or None."""
+    """The longest model name that ``text`` contains as a whole word (``best-vit_b_16_224.ckpt``), or None."""
     found = [name for name in _VARIANTS if re.search(rf"(?<![a-z0-9]){name}(?![0-9])", text.lower())]
     return max(found, key=len, default=None)

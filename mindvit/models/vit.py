@@ -18,20 +18,22 @@ from mindvit.models.vit_config import ViTConfig
 
 
 class ViT(nn.Cell):
-    """The Vision Transformer for classification (Dosovitskiy et al., 2021, "An Image is Worth 16x16 Words").
+    """Vision Transformer for image classification (Dosovitskiy et al., 2021, "An Image is Worth 16x16 Words").
 
-    Patches of the image, or of a stem's feature map, become tokens; class token, distillation token and registers
-    are put before them, in this order; then come the blocks, the norm, the pooling and the head.
+    The patches of the image, or of the feature map of a stem, become tokens. The class token, the distillation token
+    and the register tokens precede them, in this order. The blocks, the norm, the pooling and the head follow.
 
-    Parameter names and shapes are those of MindSpore's ViT tutorial, so that ``vit_b_16_224.ckpt`` loads as it is.
-    Fresh weights follow the paper's own code: Xavier-uniform layers, positions N(0, 0.02), class token and head 0.
+    Parameters have the names and shapes of MindSpore's ViT tutorial, so that ``vit_b_16_224.ckpt`` loads unchanged.
+    They are initialized as in the code of the paper: dense layers Xavier-uniform, position embeddings N(0, 0.02), class
+    token and head 0.
 
     Args:
-        config: the sizes and settings.
+        config: configuration of the network.
 
-    Inputs: images, (batch, in_channels, height, width), normalised; in training optionally rng_key, int32 (batch,), a
-    random number for each sample, of which all dropout is then a function. Output: logits, (batch, num_classes). A
-    distilled network gives the mean of both heads' logits; in training it gives the pair, the class token's first.
+    Inputs: images, (batch, in_channels, height, width), normalized; in training also rng_key, int32 (batch,), a random
+    number per sample that determines all dropout masks, or None. Output: logits, (batch, num_classes). A distilled
+    network returns the mean of the logits of both heads; in training it returns both, the head of the class token
+    first.
     """
 
     def __init__(self, config: ViTConfig) -> None:
@@ -46,7 +48,7 @@ class ViT(nn.Cell):
         shape = tuple(side // stride for side in config.image_shape)
         self.patch_embedding = PatchEmbedding(shape, config.patch_size // stride, channels, width, config.patch_stride)
         self.has_cls, self.is_distilled = config.has_class_token, config.distilled
-        self.num_registers, self.placed_tokens = config.register_tokens, config.placed_tokens
+        self.num_registers, self.pos_embed_tokens = config.register_tokens, config.pos_embed_tokens
         if self.has_cls:
             self.cls = Parameter(initializer("zeros", (1, 1, width), ms.float32), name="cls")
         if self.is_distilled:
@@ -56,10 +58,12 @@ class ViT(nn.Cell):
             self.registers = Parameter(initializer(Normal(0.02), shape, ms.float32), name="registers")
         self.pos_embed_kind = config.pos_embed
         if config.pos_embed == "learned":
-            self.pos_embedding = _table("pos_embedding", config.placed_tokens + config.num_patches, width)
+            self.pos_embedding = _pos_embed_parameter(
+                "pos_embedding", config.pos_embed_tokens + config.num_patches, width
+            )
         elif config.pos_embed == "learned2d":
-            self.pos_rows = _table("pos_rows", config.grid[0], width // 2)
-            self.pos_columns = _table("pos_columns", config.grid[1], width // 2)
+            self.pos_rows = _pos_embed_parameter("pos_rows", config.grid[0], width // 2)
+            self.pos_columns = _pos_embed_parameter("pos_columns", config.grid[1], width // 2)
         elif config.pos_embed == "sincos2d":
             self.pos_embedding = sincos_2d(config.grid, width)
         self.dropout = Dropout(config.dropout)
@@ -77,8 +81,8 @@ class ViT(nn.Cell):
         if config.distilled:
             self.dense_distillation = nn.Dense(width, config.num_classes, weight_init="zeros", bias_init="zeros")
         assign_rng_ids(self)
-        # In a list, since a cell among a cell's own must not hold it in turn.
-        self._all_tokens: list[nn.Cell] = []
+        # In a list, because a cell must not be a child of its own child.
+        self._features_cell: list[nn.Cell] = []
 
     def construct(self, images, rng_key=None):
         return self.classify(self.encode(images, rng_key), rng_key)
@@ -86,15 +90,15 @@ class ViT(nn.Cell):
     def forward_features(self, images):
         """All tokens after the last block, (batch, prefix_tokens + patches, embed_dim).
 
-        They are normalised, except where the mean of the patches is taken first (pool mean_norm).
+        The tokens are normalized, except with pool mean_norm, which normalizes after pooling.
         """
-        # Not by ms.jit, after which a cell that holds this one would compute this in place of construct.
-        if not self._all_tokens:
-            self._all_tokens.append(_AllTokens(self))
-        return self._all_tokens[0].set_train(self.training)(images)
+        # ms.jit is not used here: after it, a cell that contains this one computes this method instead of construct.
+        if not self._features_cell:
+            self._features_cell.append(_ForwardFeatures(self))
+        return self._features_cell[0].set_train(self.training)(images)
 
     def apply_numerics(self, config: ViTConfig) -> None:
-        """Takes over another config's epsilon of the norms, form of the GELU and preparation of images."""
+        """Applies ``norm_eps``, ``gelu`` and ``preprocessing`` of another configuration to this network."""
         for _, cell in self.cells_and_names():
             if isinstance(cell, nn.LayerNorm):
                 cell.epsilon = config.norm_eps
@@ -104,46 +108,46 @@ class ViT(nn.Cell):
             cell.compile_cache.clear()
         changes = {"norm_eps": config.norm_eps, "gelu": config.gelu, "preprocessing": config.preprocessing}
         self.config = replace(self.config, **changes)
-        self._all_tokens.clear()
+        self._features_cell.clear()
 
     def embed(self, images, rng_key=None):
-        """From images to the first block's input: (batch, prefix_tokens + patches, embed_dim)."""
+        """The input of the first block, (batch, prefix_tokens + patches, embed_dim)."""
         x = self.patch_embedding(self.stem(images) if self.has_stem else images)
-        prefix, placed = self._prefix(), self.placed_tokens
+        prefix, with_pos_embed = self._prefix(), self.pos_embed_tokens
         table = self.pos_embed_table()
         if table is not None:
-            x = x + table[:, placed:].astype(x.dtype)
+            x = x + table[:, with_pos_embed:].astype(x.dtype)
         if prefix is not None:
-            if placed:
-                rest = prefix[:, placed:]
-                prefix = prefix[:, :placed] + table[:, :placed]
-                prefix = ops.concat((prefix, rest), 1) if self.num_registers else prefix
+            if with_pos_embed:
+                registers = prefix[:, with_pos_embed:]
+                prefix = prefix[:, :with_pos_embed] + table[:, :with_pos_embed]
+                prefix = ops.concat((prefix, registers), 1) if self.num_registers else prefix
             x = ops.concat((ops.tile(prefix.astype(x.dtype), (x.shape[0], 1, 1)), x), 1)
         return self.patch_dropout(self.dropout(x, rng_key), rng_key)
 
     def encode(self, images, rng_key=None):
-        """What ``forward_features`` gives, for use within a graph."""
+        """The output of ``forward_features``, for use within a graph."""
         return self.last_norm(self.transformer(self.embed(images, rng_key), rng_key))
 
     def last_norm(self, tokens):
-        """The norm after the last block, except where the mean of the patches is taken first."""
+        """Applies the norm after the last block, unless the pooling precedes the norm (pool mean_norm)."""
         return tokens if self.norm_after_pool else self.norm(tokens)
 
     def classify(self, tokens, rng_key=None):
-        """From what ``encode`` gives to what the network gives."""
+        """The output of the network for the output of ``encode``."""
         logits = self.dense(self.head_dropout(self.pooled(tokens), rng_key))
         if not self.is_distilled:
             return logits
-        second = self.dense_distillation(self.head_dropout(tokens[:, 1], rng_key))
-        return (logits, second) if self.training else (logits + second) / 2
+        distillation_logits = self.dense_distillation(self.head_dropout(tokens[:, 1], rng_key))
+        return (logits, distillation_logits) if self.training else (logits + distillation_logits) / 2
 
     def pooled(self, tokens):
-        """From all tokens to the features that the head classifies, (batch, embed_dim or pre_logits_dim)."""
+        """The features of the image, which are the input of the head: (batch, embed_dim or pre_logits_dim)."""
         x = self.pool(tokens)
         if self.norm_after_pool:
             x = self.norm(x)
         if self.has_pre_logits:
-            # tanh; ops.tanh is off by 1e-4 beyond 5 on CPU.
+            # This is tanh. On CPU, ops.tanh has an error of 1e-4 for arguments beyond 5.
             x = 2.0 * ops.sigmoid(2.0 * self.pre_logits(x)) - 1.0
         return x
 
@@ -160,7 +164,7 @@ class ViT(nn.Cell):
         return tokens[0] if len(tokens) == 1 else ops.concat(tokens, 1)
 
     def pos_embed_table(self):
-        """The positions that are added to the tokens, (1, placed tokens + patches, embed_dim), or None."""
+        """The position embeddings, (1, pos_embed_tokens + patches, embed_dim), or None."""
         if self.pos_embed_kind == "learned2d":
             return join_rows_and_columns(self.pos_rows, self.pos_columns)
         if self.pos_embed_kind in ("learned", "sincos2d"):
@@ -168,8 +172,8 @@ class ViT(nn.Cell):
         return None
 
 
-class _AllTokens(nn.Cell):
-    """What ``forward_features`` of a network computes."""
+class _ForwardFeatures(nn.Cell):
+    """The computation of ``ViT.forward_features``."""
 
     def __init__(self, network: ViT) -> None:
         super().__init__(auto_prefix=False)
@@ -179,5 +183,5 @@ class _AllTokens(nn.Cell):
         return self.network.encode(images)
 
 
-def _table(name: str, rows: int, width: int) -> Parameter:
+def _pos_embed_parameter(name: str, rows: int, width: int) -> Parameter:
     return Parameter(initializer(Normal(sigma=0.02), (1, rows, width), ms.float32), name=name)

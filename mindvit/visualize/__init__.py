@@ -1,1 +1,1 @@
-"""Images for people."""
+"""Plots and annotated images."""

@@ -1,4 +1,4 @@
-"""An image with its predicted classes written below it."""
+"""Annotated images: an image with its predicted classes below it."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -10,13 +10,13 @@ import numpy as np
 from mindvit.errors import UserError
 from mindvit.files import replacing
 
-_MIN_SIDE = 480
-_ROW_OF_SIDE = 0.06
+_MIN_SIDE = 480  # Pixels.
+_ROW_HEIGHT = 0.06  # As a fraction of the longer side of the image.
 _BACKGROUND, _BAR, _TEXT = (32, 32, 32), (140, 90, 30), (255, 255, 255)  # blue, green, red
 
 
 class RankedClass(Protocol):
-    """What a row of the labels is made from."""
+    """A prediction, as one row of the annotation shows it."""
 
     label: int
     name: str
@@ -24,15 +24,16 @@ class RankedClass(Protocol):
 
 
 def write_annotated_image(image: np.ndarray, predictions: Sequence[RankedClass], path: Path) -> None:
-    """Writes an image with a row for each prediction below it: rank, name, probability, and a bar as long as that.
+    """Writes an annotated image: the image, and below it one row per prediction.
 
-    A small image is enlarged, and rows grow with a large one, so that the text can be read on both. OpenCV draws
-    ASCII only: accents are dropped, and a name in another script becomes "class N".
+    A row shows the rank, the name, the probability, and a bar whose length is the probability. A small image is
+    enlarged, and the rows of a large image are higher, so that the text is legible. OpenCV draws only ASCII: accents
+    are removed, and a name in another script becomes "class N".
 
     Args:
         image: RGB, uint8 (height, width, 3).
-        predictions: best first.
-        path: the file; its ending chooses the format.
+        predictions: the predictions, best first.
+        path: the file; its extension selects the format.
 
     Raises:
         UserError: if OpenCV cannot be loaded, or the file cannot be written.
@@ -44,23 +45,31 @@ def write_annotated_image(image: np.ndarray, predictions: Sequence[RankedClass],
     except cv2.error:
         written = False
     if not written:
-        raise UserError(f"{path} has no ending that an image can be written as; use .jpg or .png")
+        raise UserError(f"{path} has no image file extension; use .jpg or .png")
     with replacing(path) as temporary:
         temporary.write_bytes(encoded.tobytes())
 
 
 def annotate(image: np.ndarray, predictions: Sequence[RankedClass]) -> np.ndarray:
-    """Draws what ``write_annotated_image`` writes. Returns it as BGR, OpenCV's order, uint8 (height, width, 3)."""
+    """Draws the annotated image of ``write_annotated_image``.
+
+    Args:
+        image: RGB, uint8 (height, width, 3).
+        predictions: the predictions, best first.
+
+    Returns:
+        BGR as in OpenCV, uint8 (height, width, 3).
+    """
     cv2 = _load_opencv()
     height, width = image.shape[:2]
-    enlarge = _MIN_SIDE / max(height, width)
-    if enlarge > 1:
-        # Pixels of a tiny image stay visible as squares; a somewhat larger one is smoothed.
-        how = cv2.INTER_NEAREST if enlarge > 4 else cv2.INTER_CUBIC
-        size = (max(round(width * enlarge), 1), max(round(height * enlarge), 1))
-        image = cv2.resize(image, size, interpolation=how)
+    scale_factor = _MIN_SIDE / max(height, width)
+    if scale_factor > 1:
+        # The pixels of a tiny image stay visible as squares; a larger image is interpolated.
+        interpolation = cv2.INTER_NEAREST if scale_factor > 4 else cv2.INTER_CUBIC
+        size = (max(round(width * scale_factor), 1), max(round(height * scale_factor), 1))
+        image = cv2.resize(image, size, interpolation=interpolation)
         height, width = image.shape[:2]
-    row = round(max(height, width) * _ROW_OF_SIDE)
+    row = round(max(height, width) * _ROW_HEIGHT)
     canvas_width = max(width, _MIN_SIDE, row * 12)
     canvas = np.full((height + row * len(predictions), canvas_width, 3), _BACKGROUND, np.uint8)
     left = (canvas_width - width) // 2
@@ -71,8 +80,8 @@ def annotate(image: np.ndarray, predictions: Sequence[RankedClass]) -> np.ndarra
     scale = cv2.getFontScaleFromHeight(font, round(row * 0.45), thickness)
     for index, prediction in enumerate(predictions):
         top = height + index * row
-        bottom_of_bar = (round(canvas_width * prediction.probability), top + row - max(row // 10, 1))
-        cv2.rectangle(canvas, (0, top), bottom_of_bar, _BAR, cv2.FILLED)
+        bar_corner = (round(canvas_width * prediction.probability), top + row - max(row // 10, 1))
+        cv2.rectangle(canvas, (0, top), bar_corner, _BAR, cv2.FILLED)
         percent = f"{100 * prediction.probability:.1f} %"
         percent_width = cv2.getTextSize(percent, font, scale, thickness)[0][0]
         name = f"{index + 1}. {_ascii(prediction)}"
@@ -96,7 +105,7 @@ def _load_opencv():
         import cv2
     except ImportError as error:
         raise UserError(
-            f"OpenCV cannot be loaded ({error}). On a server without graphics, install its libraries "
-            "(Debian, Ubuntu: apt-get install libgl1 libglib2.0-0) or put opencv-python-headless in its place"
+            f"cannot load OpenCV ({error}). On a machine without graphics, install its libraries "
+            "(Debian, Ubuntu: apt-get install libgl1 libglib2.0-0) or install opencv-python-headless instead"
         ) from error
     return cv2

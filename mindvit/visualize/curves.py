@@ -1,31 +1,32 @@
-"""Training curves."""
+"""Plots of the metrics of a training run."""
 
-import json
 from pathlib import Path
 
 from mindvit.files import replacing
+from mindvit.run_metrics import WeightsKind, read_epochs
 
 
 def draw_curves(metrics: Path, target: Path) -> None:
-    """Draws loss, accuracy and learning rate over the epochs of a ``metrics.jsonl`` as a PNG.
+    """Plots loss, accuracy and learning rate over the epochs of a ``metrics.jsonl`` as PNG.
 
     Args:
-        metrics: the file of JSON lines that ``MetricsLog`` writes.
-        target: the PNG.
+        metrics: the ``metrics.jsonl`` of a run.
+        target: the PNG file.
+
+    Raises:
+        UserError: if the PNG cannot be written.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # Takes half a second to import.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # The import takes half a second.
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    lines = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
-    records = [line for line in lines if line["event"] == "epoch"]
-
+    records = read_epochs(metrics)
     figure = Figure(figsize=(12, 3.6), layout="constrained")
     FigureCanvasAgg(figure)
     panels = {
-        "Loss": {"train_loss": "train", "val_loss": "val", "ema_val_loss": "val, EMA", "swa_val_loss": "val, SWA"},
-        "Accuracy, %": {"top1": "Top-1", "top5": "Top-5", "ema_top1": "Top-1, EMA", "swa_top1": "Top-1, SWA"},
-        "Learning rate": {"lr": "at the epoch's end"},
+        "Loss": {"train_loss": "train", "val_loss": "val"} | _of_averages("val_loss", "val"),
+        "Accuracy, %": {"top1": "Top-1", "top5": "Top-5"} | _of_averages("top1", "Top-1"),
+        "Learning rate": {"lr": "at the end of the epoch"},
     }
     for axes, (title, curves) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
         for key, label in curves.items():
@@ -39,3 +40,8 @@ def draw_curves(metrics: Path, target: Path) -> None:
             axes.legend()
     with replacing(target) as temporary:
         figure.savefig(temporary, dpi=120)
+
+
+def _of_averages(metric: str, label: str) -> dict[str, str]:
+    """Names and labels of a metric of the averaged weights."""
+    return {kind.prefixed(metric): f"{label}, {kind.name}" for kind in (WeightsKind.EMA, WeightsKind.SWA)}

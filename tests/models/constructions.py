@@ -1,12 +1,13 @@
-"""Tiny networks of every construction that the settings offer, which several tests go through."""
+"""Tiny networks with every architecture setting, shared by several tests."""
 
 import mindspore as ms
 import numpy as np
+from mindspore import nn
 
 from mindvit.models import ViT, ViTConfig
 from tests import numpy_vit
 
-# One block is soon compiled. The epsilon is large, so that a norm that has another one is noticed.
+# One block compiles quickly. The epsilon is large, so that a norm with another epsilon gives different results.
 SMALL = {
     "image_size": 12,
     "patch_size": 4,
@@ -26,27 +27,27 @@ CONSTRUCTIONS = {
     "learned2d": {"image_size": (8, 16), "pos_embed": "learned2d"},
     "sincos2d": {"image_size": (16, 8), "pos_embed": "sincos2d"},
     "relative": {"image_size": (12, 8), "pos_embed": "relative", "depth": 2},
-    "no_positions": {"pos_embed": "none"},
+    "no_pos_embed": {"pos_embed": "none"},
     "registers": {"register_tokens": 3},
-    "bare_class_token": {"prefix_pos_embed": False},
+    "class_token_without_pos_embed": {"prefix_pos_embed": False},
     "qk_norm": {"qk_norm": True},
     "layer_scale": {"layer_scale": 0.1},
     "mean": {"pool": "mean"},
-    "mean_beside_class_token": {"pool": "mean", "class_token": True},
+    "mean_with_class_token": {"pool": "mean", "class_token": True},
     "mean_norm": {"pool": "mean_norm", "register_tokens": 2},
     "map": {"pool": "map"},
     "pre_logits": {"pre_logits_dim": 6},
     "distilled": {"distilled": True},
     "deit3": {"prefix_pos_embed": False, "layer_scale": 0.1, "distilled": True, "register_tokens": 2},
     "window_size": {"image_size": (20, 16), "window_size": 3},
-    "window_in_blocks": {
+    "window_with_relative_bias": {
         "image_size": (36, 40),
         "window_size": 3,
         "pos_embed": "relative",
         "register_tokens": 2,
         "qk_norm": True,
     },
-    "map_of_all": {
+    "map_with_all": {
         "depth": 2,
         "image_size": (16, 10),
         "patch_stride": 2,
@@ -59,7 +60,7 @@ CONSTRUCTIONS = {
         "pre_logits_dim": 6,
         "gelu": "exact",
     },
-    "mean_norm_of_all": {
+    "mean_norm_with_all": {
         "depth": 2,
         "image_size": (8, 13),
         "patch_stride": 1,
@@ -72,7 +73,7 @@ CONSTRUCTIONS = {
         "pool": "mean_norm",
         "in_channels": 1,
     },
-    "distilled_of_all": {
+    "distilled_with_all": {
         "depth": 2,
         "image_size": (8, 14),
         "patch_stride": 3,
@@ -89,16 +90,21 @@ def config_of(name: str, **settings: object) -> ViTConfig:
     return ViTConfig(**{**SMALL, **CONSTRUCTIONS[name], **settings})
 
 
-def weighted(config: ViTConfig, rng: np.random.Generator) -> tuple[ViT, dict[str, np.ndarray]]:
-    """A network with random weights, in evaluation, and these in float64."""
-    network = ViT(config).set_train(False)
-    shapes = {parameter.name: parameter.shape for parameter in network.get_parameters()}
-    weights = numpy_vit.random_weights(shapes, rng, scale=0.5)
-    for parameter in network.get_parameters():
+def randomize(cell: nn.Cell, rng: np.random.Generator, scale: float = 0.3) -> dict[str, np.ndarray]:
+    """Sets random weights, and returns them by name in float64."""
+    shapes = {parameter.name: parameter.shape for parameter in cell.get_parameters()}
+    weights = numpy_vit.random_weights(shapes, rng, scale)
+    for parameter in cell.get_parameters():
         parameter.set_data(ms.Tensor(weights[parameter.name]))
-    return network, {name: values.astype(np.float64) for name, values in weights.items()}
+    return {name: values.astype(np.float64) for name, values in weights.items()}
+
+
+def random_network(config: ViTConfig, rng: np.random.Generator) -> tuple[ViT, dict[str, np.ndarray]]:
+    """A network with random weights, in evaluation mode, and the weights in float64."""
+    network = ViT(config).set_train(False)
+    return network, randomize(network, rng, scale=0.5)
 
 
 def random_images(config: ViTConfig, rng: np.random.Generator, count: int = 2) -> np.ndarray:
-    """Random input for a network, float32."""
+    """Random images for a network, float32."""
     return rng.standard_normal((count, config.in_channels, *config.image_shape)).astype(np.float32)

@@ -31,15 +31,15 @@ class Gradient(nn.Cell):
         return self.gradient(self.cell)(x)
 
 
-def test_the_written_gradient_is_the_slope():
+def test_the_explicit_gradient_of_the_tanh_form_is_correct():
     points = POINTS.astype(np.float64)
     step = 1e-5
-    slope = (numpy_vit.gelu_tanh(points + step) - numpy_vit.gelu_tanh(points - step)) / (2 * step)
+    expected = (numpy_vit.gelu_tanh(points + step) - numpy_vit.gelu_tanh(points - step)) / (2 * step)
     gradient = Gradient(TanhGELU())(ms.Tensor(POINTS)).asnumpy()
-    np.testing.assert_allclose(gradient, slope, atol=1e-5)
+    np.testing.assert_allclose(gradient, expected, atol=1e-5)
 
 
-def test_the_exact_form_is_within_a_millionth_everywhere():
+def test_the_error_of_the_exact_form_is_below_1e_6():
     large = np.geomspace(6, 3e38, 20001)
     points = np.concatenate([np.linspace(-6, 6, 1200001), large, -large, [0, 1e-30, -1e-30]]).astype(np.float32)
     exact = points.astype(np.float64)
@@ -47,16 +47,16 @@ def test_the_exact_form_is_within_a_millionth_everywhere():
     assert np.abs(values - exact * ndtr(exact)).max() < 1e-6
 
 
-def test_the_exact_forms_gradient_is_the_slope_everywhere():
+def test_the_gradient_of_the_exact_form_is_correct():
     large = np.geomspace(6, 1e30, 1001)
     points = np.concatenate([np.linspace(-6, 6, 120001), large, -large]).astype(np.float32)
     exact = points.astype(np.float64)
-    slope = ndtr(exact) + exact * np.exp(-0.5 * exact**2) / np.sqrt(2 * np.pi)
+    expected = ndtr(exact) + exact * np.exp(-0.5 * exact**2) / np.sqrt(2 * np.pi)
     gradient = Gradient(make_gelu("exact"))(ms.Tensor(points)).asnumpy()
-    assert np.abs(gradient - slope).max() < 4e-6
+    assert np.abs(gradient - expected).max() < 4e-6
 
 
-def test_the_exact_form_stays_finite_on_every_float16():
+def test_the_exact_form_is_finite_for_every_float16():
     points = np.arange(2**16, dtype=np.uint16).view(np.float16)
     points = points[np.isfinite(points)]
     exact = points.astype(np.float64)
@@ -68,6 +68,6 @@ def test_the_exact_form_stays_finite_on_every_float16():
     assert np.abs(gradient).max() < 1.13 and gradient.min() > -0.13
 
 
-def test_an_unknown_form_is_refused():
+def test_an_unknown_form_is_an_error():
     with pytest.raises(ValueError, match="'erf'"):
         make_gelu("erf")

@@ -1,4 +1,4 @@
-"""What a network computes on its way, beside NumPy's arithmetic from the first token to the logits."""
+"""Intermediate results of a network, compared with a NumPy reference from the first token to the logits."""
 
 from dataclasses import replace
 
@@ -25,16 +25,16 @@ BATCH, HEADS, PATCHES = 3, 2, 6
 
 KINDS = {
     "class token": {},
-    "none but patches": {"pool": "mean", "pos_embed": "sincos2d"},
-    "class token unpooled": {"pool": "mean", "class_token": True, "layer_scale": 0.5},
+    "only patches": {"pool": "mean", "pos_embed": "sincos2d"},
+    "mean with class token": {"pool": "mean", "class_token": True, "layer_scale": 0.5},
     "registers": {"register_tokens": 3},
     "distilled, registers": {"distilled": True, "register_tokens": 2, "prefix_pos_embed": False},
     "qk_norm": {"qk_norm": True, "pre_logits_dim": 5},
-    "relative pos_embed": {"pos_embed": "relative", "register_tokens": 1},
-    "norm after the mean": {"pool": "mean_norm", "pos_embed": "learned2d"},
+    "relative position bias": {"pos_embed": "relative", "register_tokens": 1},
+    "mean_norm": {"pool": "mean_norm", "pos_embed": "learned2d"},
 }
 
-# MindSpore compiles a cell again where another one was freed in the meantime.
+# Keeps cells alive: MindSpore compiles a cell again if another one was freed in the meantime.
 alive = []
 
 
@@ -51,26 +51,26 @@ def weights_of(network):
     return {parameter.name: parameter.asnumpy().astype(np.float64) for parameter in network.get_parameters()}
 
 
-def of_all(cell, images):
+def run(cell, images):
     alive.append(cell)
     return {name: values.asnumpy() for name, values in cell(Tensor(images)).items()}
 
 
-def placed(x, w, config, network):
-    """The patches' tokens with their positions, and the tokens before them."""
-    before = [w[name][0] for name in ("cls", "distillation", "registers") if name in w]
-    before = np.concatenate(before) if before else np.empty((0, 16))
+def embed(x, w, config, network):
+    """The prefix tokens, then the patch tokens, with position embeddings."""
+    prefix = [w[name][0] for name in ("cls", "distillation", "registers") if name in w]
+    prefix = np.concatenate(prefix) if prefix else np.empty((0, 16))
     if config.pos_embed == "learned":
         table = w["pos_embedding"][0]
         count = len(table) - PATCHES
-        before[:count] += table[:count]
+        prefix[:count] += table[:count]
         x = x + table[count:]
     elif config.pos_embed == "learned2d":
         rows, columns = w["pos_rows"][0], w["pos_columns"][0]
         x = x + np.stack([np.concatenate([columns[c], rows[r]]) for r in range(2) for c in range(3)])
     elif config.pos_embed == "sincos2d":
         x = x + network.pos_embedding.asnumpy()
-    return np.concatenate([np.tile(before, (len(x), 1, 1)), x], 1)
+    return np.concatenate([np.tile(prefix, (len(x), 1, 1)), x], 1)
 
 
 def relative_bias(table, prefix):
@@ -83,7 +83,7 @@ def relative_bias(table, prefix):
 
 
 def attention(x, w, prefix, config):
-    """The attention weights, and what they make of the values."""
+    """The attention weights, and the output of the attention."""
     qkv = x @ w[f"{prefix}.qkv.weight"].T + w[f"{prefix}.qkv.bias"]
     query, key, value = (
         part.reshape(len(x), -1, HEADS, 8).transpose(0, 2, 1, 3)
@@ -98,16 +98,16 @@ def attention(x, w, prefix, config):
     if config.pos_embed == "relative":
         scores = scores + relative_bias(w[f"{prefix}.relative_bias.table"], config.prefix_tokens)
     weights = softmax(scores)
-    joined = (weights @ value).transpose(0, 2, 1, 3).reshape(x.shape)
-    return weights, joined @ w[f"{prefix}.out.weight"].T + w[f"{prefix}.out.bias"]
+    heads = (weights @ value).transpose(0, 2, 1, 3).reshape(x.shape)
+    return weights, heads @ w[f"{prefix}.out.weight"].T + w[f"{prefix}.out.bias"]
 
 
 def reference(images, network):
-    """All results by name, in float64."""
+    """All intermediate results by name, in float64."""
     w, config = weights_of(network), network.config
     images = images.astype(np.float64)
     x = numpy_vit.patches(images, w["patch_embedding.conv.weight"], w["patch_embedding.conv.bias"])
-    x = placed(x, w, config, network)
+    x = embed(x, w, config, network)
     results = {"embedding": x}
     for block in range(config.depth):
         parts = [f"transformer.layers.{block}.{part}" for part in (0, 1)]
@@ -139,10 +139,10 @@ def images(rng):
 
 
 @pytest.mark.parametrize("settings", KINDS.values(), ids=KINDS)
-def test_every_result_has_its_name_shape_and_value(images, settings):
+def test_every_result_has_the_documented_name_shape_and_value(images, settings):
     network = vit(**settings)
-    found, expected = of_all(Intermediates(network), images), reference(images, network)
-    assert list(found) == list(expected), "in this order"
+    found, expected = run(Intermediates(network), images), reference(images, network)
+    assert list(found) == list(expected), "same order"
     for name, values in expected.items():
         assert found[name].dtype == np.float32
         assert found[name].shape == values.shape, name
@@ -150,57 +150,57 @@ def test_every_result_has_its_name_shape_and_value(images, settings):
     tokens = network.config.prefix_tokens + PATCHES
     assert found["block1.attention"].shape == (BATCH, HEADS, tokens, tokens)
     np.testing.assert_allclose(found["block0.attention"].sum(-1), 1, atol=1e-6)
-    assert found["block0.attention"].std() > 0.01, "not all tokens are looked at alike"
+    assert found["block0.attention"].std() > 0.01, "the attention is not uniform"
 
 
-def test_results_are_the_networks_own_with_or_without_attention(images):
+def test_results_equal_those_of_the_network_with_or_without_attention(images):
     network = vit(register_tokens=1)
-    found, whole = (of_all(Intermediates(network, attention=on), images) for on in (False, True))
+    found, with_attention = (run(Intermediates(network, attention=value), images) for value in (False, True))
     np.testing.assert_allclose(found["logits"], network(Tensor(images)).asnumpy(), atol=1e-6)
     np.testing.assert_allclose(found["tokens"], network.forward_features(Tensor(images)).asnumpy(), atol=1e-6)
     assert list(found) == ["embedding", "block0", "block1", "tokens", "features", "logits"]
-    assert list(whole) == [
+    assert list(with_attention) == [
         *("embedding", "block0.attention", "block0", "block1.attention", "block1"),
         *("tokens", "features", "logits"),
     ]
     for name, values in found.items():
-        np.testing.assert_allclose(values, whole[name], atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(values, with_attention[name], atol=1e-6, err_msg=name)
 
 
-def test_the_networks_own_weights_are_used_under_their_own_names(images):
+def test_the_weights_of_the_network_are_shared_with_unchanged_names(images):
     network = vit()
     names = [parameter.name for parameter in network.get_parameters()]
     cell = Intermediates(network)
-    before = of_all(cell, images)
+    before = run(cell, images)
     assert [parameter.name for parameter in network.get_parameters()] == names
-    assert [id(own) for own in cell.get_parameters()] == [id(own) for own in network.get_parameters()]
+    assert [id(item) for item in cell.get_parameters()] == [id(item) for item in network.get_parameters()]
     layer = network.transformer.layers[1][1].cell[1].dense2
     layer.bias.set_data(layer.bias + 1.0)
-    after = of_all(cell, images)
+    after = run(cell, images)
     np.testing.assert_allclose(after["block1"], before["block1"] + 1.0, atol=1e-5)
     for name in ("embedding", "block0", "block1.attention"):
         np.testing.assert_array_equal(after[name], before[name], err_msg=name)
 
 
-def test_results_can_be_used_within_a_graph_and_have_gradients(images):
-    """The class token's part of a block's output, by the pixels: what an image of saliency rests on."""
-    network, which = vit(), Tensor(images)
+def test_results_can_be_used_in_a_graph_and_have_gradients(images):
+    """The gradient of the class token in a block output by the pixels, as a saliency map needs it."""
+    network = vit()
     cell = Intermediates(network, attention=False)
     alive.append(cell)
 
     def score(images):
         return cell(images)["block1"][:, 0].sum()
 
-    slope = ms.grad(score)(which).asnumpy()
-    assert slope.shape == images.shape
+    gradient = ms.grad(score)(Tensor(images)).asnumpy()
+    assert gradient.shape == images.shape
     step = np.zeros_like(images)
     step[1, 2, 5, 7] = 1e-3
-    moved = [reference(images.astype(np.float64) + sign * step, network)["block1"][:, 0].sum() for sign in (1, -1)]
-    np.testing.assert_allclose(slope[1, 2, 5, 7], (moved[0] - moved[1]) / 2e-3, rtol=1e-3)
+    scores = [reference(images.astype(np.float64) + sign * step, network)["block1"][:, 0].sum() for sign in (1, -1)]
+    np.testing.assert_allclose(gradient[1, 2, 5, 7], (scores[0] - scores[1]) / 2e-3, rtol=1e-3)
 
 
 @pytest.mark.parametrize("pool", ["cls", "mean", "mean_norm"])
-def test_features_of_a_network_are_all_its_tokens(images, pool):
+def test_forward_features_returns_all_tokens(images, pool):
     network = vit(pool=pool, depth=1)
     expected = reference(images, network)["tokens"]
     found = network.forward_features(Tensor(images)).asnumpy()
@@ -208,7 +208,7 @@ def test_features_of_a_network_are_all_its_tokens(images, pool):
     np.testing.assert_allclose(found, expected, atol=2e-5)
 
 
-class Holder(nn.Cell):
+class Parent(nn.Cell):
     def __init__(self, network):
         super().__init__(auto_prefix=False)
         self.network = network
@@ -217,17 +217,17 @@ class Holder(nn.Cell):
         return self.network(images)
 
 
-def test_asking_for_features_changes_nothing_of_what_a_network_computes_elsewhere(images):
+def test_forward_features_does_not_change_the_network_in_a_parent_cell(images):
     network = vit(depth=1)
     names = [name for name, _ in network.cells_and_names()]
     network.forward_features(Tensor(images))
     assert [name for name, _ in network.cells_and_names()] == names
-    holder = Holder(network)
-    alive.append(holder)
-    np.testing.assert_allclose(holder(Tensor(images)).asnumpy(), reference(images, network)["logits"], atol=2e-5)
+    parent = Parent(network)
+    alive.append(parent)
+    np.testing.assert_allclose(parent(Tensor(images)).asnumpy(), reference(images, network)["logits"], atol=2e-5)
 
 
-def test_features_follow_what_is_set_on_the_network_later(images):
+def test_forward_features_follows_later_changes_of_the_network(images):
     network = vit(depth=1, dropout=0.5)
     in_evaluation = network.forward_features(Tensor(images)).asnumpy()
     network.set_train()

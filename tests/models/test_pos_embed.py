@@ -7,27 +7,27 @@ from mindvit.models.pos_embed import RelativeBias, join_rows_and_columns, sincos
 from tests import numpy_vit
 
 
-def test_fixed_positions_are_sines_and_cosines_of_column_and_row():
+def test_sincos_2d_has_sines_and_cosines_of_column_and_row():
     table = sincos_2d((3, 2), 12)
     assert table.shape == (1, 6, 12) and table.dtype == ms.float32
     frequencies = np.array([1.0, 0.01, 0.0001])
     for patch, (row, column) in enumerate([(0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (2, 1)]):
-        expected = [f(place * frequencies) for place in (column, row) for f in (np.sin, np.cos)]
+        expected = [f(position * frequencies) for position in (column, row) for f in (np.sin, np.cos)]
         np.testing.assert_allclose(table.asnumpy()[0, patch], np.concatenate(expected), atol=1e-6)
 
 
-def test_the_temperature_is_the_least_frequencys_inverse():
+def test_the_lowest_frequency_is_the_inverse_of_the_temperature():
     table = sincos_2d((1, 2), 8, temperature=50.0).asnumpy()[0, 1]
     np.testing.assert_allclose(table[:4], np.concatenate([f([1.0, 0.02]) for f in (np.sin, np.cos)]), atol=1e-6)
 
 
-def test_the_narrowest_table_has_one_frequency():
+def test_the_smallest_embed_dim_has_one_frequency():
     np.testing.assert_allclose(
         sincos_2d((2, 2), 4).asnumpy()[0, 2], [0, 1, np.sin(1), np.cos(1)], atol=1e-6, err_msg="row 1, column 0"
     )
 
 
-def test_tables_of_rows_and_columns_are_joined_patch_by_patch(rng):
+def test_row_and_column_tables_are_joined_patch_by_patch(rng):
     rows, columns = (rng.standard_normal((1, count, 4)).astype(np.float32) for count in (2, 3))
     joined = join_rows_and_columns(ms.Tensor(rows), ms.Tensor(columns)).asnumpy()
     assert joined.shape == (1, 6, 8)
@@ -38,7 +38,7 @@ def test_tables_of_rows_and_columns_are_joined_patch_by_patch(rng):
 
 
 @pytest.mark.parametrize(("grid", "prefix"), [((2, 4), 0), ((3, 2), 2)])
-def test_relative_biases_are_those_of_the_patches_places(rng, grid, prefix):
+def test_the_relative_bias_of_a_pair_is_that_of_its_offset(rng, grid, prefix):
     cell = RelativeBias(grid, 3, prefix)
     table = rng.standard_normal((3, 2 * grid[0] - 1, 2 * grid[1] - 1)).astype(np.float32)
     assert cell.table.shape == table.shape
@@ -60,8 +60,8 @@ class Sum(nn.Cell):
         return self.bias().sum()
 
 
-def test_a_relative_bias_learns_from_every_pair_of_patches_that_it_is_for():
+def test_a_relative_bias_has_a_gradient_from_every_pair_with_its_offset():
     cell = RelativeBias((3, 2), 1, 1)
     gradient = ms.grad(Sum(cell), None, [cell.table])()[0].asnumpy()
-    # (3 - |rows between|) (2 - |columns between|) pairs.
+    # (3 - |row offset|) (2 - |column offset|) pairs.
     np.testing.assert_allclose(gradient[0], np.outer([1, 2, 3, 2, 1], [1, 2, 1]))

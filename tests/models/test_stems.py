@@ -1,4 +1,4 @@
-"""The stems beside timm's, whose results tests/references/stems.npz holds."""
+"""The stems, compared with those of timm, whose results are in tests/references/stems.npz."""
 
 import json
 
@@ -11,7 +11,7 @@ from mindvit.losses import CrossEntropySmooth
 from mindvit.models.convolution import Convolve, StandardizedConvolution
 from mindvit.models.efficientnet import EfficientNetStem, MBConv, Swish
 from mindvit.models.resnet import GroupNorm, ResNetStem
-from mindvit.models.stems import STEMS, make_stem, stem_channels, stem_macs, stem_stride
+from mindvit.models.stems import STEMS, make_stem, stem_channels, stem_stride
 from mindvit.training.optimizers import OptimizerSettings, make_optimizer
 from mindvit.training.param_groups import make_rules, resolve_param_groups
 from mindvit.training.step import TrainStep
@@ -22,8 +22,8 @@ COUNTS = json.loads(REFERENCE["counts"].item())
 BLOCKS = {"block1.1": (24, 24, 6, 3, 1), "block2.0": (24, 40, 6, 5, 2)}
 
 
-def filled(net, cell):
-    """The cell with the reference's weights, which must be of all its parameters."""
+def with_reference_weights(net, cell):
+    """The cell with the weights of the reference, which must cover all its parameters."""
     parameters = list(cell.get_parameters())
     assert sorted(parameter.name for parameter in parameters) == list(REFERENCE[f"{net}/names"])
     for parameter in parameters:
@@ -32,7 +32,7 @@ def filled(net, cell):
 
 
 class Gradient(nn.Cell):
-    """Output, gradient to the input and gradients to the weights of sum(cell(x) * cotangent)."""
+    """Output, and gradients of sum(cell(x) * cotangent) by the input and by the weights."""
 
     def __init__(self, cell):
         super().__init__(auto_prefix=False)
@@ -49,7 +49,7 @@ class Gradient(nn.Cell):
 
 
 def check_gradients(net, cell):
-    """Output and gradients beside the reference's; a gradient is measured against the length it could have had."""
+    """Compares output and gradients with the reference; the error of a gradient is relative to its norm."""
     cotangent = image(net, REFERENCE[f"{net}/output"].shape)
     (_, output), (of_input, of_weights) = Gradient(cell)(Tensor(image(net)), Tensor(cotangent))
     expected = REFERENCE[f"{net}/gradient/input"]
@@ -58,29 +58,29 @@ def check_gradients(net, cell):
         along = direction(parameter.name, parameter.shape)
         expected = REFERENCE[f"{net}/gradient/{parameter.name}"]
         gradient = gradient.asnumpy().astype(np.float64)
-        length = np.linalg.norm(gradient) + 1e-3
-        assert (gradient * along).sum() / length == pytest.approx(expected / length, abs=2e-3), parameter.name
+        norm = np.linalg.norm(gradient) + 1e-3
+        assert (gradient * along).sum() / norm == pytest.approx(expected / norm, abs=2e-3), parameter.name
     np.testing.assert_allclose(output.asnumpy(), REFERENCE[f"{net}/output"], atol=2e-4)
 
 
-def test_the_resnet_and_its_gradients_are_timms():
-    check_gradients("resnet", filled("resnet", ResNetStem(**RESNET)).set_train())
+def test_the_resnet_and_its_gradients_match_timm():
+    check_gradients("resnet", with_reference_weights("resnet", ResNetStem(**RESNET)).set_train())
 
 
-def test_the_efficientnet_is_timms_in_evaluation():
-    cell = filled("efficientnet", EfficientNetStem()).set_train(False)
+def test_the_efficientnet_matches_timm_in_evaluation():
+    cell = with_reference_weights("efficientnet", EfficientNetStem()).set_train(False)
     output = cell(Tensor(image("efficientnet"))).asnumpy()
     spread = REFERENCE["efficientnet/output"].std()
     np.testing.assert_allclose(output / spread, REFERENCE["efficientnet/output"] / spread, atol=1e-4)
 
 
 @pytest.mark.parametrize("net", BLOCKS)
-def test_a_block_in_training_its_gradients_and_its_statistics_are_timms(net):
-    cell = filled(net, MBConv(*BLOCKS[net])).set_train()
+def test_a_block_in_training_matches_timm_in_gradients_and_statistics(net):
+    cell = with_reference_weights(net, MBConv(*BLOCKS[net])).set_train()
     check_gradients(net, cell)
-    moved = [parameter for parameter in cell.get_parameters() if "moving" in parameter.name]
-    assert len(moved) == 6
-    for parameter in moved:
+    statistics = [parameter for parameter in cell.get_parameters() if "moving" in parameter.name]
+    assert len(statistics) == 6
+    for parameter in statistics:
         expected = REFERENCE[f"{net}/statistics/{parameter.name}"]
         np.testing.assert_allclose(parameter.asnumpy(), expected, atol=1e-4, rtol=1e-4)
 
@@ -89,45 +89,45 @@ def test_a_block_in_training_its_gradients_and_its_statistics_are_timms(net):
 @pytest.mark.parametrize(
     ("kernel", "stride", "depthwise"), [(3, 1, False), (7, 2, False), (1, 2, False), (3, 2, True), (5, 1, True)]
 )
-def test_the_convolution_by_matrix_products_is_the_stock_one(rng, kernel, stride, depthwise, padding):
-    channels, leaving = 4, 4 if depthwise else 6
-    cell = Convolve(channels, leaving, kernel, stride, depthwise, padding)
-    assert not cell.native, "on CPU the stock operator takes tens of times as long"
+def test_the_convolution_by_matrix_products_equals_the_stock_operator(rng, kernel, stride, depthwise, padding):
+    channels, out_channels = 4, 4 if depthwise else 6
+    cell = Convolve(channels, out_channels, kernel, stride, depthwise, padding)
+    assert not cell.uses_stock_operator, "on CPU the stock operator takes tens of times as long"
     x = Tensor(rng.standard_normal((2, channels, 8, 12)).astype(np.float32))
-    kernels = rng.standard_normal((leaving, 1 if depthwise else channels, kernel, kernel))
+    kernels = rng.standard_normal((out_channels, 1 if depthwise else channels, kernel, kernel))
     kernels = Tensor(kernels.astype(np.float32))
     output = cell(x, kernels).asnumpy()
-    stock = Convolve(channels, leaving, kernel, stride, depthwise, padding)
-    stock.native = True
-    assert output.shape == (2, leaving, 8 // stride, 12 // stride)
+    stock = Convolve(channels, out_channels, kernel, stride, depthwise, padding)
+    stock.uses_stock_operator = True
+    assert output.shape == (2, out_channels, 8 // stride, 12 // stride)
     np.testing.assert_allclose(output, stock(x, kernels).asnumpy(), atol=1e-4)
 
 
-def test_other_devices_convolve_by_the_stock_operator(monkeypatch):
+def test_other_devices_use_the_stock_convolution(monkeypatch):
     monkeypatch.setattr(ms, "get_context", lambda name: {"device_target": "Ascend"}[name])
-    assert Convolve(4, 4, 3).native
+    assert Convolve(4, 4, 3).uses_stock_operator
 
 
-def test_swish_has_the_gradient_of_its_formula(rng):
+def test_the_explicit_gradient_of_swish_is_correct(rng):
     x = rng.standard_normal(50) * 3
-    slope = ms.grad(Swish())(Tensor(x.astype(np.float32))).asnumpy()
+    gradient = ms.grad(Swish())(Tensor(x.astype(np.float32))).asnumpy()
     step = 1e-5
     expected = ((x + step) / (1 + np.exp(-x - step)) - (x - step) / (1 + np.exp(-x + step))) / (2 * step)
-    np.testing.assert_allclose(slope, expected, atol=1e-4)
+    np.testing.assert_allclose(gradient, expected, atol=1e-4)
 
 
 class Classifier(nn.Cell):
-    """A block whose means over the places are logits; takes the keys of a training batch."""
+    """A block with global average pooling; it takes the rng_key of a training batch."""
 
     def __init__(self):
         super().__init__()
         self.block = MBConv(4, 4, 1, 3, 1)
 
-    def construct(self, images, keys):
+    def construct(self, images, rng_key):
         return self.block(images).mean((2, 3))
 
 
-def test_each_part_of_a_training_batch_moves_the_statistics_that_evaluation_uses(rng):
+def test_each_micro_batch_updates_the_statistics_that_evaluation_uses(rng):
     network = Classifier()
     parameters = network.trainable_params()
     optimizer = make_optimizer(
@@ -137,25 +137,27 @@ def test_each_part_of_a_training_batch_moves_the_statistics_that_evaluation_uses
     )
     step = TrainStep(network, CrossEntropySmooth(4), optimizer, np.zeros(1, np.float32), accumulate_steps=2)
     images = rng.standard_normal((8, 4, 6, 6)).astype(np.float32) + 1
-    mapped = network.block.depthwise(Tensor(images)).asnumpy().astype(np.float64)
+    features = network.block.depthwise(Tensor(images)).asnumpy().astype(np.float64)
     network.set_train(False)
-    keys = Tensor(np.arange(8), ms.int32)
-    before = network(Tensor(images), keys).asnumpy()
-    step.set_train()(Tensor(images), Tensor(np.arange(8) % 4, ms.int32), keys, Tensor(np.float32([1, 1, 0, 0, 0, 0])))
+    rng_keys = Tensor(np.arange(8), ms.int32)
+    before = network(Tensor(images), rng_keys).asnumpy()
+    step.set_train()(
+        Tensor(images), Tensor(np.arange(8) % 4, ms.int32), rng_keys, Tensor(np.float32([1, 1, 0, 0, 0, 0]))
+    )
     mean, variance = np.zeros(4), np.ones(4)
-    for part in (mapped[:4], mapped[4:]):
-        mean = 0.9 * mean + 0.1 * part.mean((0, 2, 3))
-        variance = 0.9 * variance + 0.1 * part.var((0, 2, 3), ddof=1)
+    for micro_batch in (features[:4], features[4:]):
+        mean = 0.9 * mean + 0.1 * micro_batch.mean((0, 2, 3))
+        variance = 0.9 * variance + 0.1 * micro_batch.var((0, 2, 3), ddof=1)
     norm = network.block.depthwise_norm
     np.testing.assert_allclose(norm.moving_mean.asnumpy(), mean, atol=1e-5)
     np.testing.assert_allclose(norm.moving_variance.asnumpy(), variance, atol=1e-5)
-    after = network.set_train(False)(Tensor(images), keys).asnumpy()
+    after = network.set_train(False)(Tensor(images), rng_keys).asnumpy()
     assert np.abs(after - before).max() > 1e-3
-    np.testing.assert_array_equal(after, network(Tensor(images), keys).asnumpy())
+    np.testing.assert_array_equal(after, network(Tensor(images), rng_keys).asnumpy())
 
 
-def test_mixed_precision_standardises_in_float32_and_stays_finite(rng):
-    """The squares of weights of 3e-4 are too small for float16, those of a map of 300 too large."""
+def test_norms_and_weight_standardization_are_in_float32_at_o2(rng):
+    """The squares of weights of 3e-4 underflow in float16, and those of features of 300 overflow."""
     convolution = StandardizedConvolution(32, 64, 3)
     convolution.weight.set_data(Tensor((3e-4 * rng.standard_normal(convolution.weight.shape)).astype(np.float32)))
     x = rng.standard_normal((2, 32, 8, 8)).astype(np.float32)
@@ -170,7 +172,7 @@ def test_mixed_precision_standardises_in_float32_and_stays_finite(rng):
     assert np.isfinite(network(Tensor(rng.standard_normal((1, 3, 16, 16)).astype(np.float32))).asnumpy()).all()
 
 
-def test_fresh_weights_have_the_spread_of_the_papers_and_units_start_as_their_shortcuts():
+def test_weights_are_initialized_as_in_the_papers_and_units_as_their_shortcut():
     resnet, efficientnet = make_stem("r26"), make_stem("efficientnet_b0")
     root, depthwise = resnet.root.conv.weight.asnumpy(), efficientnet.stages[5][1].depthwise.weight.asnumpy()
     assert root.std() == pytest.approx((1 / (3 * 49)) ** 0.5, rel=0.05)
@@ -182,33 +184,19 @@ def test_fresh_weights_have_the_spread_of_the_papers_and_units_start_as_their_sh
 
 
 @pytest.mark.parametrize("name", STEMS)
-def test_a_stem_has_the_parameters_and_sizes_of_its_name(name):
+def test_a_stem_has_the_parameters_stride_and_channels_of_its_name(name):
     stem = make_stem(name, in_channels=3)
     assert sum(parameter.size for parameter in stem.trainable_params()) == COUNTS[name]["parameters"]
     assert (stem.stride, stem.out_channels) == (stem_stride(name), stem_channels(name))
 
 
-@pytest.mark.parametrize("size", ["224x224", "96x160"])
-@pytest.mark.parametrize("name", STEMS)
-def test_multiply_adds_are_those_that_pytorch_counts(name, size):
-    assert stem_macs(name, 3, *map(int, size.split("x"))) == COUNTS[name][size]
-
-
-@pytest.mark.parametrize("name", ["r26", "efficientnet_b0"])
-def test_channels_of_the_image_count_in_the_first_convolution_alone(name):
-    first = next(make_stem(name, in_channels=5).get_parameters())
-    assert first.shape[1] == 5
-    more = stem_macs(name, 5, 64, 64) - stem_macs(name, 3, 64, 64)
-    assert more == 2 * 32 * 32 * first.shape[0] * first.shape[2] * first.shape[3]
-
-
 @pytest.mark.parametrize("function", [make_stem, stem_stride, stem_channels])
-def test_an_unknown_stem_is_refused_with_the_names_there_are(function):
+def test_an_unknown_stem_is_an_error_that_lists_the_stems(function):
     with pytest.raises(ValueError, match="stem must be one of r26, r50, r50_s16, efficientnet_b0, not 'r51'"):
         function("r51")
 
 
-def test_a_stem_can_be_exported_and_gives_the_same_map(tmp_path, rng):
+def test_an_exported_stem_gives_the_same_features(tmp_path, rng):
     x = Tensor(rng.standard_normal((1, 3, 16, 32)).astype(np.float32))
     stem = ResNetStem(layers=(1,), width=32).set_train(False)
     ms.export(stem, x, file_name=str(tmp_path / "stem"), file_format="MINDIR")

@@ -1,13 +1,13 @@
 import pytest
 
 from mindvit import create_model, list_models
-from mindvit.errors import UserError
 from mindvit.analysis.counting import forward_flops, parameter_count
+from mindvit.errors import UserError
 from mindvit.models.variants import model_config, name_in, override
 
-# Our name, timm's, millions of weights and billions of multiply-adds by timm's tables (pytorch-image-models,
-# results/benchmark-infer-amp-nchw-pt240-cu124-rtx3090.csv, columns param_count and infer_gmacs; the last of them:
-# pt113-cu117), and whether timm's has the head for 1,000 classes.
+# Name here, name in timm, millions of parameters and billions of multiply-adds in the tables of timm
+# (pytorch-image-models, results/benchmark-infer-amp-nchw-pt240-cu124-rtx3090.csv, columns param_count and infer_gmacs;
+# for the last of them pt113-cu117), and whether the model of timm has the head for 1,000 classes.
 TIMM = [
     ("deit3_b_16_224", "deit3_base_patch16_224", 86.59, 17.58, True),
     ("deit3_b_16_384", "deit3_base_patch16_384", 86.88, 55.54, True),
@@ -49,7 +49,7 @@ TIMM = [
     ("vit_ti_16_384", "vit_tiny_patch16_384", 5.79, 4.70, True),
 ]
 
-# Relatives of names that timm has at other sizes only: our name, overrides, timm's name, then as above, all headless.
+# Models that timm has at other sizes only: name here, overrides, name in timm, then as above, all without a head.
 REGISTERS = {"layer_scale": 1e-5, "register_tokens": 4, "prefix_pos_embed": False}
 TIMM_AT_OTHER_SIZES = [
     ("vit_s_14_224", {"image_size": 518, "layer_scale": 1e-5}, "vit_small_patch14_dinov2", 22.06, 46.76),
@@ -59,11 +59,11 @@ TIMM_AT_OTHER_SIZES = [
     ("vit_h_16_224", {"image_size": 448, "pool": "mean_norm"}, "vit_huge_patch16_gap_448", 631.67, 544.70),
 ]
 
-# The hybrids, from the same tables. timm also counts norms, of which a ResNet has more: up to 2.8 % of its figure.
+# Hybrids, from the same tables. timm also counts norms, which are up to 2.8 % of the figure of a ResNet.
 HYBRIDS = [
     ("vit_r26_s_32_224", 36.43, 3.56),
     ("vit_r26_s_32_384", 36.47, 10.43),
-    ("vit_r50_b_16_224", 98.66, 21.67),  # timm's 97.89 is without a head.
+    ("vit_r50_b_16_224", 98.66, 21.67),  # 97.89 in timm, without a head.
     ("vit_r50_b_16_384", 98.95, 67.43),
     ("vit_r50_l_32_224", 328.99, 19.58),
     ("vit_r50_l_32_384", 329.09, 57.43),
@@ -81,7 +81,7 @@ TORCHVISION = [
     ("vit_h_14_224", {"image_size": 518}, 633470440, 1016.7),
 ]
 
-# Of which there is no published count: this project's own, and sizes that papers name but nobody measured.
+# Models without a published count: those defined by this project, and sizes for which papers give no count.
 UNCOUNTED = {
     "vit_efficientnet_b0_s_32_224",
     "vit_mini_4_32",
@@ -93,64 +93,65 @@ UNCOUNTED = {
 
 
 def counts(config, with_head=True):
-    """Millions of weights, billions of multiply-adds."""
+    """Millions of parameters, billions of multiply-adds."""
     head = 0 if with_head else config.embed_dim * config.num_classes
     biases = 0 if with_head else config.num_classes
     return (parameter_count(config) - head - biases) / 1e6, (forward_flops(config) / 2 - head) / 1e9
 
 
-@pytest.mark.parametrize(("name", "theirs", "millions", "billions", "with_head"), TIMM, ids=lambda value: str(value))
-def test_weights_and_multiply_adds_are_those_that_timm_publishes(name, theirs, millions, billions, with_head):
-    weights, multiply_adds = counts(model_config(name), with_head)
-    assert round(weights, 2) == millions, theirs
-    # timm counts the layer norms too, 5 to each element: more, by 0.8 % at the most.
-    assert multiply_adds <= billions + 0.005 and multiply_adds == pytest.approx(billions, rel=0.008, abs=0.005), theirs
+@pytest.mark.parametrize(("name", "timm_name", "millions", "billions", "with_head"), TIMM, ids=lambda value: str(value))
+def test_parameters_and_multiply_adds_match_timm(name, timm_name, millions, billions, with_head):
+    parameters, multiply_adds = counts(model_config(name), with_head)
+    assert round(parameters, 2) == millions, timm_name
+    # timm also counts the layer norms, 5 operations per element, which adds at most 0.8 %.
+    assert multiply_adds <= billions + 0.005, timm_name
+    assert multiply_adds == pytest.approx(billions, rel=0.008, abs=0.005), timm_name
 
 
-@pytest.mark.parametrize(("name", "overrides", "theirs", "millions", "billions"), TIMM_AT_OTHER_SIZES)
-def test_relatives_at_other_sizes_are_those_that_timm_publishes(name, overrides, theirs, millions, billions):
-    weights, multiply_adds = counts(override(model_config(name), **overrides), with_head=False)
-    assert round(weights, 2) == millions, theirs
-    assert multiply_adds == pytest.approx(billions, rel=2e-3), theirs
+@pytest.mark.parametrize(("name", "overrides", "timm_name", "millions", "billions"), TIMM_AT_OTHER_SIZES)
+def test_models_at_other_sizes_match_timm(name, overrides, timm_name, millions, billions):
+    parameters, multiply_adds = counts(override(model_config(name), **overrides), with_head=False)
+    assert round(parameters, 2) == millions, timm_name
+    assert multiply_adds == pytest.approx(billions, rel=2e-3), timm_name
 
 
-@pytest.mark.parametrize(("name", "overrides", "weights", "billions"), TORCHVISION)
-def test_weights_and_multiply_adds_are_those_that_torchvision_publishes(name, overrides, weights, billions):
+@pytest.mark.parametrize(("name", "overrides", "parameters", "billions"), TORCHVISION)
+def test_parameters_and_multiply_adds_match_torchvision(name, overrides, parameters, billions):
     config = override(model_config(name), **overrides)
-    assert parameter_count(config) == weights
+    assert parameter_count(config) == parameters
     assert round(forward_flops(config) / 2e9, 1) == billions
 
 
 @pytest.mark.parametrize(("name", "millions", "billions"), HYBRIDS)
-def test_hybrids_have_the_weights_and_multiply_adds_that_timm_publishes(name, millions, billions):
-    weights, multiply_adds = counts(model_config(name))
-    assert round(weights, 2) == millions
+def test_parameters_and_multiply_adds_of_hybrids_match_timm(name, millions, billions):
+    parameters, multiply_adds = counts(model_config(name))
+    assert round(parameters, 2) == millions
     assert 0.972 * billions <= multiply_adds <= billions
 
 
-def test_every_name_is_held_to_a_published_count():
+def test_every_model_is_compared_with_a_published_count():
     counted = {row[0] for row in (*TIMM, *TIMM_AT_OTHER_SIZES, *TORCHVISION, *HYBRIDS)}
     assert set(list_models()) - counted == UNCOUNTED
 
 
-def test_every_name_stands_for_sizes_that_fit():
+def test_every_model_has_a_valid_config():
     assert len(list_models()) >= 20
     for name in list_models():
         model_config(name)
     assert list_models("vit_b_16_*") == ["vit_b_16_224", "vit_b_16_384"]
 
 
-def test_an_unknown_name_answers_with_the_nearest():
+def test_an_unknown_model_error_names_the_nearest():
     with pytest.raises(UserError, match="vit_b_16_224"):
         create_model("vit_base_16_224")
 
 
-def test_an_unknown_setting_answers_with_the_nearest():
+def test_an_unknown_setting_error_names_the_nearest():
     with pytest.raises(UserError, match="num_heads"):
         create_model("vit_ti_16_224", num_head=4)
 
 
-def test_settings_of_model_and_images_are_overridden():
+def test_settings_of_model_and_preprocessing_are_overridden():
     config = override(model_config("vit_ti_16_224"), image_size=32, crop_pct=1.0, interpolation="bicubic")
     assert config.image_size == 32
     assert (config.preprocessing.crop_pct, config.preprocessing.interpolation) == (1.0, "bicubic")
@@ -167,5 +168,5 @@ def test_settings_of_model_and_images_are_overridden():
         ("model.ckpt", None),
     ],
 )
-def test_a_name_is_recognised_in_a_file_name(text, name):
+def test_a_model_name_is_found_in_a_file_name(text, name):
     assert name_in(text) == name

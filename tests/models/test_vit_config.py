@@ -10,17 +10,17 @@ from mindvit.models.pooling import ClassPool, MeanPool
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"image_size": 225}, "image_size 225 is not divisible by patch_size 16; the nearest that is: 224"),
-        ({"image_size": 8}, "image_size 8 is not divisible by patch_size 16; the nearest that is: 16"),
-        ({"image_size": (224, 250)}, "image_size 250 is not divisible by patch_size 16; the nearest that is: 256"),
-        ({"image_size": (1, 2, 3)}, r"image_size takes one side, or height and width, not \[1, 2, 3\]"),
-        ({"image_size": [224]}, "image_size takes one side, or height and width"),
+        ({"image_size": 225}, "image_size 225 is not divisible by patch_size 16; the nearest valid size is 224"),
+        ({"image_size": 8}, "image_size 8 is not divisible by patch_size 16; the nearest valid size is 16"),
+        ({"image_size": (224, 250)}, "image_size 250 is not divisible by patch_size 16; the nearest valid size is 256"),
+        ({"image_size": (1, 2, 3)}, r"image_size must be one side, or height and width, not \[1, 2, 3\]"),
+        ({"image_size": [224]}, "image_size must be one side, or height and width"),
         ({"image_size": (0, 16)}, "image_size must be at least 1, not 0"),
         (
             {"image_size": 225, "patch_stride": 10},
-            "image_size 225 is not covered by patch_size 16 at patch_stride 10; the nearest that is: 226",
+            "image_size 225 is not covered by patch_size 16 at patch_stride 10; the nearest valid size is 226",
         ),
-        ({"patch_stride": 17}, "patch_stride 17 is above patch_size 16: pixels between patches would be lost"),
+        ({"patch_stride": 17}, "patch_stride 17 is above patch_size 16; it must be at most patch_size"),
         ({"patch_stride": 0}, "patch_stride must be above 0, not 0"),
         ({"patch_size": 0}, "patch_size must be at least 1"),
         ({"in_channels": 0}, "in_channels must be at least 1"),
@@ -28,39 +28,45 @@ from mindvit.models.pooling import ClassPool, MeanPool
         ({"embed_dim": 0}, "embed_dim must be at least 1"),
         ({"num_heads": 0}, "num_heads must be at least 1"),
         ({"mlp_dim": 0}, "mlp_dim must be at least 1"),
-        ({"num_heads": 7}, "num_heads 7 does not divide embed_dim 768"),
+        ({"num_heads": 7}, "embed_dim 768 is not divisible by num_heads 7"),
         ({"depth": 0}, "depth must be at least 1"),
-        ({"drop_path": 1.0}, "drop_path must lie in"),
-        ({"dropout": -0.1}, "dropout must lie in"),
-        ({"attention_dropout": 1.0}, "attention_dropout must lie in"),
-        ({"block_dropout": 1.0}, "block_dropout must lie in"),
-        ({"patch_dropout": 1.0}, "patch_dropout must lie in"),
+        ({"drop_path": 1.0}, "drop_path must be in"),
+        ({"dropout": -0.1}, "dropout must be in"),
+        ({"attention_dropout": 1.0}, "attention_dropout must be in"),
+        ({"block_dropout": 1.0}, "block_dropout must be in"),
+        ({"patch_dropout": 1.0}, "patch_dropout must be in"),
         ({"norm_eps": 0}, "norm_eps must be above 0"),
         ({"layer_scale": 0.0}, "layer_scale must be above 0"),
         ({"pre_logits_dim": 0}, "pre_logits_dim must be above 0"),
         ({"register_tokens": -1}, "register_tokens must be 0 or more, not -1"),
-        ({"window_size": 4}, "window must be an odd number of patches"),
-        ({"window_size": -1}, "window must be an odd number of patches"),
+        ({"window_size": 4}, "window_size must be an odd number of patches"),
+        ({"window_size": -1}, "window_size must be an odd number of patches"),
         ({"gelu": "erf"}, "gelu must be one of tanh, exact"),
         ({"drop_path_mode": "up"}, "drop_path_mode must be one of linear, constant"),
         (
             {"pos_embed": "fourier"},
-            "positions must be one of learned, learned2d, sincos2d, relative, none, not 'fourier'",
+            "pos_embed must be one of learned, learned2d, sincos2d, relative, none, not 'fourier'",
         ),
         ({"pool": "max"}, "pool must be one of cls, mean, mean_norm, map, not 'max'"),
         ({"stem": "vgg"}, "stem must be one of .*r50.*, not 'vgg'"),
-        ({"stem": "r50", "patch_stride": 16}, "patch_stride is for images; a hybrid"),
+        ({"stem": "r50", "patch_stride": 16}, "patch_stride and stem cannot be combined"),
         ({"stem": "r50", "patch_size": 16}, "patch_size must be a multiple of 32 with stem r50, not 16"),
-        ({"pos_embed": "sincos2d", "embed_dim": 6, "num_heads": 1}, "positions sincos2d need an embed_dim divisible"),
-        ({"pos_embed": "learned2d", "embed_dim": 6, "num_heads": 1}, "learned2d need an embed_dim divisible by 4"),
-        ({"class_token": False}, "pool cls classifies the class token, which class_token false takes away"),
+        ({"pos_embed": "sincos2d", "embed_dim": 6, "num_heads": 1}, "pos_embed sincos2d needs an embed_dim divisible"),
+        ({"pos_embed": "learned2d", "embed_dim": 6, "num_heads": 1}, "learned2d needs an embed_dim divisible by 4"),
+        ({"class_token": False}, "pool cls needs a class token, but class_token is false"),
         ({"distilled": True, "pool": "mean"}, "distilled needs pool cls"),
         ({"distilled": True, "pre_logits_dim": 8}, "distilled needs pool cls and no pre_logits_dim"),
-        ({"patch_dropout": 0.5, "pos_embed": "relative"}, "patch_dropout takes the grid apart"),
-        ({"patch_dropout": 0.5, "window_size": 3}, "patch_dropout takes the grid apart"),
+        (
+            {"patch_dropout": 0.5, "pos_embed": "relative"},
+            "patch_dropout cannot be combined with window_size or pos_embed relative",
+        ),
+        (
+            {"patch_dropout": 0.5, "window_size": 3},
+            "patch_dropout cannot be combined with window_size or pos_embed relative",
+        ),
     ],
 )
-def test_sizes_that_do_not_fit_are_refused(settings, words):
+def test_an_invalid_setting_is_an_error(settings, words):
     with pytest.raises(ValueError, match=words):
         ViTConfig(**settings)
 
@@ -74,33 +80,33 @@ def test_sizes_that_do_not_fit_are_refused(settings, words):
         ({"crop_pct": 1.5}, "crop_pct"),
     ],
 )
-def test_preprocessing_that_cannot_be_is_refused(settings, words):
+def test_invalid_preprocessing_is_an_error(settings, words):
     with pytest.raises(ValueError, match=words):
         Preprocessing(**settings)
 
 
-def test_a_config_survives_being_stored():
+def test_a_config_is_restored_from_its_dict():
     config = ViTConfig(image_size=32, drop_path=0.2, preprocessing=Preprocessing(crop_pct=0.9))
     assert ViTConfig.from_dict(asdict(config)) == config
 
 
-def test_two_equal_sides_are_one():
+def test_equal_height_and_width_become_one_side():
     for sides in ([224, 224], (224, 224)):
         assert ViTConfig(image_size=sides) == ViTConfig(image_size=224)
     assert ViTConfig(image_size=(224, 224)).image_shape == (224, 224)
 
 
-def test_a_rectangle_of_overlapping_patches_survives_json():
-    images = Preprocessing((0.1, 0.2, 0.3), (0.4, 0.5, 0.6), "bicubic", 0.9)
-    config = ViTConfig(image_size=(96, 160), patch_stride=8, pool="map", preprocessing=images)
+def test_a_config_with_overlapping_patches_is_restored_from_json():
+    preprocessing = Preprocessing((0.1, 0.2, 0.3), (0.4, 0.5, 0.6), "bicubic", 0.9)
+    config = ViTConfig(image_size=(96, 160), patch_stride=8, pool="map", preprocessing=preprocessing)
     stored = json.loads(json.dumps(asdict(config)))
     assert stored["image_size"] == [96, 160]
-    again = ViTConfig.from_dict(stored)
-    assert again == config and hash(again) == hash(config)
+    restored = ViTConfig.from_dict(stored)
+    assert restored == config and hash(restored) == hash(config)
 
 
 @pytest.mark.parametrize(
-    ("settings", "grid", "prefix", "placed"),
+    ("settings", "grid", "prefix", "with_pos_embed"),
     [
         ({}, (14, 14), 1, 1),
         ({"image_size": (96, 160)}, (6, 10), 1, 1),
@@ -114,13 +120,13 @@ def test_a_rectangle_of_overlapping_patches_survives_json():
         ({"pool": "map", "register_tokens": 4}, (14, 14), 4, 0),
     ],
 )
-def test_patches_and_tokens_follow_from_the_settings(settings, grid, prefix, placed):
+def test_patches_and_tokens_follow_from_the_settings(settings, grid, prefix, with_pos_embed):
     config = ViTConfig(**settings)
     assert (config.grid, config.num_patches) == (grid, grid[0] * grid[1])
-    assert (config.prefix_tokens, config.placed_tokens) == (prefix, placed)
+    assert (config.prefix_tokens, config.pos_embed_tokens) == (prefix, with_pos_embed)
 
 
-# What the first version stored beside a network's weights.
+# A stored configuration, with the settings of the first version.
 OLD = {
     "image_size": 32,
     "patch_size": 4,
@@ -159,7 +165,7 @@ OLD = {
         ({"pool": "mean", "pos_embed": "sincos2d", "layer_scale": 0.1}, 0, MeanPool),
     ],
 )
-def test_settings_that_the_first_version_stored_mean_what_they_meant(settings, class_tokens, pool):
+def test_the_settings_of_the_first_version_give_the_same_network(settings, class_tokens, pool):
     old = OLD | settings
     config = ViTConfig.from_dict(old)
     assert {name: value for name, value in json.loads(json.dumps(asdict(config))).items() if name in OLD} == old
@@ -170,8 +176,8 @@ def test_settings_that_the_first_version_stored_mean_what_they_meant(settings, c
     expected |= {"cls": (1, 1, 128)} if class_tokens else {}
     expected |= {"pos_embedding": (1, 64 + class_tokens, 128)} if old["pos_embed"] == "learned" else {}
     expected |= {"pre_logits.weight": (8, 128)} if old["pre_logits_dim"] else {}
-    beside = ("transformer.", "norm.", "dense.bias", "pre_logits.bias", "patch_embedding.conv.bias")
-    assert {name: shape for name, shape in named.items() if not name.startswith(beside)} == expected
+    other_names = ("transformer.", "norm.", "dense.bias", "pre_logits.bias", "patch_embedding.conv.bias")
+    assert {name: shape for name, shape in named.items() if not name.startswith(other_names)} == expected
     in_block = {
         name.removeprefix("transformer.layers.0.") for name in named if name.startswith("transformer.layers.0.")
     }
@@ -181,6 +187,6 @@ def test_settings_that_the_first_version_stored_mean_what_they_meant(settings, c
     assert in_block == expected | ({"0.layer_scale", "1.layer_scale"} if old["layer_scale"] else set())
 
 
-def test_settings_of_a_newer_version_are_refused():
+def test_unknown_settings_are_an_error():
     with pytest.raises(ValueError, match="rotary"):
         ViTConfig.from_dict({"rotary": True})

@@ -59,7 +59,8 @@ def image(net, shape=None):
     """The input, float32; with a shape, the factor of the output in the scalar that is differentiated."""
     if shape is not None:
         return _normal(f"{net} cotangent", shape)
-    return _normal(f"{net} image", IMAGES[net]) * np.float32(SCALES.get(net, 1.0))
+    # The reference values were computed with this seed text.
+    return _normal(f"{net} picture", IMAGES[net]) * np.float32(SCALES.get(net, 1.0))
 
 
 def direction(name, shape):
