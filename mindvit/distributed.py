@@ -1,7 +1,7 @@
-"""The other workers of a job: joining them, and what all of them say together.
+"""Initialization of a distributed job, and communication between its ranks.
 
-Every function here that speaks with the others is a collective: all workers call it, the same number of times and in
-the same order. A single worker's answer is its own.
+Every function that communicates is a collective: all ranks call it, the same number of times and in the same order.
+With one rank, the functions return their input.
 """
 
 import ctypes
@@ -26,24 +26,29 @@ T = TypeVar("T")
 _PR_SET_PDEATHSIG = 1
 
 
+def is_distributed() -> bool:
+    """Whether ``msrun`` started this process as a rank of a job."""
+    return "MS_ROLE" in os.environ
+
+
 def init_distributed() -> tuple[int, int]:
-    """Joins the workers that ``msrun`` started; it tells each its place through the environment.
+    """Connects to the other ranks of the job. ``msrun`` sets the rank of each process through the environment.
 
     Returns:
-        This worker's number, and how many there are; 0 and 1 outside such a job.
+        The rank of this process and the number of ranks; 0 and 1 if ``msrun`` did not start this process.
     """
     if not is_distributed():
         return 0, 1
     end_with_parent(signal.SIGTERM)
-    init()  # The scheduler, which msrun starts as one more process, does its work in here and ends.
+    init()  # msrun starts the scheduler as one more process of the same command. It runs and exits inside this call.
     return get_rank(), get_group_size()
 
 
 def all_reduce_sum(values: np.ndarray) -> np.ndarray:
-    """Adds up a float64 array, elementwise, over all workers of the job; a single worker's sum is its own.
+    """The elementwise sum of a float64 array over all ranks.
 
-    Not every backend's collectives carry float64. Each number travels as two float32 parts, which keeps counts up to
-    2^47 exact.
+    The collectives of some backends do not support float64. So each number is sent as two float32 parts, which keeps
+    counts up to 2^47 exact.
     """
     if not is_distributed():
         return values
@@ -54,9 +59,9 @@ def all_reduce_sum(values: np.ndarray) -> np.ndarray:
 
 
 def all_gather_object(value: Any) -> list:
-    """What every worker gives, in their order; anything that JSON can hold.
+    """The values of all ranks, in the order of the ranks. A value is anything that JSON can represent.
 
-    In place of ``mint.distributed.all_gather_object``, which is made for PyNative mode and unpickles what it is sent.
+    It replaces ``mint.distributed.all_gather_object``, which requires PyNative mode and unpickles what it receives.
     """
     if not is_distributed():
         return [value]
@@ -68,12 +73,12 @@ def all_gather_object(value: Any) -> list:
 
 
 def broadcast_object(value: Any) -> Any:
-    """What worker 0 gives; anything that JSON can hold. The others' values are not looked at."""
+    """The value of rank 0: anything that JSON can represent. The values of other ranks are ignored."""
     return all_gather_object(value if not is_distributed() or get_rank() == 0 else None)[0]
 
 
 def broadcast_arrays(arrays: dict[str, np.ndarray] | None) -> dict[str, np.ndarray]:
-    """Worker 0's arrays by name, of numbers that the device knows; the others give None."""
+    """The arrays of rank 0 by name; other ranks pass None. The device must support the dtypes of the arrays."""
     if not is_distributed():
         return arrays
     kinds = broadcast_object(arrays and {name: (array.shape, str(array.dtype)) for name, array in arrays.items()})
@@ -82,7 +87,7 @@ def broadcast_arrays(arrays: dict[str, np.ndarray] | None) -> dict[str, np.ndarr
 
 
 def broadcast_parameters(parameters: Sequence[Parameter]) -> None:
-    """Gives every worker worker 0's values of some parameters."""
+    """Sets parameters to the values that they have on rank 0."""
     if not is_distributed():
         return
     for parameter in parameters:
@@ -92,81 +97,80 @@ def broadcast_parameters(parameters: Sequence[Parameter]) -> None:
 
 @contextmanager
 def raise_on_any_rank() -> Iterator[None]:
-    """Does something on all workers, and ends all of them where one of them fails.
+    """Raises an error on all ranks if the body of the ``with`` statement raises one on any rank.
 
-    Without it the others would wait for the one that failed at the next collective. Within it there must be none.
+    Otherwise the other ranks would wait for the failed rank at the next collective. The body must not contain
+    collectives.
 
     Raises:
-        UserError: with the sentence of the first worker that failed by one; and with its number and server, unless all
-            say the same.
-        Exception: what failed otherwise here.
+        UserError: with the message of the first rank that failed, and with its rank and host unless all ranks have the
+            same message.
+        Exception: the exception of this rank, if it is not a ``UserError``.
     """
-    failed: Exception | None = None
+    failure: Exception | None = None
     try:
         yield
     except Exception as error:
         if not is_distributed():
             raise
-        failed = error
-    sentence = failed and (str(failed) if isinstance(failed, UserError) else f"{type(failed).__name__}: {failed}")
-    reports = all_gather_object([sentence, socket.gethostname()])
-    if failed is not None and not isinstance(failed, UserError):
-        raise failed
-    for rank, (sentence, host) in enumerate(reports):
-        if sentence:
-            alike = all(other == sentence for other, _ in reports)
-            raise UserError(sentence if alike else f"worker {rank} on {host}: {sentence}") from failed
+        failure = error
+    message = failure and (str(failure) if isinstance(failure, UserError) else f"{type(failure).__name__}: {failure}")
+    reports = all_gather_object([message, socket.gethostname()])
+    if failure is not None and not isinstance(failure, UserError):
+        raise failure
+    for rank, (message, host) in enumerate(reports):
+        if message:
+            same = all(other == message for other, _ in reports)
+            raise UserError(message if same else f"rank {rank} on {host}: {message}") from failure
 
 
 def local_rank_zero_first(action: Callable[[], T]) -> T:
-    """Does something on the first worker of each server, then on the others, who find what it fetched or wrote.
+    """Calls a function on the first rank of each node, then on the other ranks, and returns its result.
+
+    So the first rank downloads or writes a file, and the other ranks of the node find it.
 
     Raises:
         UserError: as ``raise_on_any_rank``.
     """
-    leads = int(os.environ.get("DEVICE_ID", "0")) == 0 or not is_distributed()
+    is_first = int(os.environ.get("DEVICE_ID", "0")) == 0 or not is_distributed()
     result = None
     for turn in (True, False):
         with raise_on_any_rank():
-            if leads is turn:
+            if is_first is turn:
                 result = action()
     return result
 
 
-def check_same_on_all_ranks(facts: dict[str, Any]) -> None:
-    """Checks that all workers have the same settings.
+def check_same_on_all_ranks(settings: dict[str, Any]) -> None:
+    """Checks that all ranks have the same settings.
 
     Args:
-        facts: by their flatten names.
+        settings: values by dotted name.
 
     Raises:
-        UserError: on all workers, naming what differs and on which worker.
+        UserError: on all ranks, naming the settings that differ and the first rank on which they do.
     """
-    everyone = all_gather_object([facts, socket.gethostname()])
-    first, _ = everyone[0]
-    for rank, (others, host) in enumerate(everyone):
-        differing = [name for name in sorted(first.keys() | others.keys()) if first.get(name) != others.get(name)]
+    gathered = all_gather_object([settings, socket.gethostname()])
+    first, _ = gathered[0]
+    for rank, (other, host) in enumerate(gathered):
+        differing = [name for name in sorted(first.keys() | other.keys()) if first.get(name) != other.get(name)]
         if differing:
             shown = "; ".join(
-                f"{name} is {json.dumps(others.get(name))} but {json.dumps(first.get(name))} on worker 0"
+                f"{name} is {json.dumps(other.get(name))} but {json.dumps(first.get(name))} on rank 0"
                 for name in differing[:5]
             )
             more = f"; and {len(differing) - 5} more differ" if len(differing) > 5 else ""
             raise UserError(
-                f"worker {rank} on {host} has other settings than worker 0: {shown}{more}. "
-                "Start all servers with the same recipe, options, data and version"
+                f"rank {rank} on {host} has different settings from rank 0: {shown}{more}. "
+                "Start all nodes with the same recipe, options, data and version"
             )
 
 
 def end_with_parent(number: signal.Signals) -> None:
-    """Has this process receive a signal when the one that started it is gone, however that ended; Linux alone can."""
+    """Asks the system to send this process a signal when its parent process ends, for any reason. Linux only."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
 
 
 def _broadcast(value: Tensor) -> np.ndarray:
     return ops.Broadcast(0)((value,))[0].asnumpy()
-
-
-def is_distributed() -> bool:
-    return "MS_ROLE" in os.environ

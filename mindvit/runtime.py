@@ -1,4 +1,4 @@
-"""The device and its precision: the one place that asks what hardware there is."""
+"""The device and the precision of a process. No other module asks which hardware is present."""
 
 import time
 from collections.abc import Callable
@@ -20,21 +20,21 @@ _AMP_DTYPES = {"float16": ms.float16, "bfloat16": ms.bfloat16}
 
 @dataclass(frozen=True)
 class RuntimeSettings:
-    """Where the network runs, and how precisely."""
+    """Device and precision."""
 
     device: Literal["auto", "Ascend", "GPU", "CPU"] = "auto"
-    """auto takes an Ascend, else a GPU, else the CPU."""
+    """Device to run on. auto: the first that is available of Ascend, GPU and CPU."""
     amp_level: Literal["auto", "O0", "O2", "O3"] = "auto"
-    """MindSpore's level: O0 float32, O2 16 bits with norms and softmax in float32, O3 16 bits for the norms too; auto
-    is O2 on Ascend, else O0."""
+    """Mixed precision level of MindSpore. O0: float32; O2: 16-bit, with norms and softmax in float32; O3: as O2, with
+    norms in 16-bit; auto: O2 on Ascend, else O0."""
     amp_dtype: Literal["float16", "bfloat16"] = "float16"
-    """The 16-bit type of O2 and O3. bfloat16 has the range of float32 and needs no loss scaling, but is coarser."""
+    """16-bit type of O2 and O3. bfloat16 has the range of float32 and needs no loss scaling, but is less precise."""
     fused_attention: bool | None = None
-    """Compute attention by one operator of the device, in 16 bits; null does so where the device has it."""
+    """Compute attention with the fused operator of the device, in 16-bit. null: if the device supports it."""
     data_sink: bool | None = setting(None, changeable=True)
-    """Send batches to a queue on the device while it computes; null does so on Ascend. The CPU has no such queue."""
+    """Send batches to a queue on the device while it computes (data sinking). null: on Ascend only; not on a CPU."""
     peak_tflops: float | None = setting(None, changeable=True, per_node=True)
-    """What one device could reach, in 10^12 operations a second, for the utilisation shown; null measures it."""
+    """Peak speed of one device in TFLOP/s, which MFU is relative to. null measures it at the start."""
 
     def __post_init__(self) -> None:
         if self.peak_tflops is not None and self.peak_tflops <= 0:
@@ -43,38 +43,36 @@ class RuntimeSettings:
 
 @dataclass(frozen=True)
 class Runtime:
-    """What was chosen."""
+    """The device, the precision and the rank of a process."""
 
     device: str
     amp_level: str
     rank: int = 0
-    """This worker's number."""
+    """Rank of this process."""
     world_size: int = 1
-    """How many workers share the job."""
+    """Number of ranks."""
     amp_dtype: str = "float16"
-    """The 16-bit type of O2 and O3."""
+    """16-bit type of O2 and O3."""
     fused_attention: bool = False
-    """Whether attention may be computed by the device's fused operator."""
+    """Whether attention uses the fused operator of the device."""
     data_sink: bool = False
-    """Whether batches go through a queue on the device."""
+    """Whether batches are sent to a queue on the device."""
 
     @property
     def is_main(self) -> bool:
-        """Whether this worker is the one that prints and writes."""
+        """Whether this is rank 0, which prints and writes files."""
         return self.rank == 0
 
 
 def init_runtime(settings: RuntimeSettings, seed: int | None = None) -> Runtime:
-    """Chooses the device and precision, sets graph mode and the seeds, and joins the other workers of the job.
-
-    Workers are those that ``msrun`` started; it tells each its place through the environment.
+    """Selects the device and the precision, sets graph mode and the seeds, and connects to the other ranks of the job.
 
     Args:
-        settings: what the user asked for.
-        seed: seed of all random numbers; None leaves them unseeded.
+        settings: the requested device and precision.
+        seed: seed of all random number generators; None does not seed them.
 
     Raises:
-        UserError: if the device asked for is not there, or cannot do what is asked of it.
+        UserError: if the requested device is not available, or does not support the requested settings.
     """
     device = choose_device(settings.device, {name: _device(name).is_available() for name in _DEVICES})
     ms.set_context(mode=ms.GRAPH_MODE)
@@ -94,104 +92,104 @@ def init_runtime(settings: RuntimeSettings, seed: int | None = None) -> Runtime:
 
 
 def current_runtime() -> Runtime:
-    """The runtime of a Python session: the device that MindSpore is set to, in float32, one rank. It sets nothing."""
+    """The runtime of a Python session: the device that MindSpore is set to, float32, one rank. It changes nothing."""
     return Runtime(ms.get_context("device_target"), "O0")
 
 
-def choose_device(asked: str, available: dict[str, bool]) -> str:
-    """The device asked for, or for ``auto`` the first available of Ascend, GPU and CPU.
+def choose_device(requested: str, available: dict[str, bool]) -> str:
+    """The requested device; for ``auto`` the first that is available of Ascend, GPU and CPU.
 
     Raises:
-        UserError: if the one asked for is not available.
+        UserError: if the requested device is not available.
     """
     present = [name for name in _DEVICES if available[name]]
-    if asked == "auto":
+    if requested == "auto":
         return present[0]
-    if asked not in present:
-        raise UserError(f"runtime.device {asked} is not available on this machine; it has {', '.join(present)}")
-    return asked
+    if requested not in present:
+        raise UserError(f"runtime.device {requested} is not available on this machine; choose {' or '.join(present)}")
+    return requested
 
 
 def device_counts() -> dict[str, int]:
-    """How many devices of each kind this machine has that MindSpore can use."""
+    """The number of devices of each kind that MindSpore can use on this machine."""
     present = {name: _device(name).is_available() for name in _DEVICES}
     return {name: 1 if name == "CPU" else _device(name).device_count() if present[name] else 0 for name in _DEVICES}
 
 
-def choose_amp_level(asked: str, device: str) -> str:
-    """The mixed-precision level asked for, or for ``auto`` O2 on Ascend and O0 elsewhere."""
-    if asked != "auto":
-        return asked
+def choose_amp_level(requested: str, device: str) -> str:
+    """The requested level of mixed precision; for ``auto`` O2 on Ascend and O0 on other devices."""
+    if requested != "auto":
+        return requested
     return "O2" if device == "Ascend" else "O0"
 
 
-def choose_data_sink(asked: bool | None, device: str) -> bool:
-    """Whether to send batches through a queue on the device: as asked for, else on Ascend.
+def choose_data_sink(requested: bool | None, device: str) -> bool:
+    """Whether to send batches to a queue on the device: as requested; by default on Ascend only.
 
     Raises:
-        UserError: if it is asked for on a CPU, which has none.
+        UserError: if it is requested on a CPU, which has no such queue.
     """
-    if asked and device == "CPU":
-        raise UserError("runtime.data_sink is true, but a CPU has no queue of its own for batches; leave it empty")
-    return device == "Ascend" if asked is None else asked
+    if requested and device == "CPU":
+        raise UserError("runtime.data_sink true is not supported on a CPU; set it to null or false")
+    return device == "Ascend" if requested is None else requested
 
 
-def choose_amp_dtype(asked: str, amp_level: str, bfloat16_works: Callable[[], bool]) -> str:
-    """The 16-bit type asked for; bfloat16 is tried where it would be computed in.
+def choose_amp_dtype(requested: str, amp_level: str, bfloat16_works: Callable[[], bool]) -> str:
+    """The requested 16-bit type. bfloat16 is tested on the device if the level of mixed precision uses it.
 
     Raises:
-        UserError: if the device does not compute in it.
+        UserError: if the device does not support bfloat16.
     """
-    if asked == "bfloat16" and amp_level != "O0" and not bfloat16_works():
+    if requested == "bfloat16" and amp_level != "O0" and not bfloat16_works():
         raise UserError(
-            "runtime.amp_dtype bfloat16: this device multiplies no matrices of that type; "
+            "runtime.amp_dtype bfloat16: this device does not support matrix products in bfloat16; "
             "choose runtime.amp_dtype float16, or runtime.amp_level O0 for float32"
         )
-    return asked
+    return requested
 
 
-def choose_fused_attention(asked: bool | None, device: str, amp_level: str, works: Callable[[], bool]) -> bool:
-    """Whether attention may be fused: in 16 bits on an Ascend on which it ``works``, unless told not to.
+def choose_fused_attention(requested: bool | None, device: str, amp_level: str, works: Callable[[], bool]) -> bool:
+    """Whether to use fused attention: in 16-bit on an Ascend where it ``works``, unless False is requested.
 
     Raises:
-        UserError: if it is asked for where it cannot be had.
+        UserError: if it is requested but not supported.
     """
-    if asked is False:
+    if requested is False:
         return False
     obstacle = None
     if amp_level == "O0":
-        obstacle = "it computes in 16 bits, and runtime.amp_level is O0"
+        obstacle = "the operator computes in 16-bit, but runtime.amp_level is O0"
     elif device != "Ascend":
-        obstacle = f"only an Ascend has it, and this is a {device}"
+        obstacle = f"only an Ascend has the operator, but the device is a {device}"
     elif not works():
-        obstacle = "this Ascend does not have it, or it differs from the plain arithmetic"
-    if asked and obstacle:
-        raise UserError(f"runtime.fused_attention true: {obstacle}; leave it out, or choose false")
+        obstacle = "this Ascend does not have the operator, or its results differ from those of plain attention"
+    if requested and obstacle:
+        raise UserError(f"runtime.fused_attention true: {obstacle}; set it to null or false")
     return obstacle is None
 
 
 def bfloat16_works() -> bool:
-    """Whether the device multiplies matrices of bfloat16, found out by trying. Untested on hardware that does."""
+    """Tests whether the device multiplies matrices of bfloat16. Not run yet on hardware that does."""
     ones = ms.Tensor(np.ones((16, 16)), ms.bfloat16)
     try:
         product = ops.MatMul()(ones, ones).astype(ms.float32).asnumpy()
-    except Exception:  # which one, each device decides for itself
+    except Exception:  # The type of the exception depends on the device.
         return False
     return bool((product == 16).all())
 
 
 def fused_attention_works(amp_dtype: str) -> bool:
-    """Whether fused attention and its gradients are those of the plain arithmetic, found out by trying.
+    """Tests whether fused attention and its gradients agree with plain attention on the device.
 
-    Untested on hardware that has it; a CPU has not.
+    Not run yet on hardware that has the fused operator; a CPU does not have it.
     """
     rng = np.random.default_rng(0)
     inputs = [ms.Tensor(rng.standard_normal((1, 2, 32, 64)) / 4, _AMP_DTYPES[amp_dtype]) for _ in range(3)]
     try:
         plain, fused = (_outputs(cell, inputs) for cell in (DotProductAttention(), DotProductAttention().fuse()))
-    except Exception:  # which one, each device decides for itself
+    except Exception:  # The type of the exception depends on the device.
         return False
-    # Of the order of the rounding of bfloat16; a wrong scale or layout is off by far more.
+    # The tolerance is of the order of bfloat16 rounding. A wrong scale or layout gives a much larger difference.
     return all(np.abs(one - other).max() < 0.02 * np.abs(one).max() for one, other in zip(plain, fused, strict=True))
 
 
@@ -210,10 +208,10 @@ def _outputs(cell: nn.Cell, inputs: list[ms.Tensor]) -> list[np.ndarray]:
 
 
 def apply_amp(network: nn.Cell, runtime: Runtime) -> nn.Cell:
-    """The network at the runtime's precision; its weights stay the given network's own, in float32.
+    """The network at the precision of the runtime. It shares the weights of the given network, which stay float32.
 
-    Where the runtime allows it, its attention is fused. The 16-bit levels are untested on Ascend and GPU hardware; O2
-    in float16 is tested on CPU.
+    Attention is fused if the runtime says so. The 16-bit levels have not been run on Ascend or GPU hardware; O2 in
+    float16 is tested on the CPU.
     """
     if runtime.amp_level == "O0":
         return network
@@ -224,17 +222,20 @@ def apply_amp(network: nn.Cell, runtime: Runtime) -> nn.Cell:
 
 
 def make_loss_scaler(runtime: Runtime) -> amp.LossScaler | None:
-    """Dynamic loss scaling where float16 gradients could underflow: it starts at 2^16 and doubles after 2,000 steps."""
+    """Dynamic loss scaling if gradients are float16, else None. It starts at 2^16.
+
+    It doubles after 2,000 steps without an overflow.
+    """
     if runtime.amp_level == "O0" or runtime.amp_dtype == "bfloat16":
         return None
     return amp.DynamicLossScaler(2.0**16, 2, 2000)
 
 
 def measured_flops(runtime: Runtime) -> float:
-    """Floating point operations a second that one worker's device reaches in a large matrix product, the best of five.
+    """The speed of one device in FLOP/s: the best of five large matrix products.
 
-    It is what the utilisation of a run is measured against: of shape 2048 x 2048 x 2048 on CPU, 8192 elsewhere, in
-    the 16-bit type where the precision is mixed.
+    The model FLOPs utilization (MFU) of a run is relative to it. The product is 2048 x 2048 x 2048 on a CPU and
+    8192 x 8192 x 8192 on other devices, in the 16-bit type if the precision is mixed.
     """
     size = 2048 if runtime.device == "CPU" else 8192
     values = ms.Tensor(

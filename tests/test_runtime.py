@@ -11,18 +11,19 @@ from mindvit.models.attention import DotProductAttention
 from mindvit.runtime import (
     Runtime,
     RuntimeSettings,
+    apply_amp,
     bfloat16_works,
+    choose_amp_dtype,
+    choose_amp_level,
     choose_data_sink,
     choose_device,
     choose_fused_attention,
-    choose_amp_dtype,
-    choose_amp_level,
+    current_runtime,
     device_counts,
     fused_attention_works,
+    init_runtime,
     make_loss_scaler,
     measured_flops,
-    start,
-    apply_amp,
 )
 from tests.fused_attention import flash_attention_score
 
@@ -33,40 +34,40 @@ CPU = RuntimeSettings("CPU")
     ("present", "chosen"),
     [(("Ascend", "GPU", "CPU"), "Ascend"), (("GPU", "CPU"), "GPU"), (("Ascend", "CPU"), "Ascend"), (("CPU",), "CPU")],
 )
-def test_auto_takes_an_ascend_else_a_gpu_else_the_cpu(present, chosen):
+def test_auto_chooses_ascend_then_gpu_then_cpu(present, chosen):
     available = {name: name in present for name in ("Ascend", "GPU", "CPU")}
     assert choose_device("auto", available) == chosen
     assert choose_device("CPU", available) == "CPU"
 
 
-def test_a_device_that_is_not_there_is_refused():
-    with pytest.raises(UserError, match="Ascend is not available on this machine; it has CPU"):
+def test_a_device_that_is_not_available_is_rejected():
+    with pytest.raises(UserError, match="Ascend is not available on this machine; choose CPU"):
         choose_device("Ascend", {"Ascend": False, "GPU": False, "CPU": True})
 
 
-def test_precision_is_o2_on_ascend_and_o0_elsewhere_unless_told():
+def test_default_amp_level_is_o2_on_ascend_and_o0_elsewhere():
     assert [choose_amp_level("auto", device) for device in ("Ascend", "GPU", "CPU")] == ["O2", "O0", "O0"]
     assert choose_amp_level("O0", "Ascend") == "O0"
     assert choose_amp_level("O2", "CPU") == "O2"
 
 
 @pytest.mark.parametrize("device", ["Ascend", "CPU"])
-@pytest.mark.parametrize("precision", ["O2", "O3"])
-def test_loss_is_scaled_wherever_float16_trains(device, precision):
-    scaler = make_loss_scaler(Runtime(device, precision))
+@pytest.mark.parametrize("amp_level", ["O2", "O3"])
+def test_the_loss_is_scaled_in_float16(device, amp_level):
+    scaler = make_loss_scaler(Runtime(device, amp_level))
     assert isinstance(scaler, amp.DynamicLossScaler)
     assert (scaler.scale_value.asnumpy(), scaler.scale_factor, scaler.scale_window) == (2**16, 2, 2000)
 
 
 @pytest.mark.parametrize("device", ["Ascend", "CPU"])
-def test_loss_is_not_scaled_in_float32(device):
+def test_the_loss_is_not_scaled_in_float32(device):
     assert make_loss_scaler(Runtime(device, "O0")) is None
 
 
 @pytest.mark.parametrize("device", ["Ascend", "CPU"])
-@pytest.mark.parametrize("precision", ["O2", "O3"])
-def test_loss_is_not_scaled_in_bfloat16(device, precision):
-    assert make_loss_scaler(Runtime(device, precision, half="bfloat16")) is None
+@pytest.mark.parametrize("amp_level", ["O2", "O3"])
+def test_the_loss_is_not_scaled_in_bfloat16(device, amp_level):
+    assert make_loss_scaler(Runtime(device, amp_level, amp_dtype="bfloat16")) is None
 
 
 @pytest.mark.parametrize("counts", [{"Ascend": 8}, {"GPU": 4}, {"Ascend": 8, "GPU": 4}, {}])
@@ -79,24 +80,25 @@ def test_devices_of_each_kind_are_counted(monkeypatch, counts):
 
 
 @pytest.mark.parametrize(("device", "default"), [("Ascend", True), ("GPU", False), ("CPU", False)])
-def test_batches_are_sunk_on_ascend_unless_told(device, default):
+def test_data_sink_is_on_by_default_on_ascend_only(device, default):
     assert choose_data_sink(None, device) is default
     assert choose_data_sink(False, device) is False
     if device != "CPU":
         assert choose_data_sink(True, device) is True
 
 
-def test_a_cpu_cannot_sink_batches():
-    with pytest.raises(UserError, match=r"runtime.data_sink is true, but a CPU has no queue"):
+def test_data_sink_is_rejected_on_a_cpu():
+    with pytest.raises(UserError, match=r"runtime.data_sink true is not supported on a CPU"):
         choose_data_sink(True, "CPU")
 
 
-def tried(answer, tries):
-    return lambda: tries.append(answer) or answer
+def recording(result, calls):
+    """A function that returns a result and records its calls."""
+    return lambda: calls.append(result) or result
 
 
 @pytest.mark.parametrize(
-    ("asked", "precision", "works", "tries"),
+    ("requested", "amp_level", "works", "num_calls"),
     [
         ("float16", "O2", False, 0),
         ("bfloat16", "O0", False, 0),
@@ -104,29 +106,29 @@ def tried(answer, tries):
         ("bfloat16", "O3", True, 1),
     ],
 )
-def test_bfloat16_is_tried_where_it_would_be_computed_in(asked, precision, works, tries):
-    found = []
-    assert choose_amp_dtype(asked, precision, tried(works, found)) == asked
-    assert len(found) == tries
+def test_bfloat16_is_tested_only_if_it_is_used(requested, amp_level, works, num_calls):
+    calls = []
+    assert choose_amp_dtype(requested, amp_level, recording(works, calls)) == requested
+    assert len(calls) == num_calls
 
 
-@pytest.mark.parametrize("precision", ["O2", "O3"])
-def test_bfloat16_is_refused_where_it_does_not_work(precision):
+@pytest.mark.parametrize("amp_level", ["O2", "O3"])
+def test_bfloat16_is_rejected_if_it_does_not_work(amp_level):
     with pytest.raises(
         UserError, match=r"runtime.amp_dtype bfloat16: .* choose runtime.amp_dtype float16, or runtime.amp_level"
     ):
-        choose_amp_dtype("bfloat16", precision, lambda: False)
+        choose_amp_dtype("bfloat16", amp_level, lambda: False)
 
 
-def test_a_cpu_multiplies_no_bfloat16():
+def test_bfloat16_is_not_supported_on_a_cpu():
     assert not bfloat16_works()
     with pytest.raises(UserError, match=r"choose runtime.amp_dtype float16"):
-        start(replace(CPU, precision="O2", half="bfloat16"))
-    assert start(replace(CPU, half="bfloat16")).half == "bfloat16", "nothing is computed in it at O0"
+        init_runtime(replace(CPU, amp_level="O2", amp_dtype="bfloat16"))
+    assert init_runtime(replace(CPU, amp_dtype="bfloat16")).amp_dtype == "bfloat16", "O0 does not use it"
 
 
 @pytest.mark.parametrize(("value", "works"), [(16, True), (15, False)])
-def test_bfloat16_works_where_a_product_is_right(monkeypatch, value, works):
+def test_bfloat16_works_if_a_product_is_correct(monkeypatch, value, works):
     dtypes = set()
 
     class Product:
@@ -140,7 +142,7 @@ def test_bfloat16_works_where_a_product_is_right(monkeypatch, value, works):
 
 
 @pytest.mark.parametrize(
-    ("asked", "device", "precision", "works", "fused", "tries"),
+    ("requested", "device", "amp_level", "works", "fused", "num_calls"),
     [
         (None, "Ascend", "O2", True, True, 1),
         (None, "Ascend", "O3", True, True, 1),
@@ -153,29 +155,29 @@ def test_bfloat16_works_where_a_product_is_right(monkeypatch, value, works):
         (False, "CPU", "O0", True, False, 0),
     ],
 )
-def test_attention_is_fused_on_an_ascend_in_16_bits_where_that_works(asked, device, precision, works, fused, tries):
-    found = []
-    assert choose_fused_attention(asked, device, precision, tried(works, found)) is fused
-    assert len(found) == tries
+def test_attention_is_fused_on_an_ascend_in_16_bit_if_that_works(requested, device, amp_level, works, fused, num_calls):
+    calls = []
+    assert choose_fused_attention(requested, device, amp_level, recording(works, calls)) is fused
+    assert len(calls) == num_calls
 
 
 @pytest.mark.parametrize(
-    ("device", "precision", "works", "why"),
+    ("device", "amp_level", "works", "why"),
     [
         ("Ascend", "O0", True, "runtime.amp_level is O0"),
-        ("CPU", "O2", True, "only an Ascend has it, and this is a CPU"),
-        ("GPU", "O2", True, "only an Ascend has it, and this is a GPU"),
-        ("Ascend", "O2", False, "this Ascend does not have it"),
+        ("CPU", "O2", True, "only an Ascend has the operator, but the device is a CPU"),
+        ("GPU", "O2", True, "only an Ascend has the operator, but the device is a GPU"),
+        ("Ascend", "O2", False, "this Ascend does not have the operator"),
     ],
 )
-def test_fused_attention_is_refused_where_it_cannot_be_had(device, precision, works, why):
+def test_fused_attention_is_rejected_if_it_is_not_supported(device, amp_level, works, why):
     with pytest.raises(UserError, match=f"runtime.fused_attention true: .*{why}"):
-        choose_fused_attention(True, device, precision, lambda: works)
+        choose_fused_attention(True, device, amp_level, lambda: works)
 
 
-@pytest.mark.parametrize("half", ["float16", "bfloat16"])
-def test_a_cpu_has_no_fused_attention(half):
-    assert fused_attention_works(half) is False
+@pytest.mark.parametrize("amp_dtype", ["float16", "bfloat16"])
+def test_fused_attention_is_not_supported_on_a_cpu(amp_dtype):
+    assert fused_attention_works(amp_dtype) is False
 
 
 def without_gradient(*inputs, **options):
@@ -183,23 +185,25 @@ def without_gradient(*inputs, **options):
 
 
 @pytest.mark.parametrize(("operator", "works"), [(flash_attention_score, True), (without_gradient, False)])
-def test_fused_attention_works_where_it_and_its_gradients_are_right(monkeypatch, operator, works):
+def test_fused_attention_works_if_it_and_its_gradients_are_correct(monkeypatch, operator, works):
     monkeypatch.setattr(ops, "flash_attention_score", operator)
     assert fused_attention_works("float16") is works
 
 
-@pytest.mark.parametrize(("asked", "fused"), [(None, True), (False, False)])
-def test_starting_on_an_ascend_decides_all_of_its_choices(monkeypatch, asked, fused):
-    """All but the device itself, which is put in the CPU's place."""
+@pytest.mark.parametrize(("requested", "fused"), [(None, True), (False, False)])
+def test_init_runtime_makes_all_choices_on_an_ascend(monkeypatch, requested, fused):
+    """Tests all choices except the device itself, which is replaced by the CPU."""
     monkeypatch.setattr(ms.device_context.ascend, "is_available", lambda: True)
     monkeypatch.setattr(ms, "set_device", lambda device: None)
     monkeypatch.setattr(runtime, "bfloat16_works", lambda: True)
-    monkeypatch.setattr(runtime, "fused_attention_works", lambda half: half == "bfloat16")
-    settings = RuntimeSettings(half="bfloat16", fused_attention=asked)
-    assert start(settings) == Runtime("Ascend", "O2", half="bfloat16", fused_attention=fused, data_sink=True)
+    monkeypatch.setattr(runtime, "fused_attention_works", lambda amp_dtype: amp_dtype == "bfloat16")
+    settings = RuntimeSettings(amp_dtype="bfloat16", fused_attention=requested)
+    assert init_runtime(settings) == Runtime(
+        "Ascend", "O2", amp_dtype="bfloat16", fused_attention=fused, data_sink=True
+    )
 
 
-def test_a_device_is_measured_by_its_fastest_matrix_product(monkeypatch):
+def test_measured_flops_is_of_the_fastest_matrix_product(monkeypatch):
     ticks = iter(np.cumsum([0, 4, 1, 5, 1, 3, 1, 2, 1, 6]).tolist())
     products = []
 
@@ -212,11 +216,11 @@ def test_a_device_is_measured_by_its_fastest_matrix_product(monkeypatch):
     monkeypatch.setattr(ms.ops, "MatMul", Product)
     assert measured_flops(Runtime("CPU", "O0")) == 2 * 2048**3 / 2
     assert set(products) == {((2048, 2048), (2048, 2048), ms.float32, ms.float32)}
-    assert len(products) == 6, "the first one, which compiles, is not timed"
+    assert len(products) == 6, "the first product compiles and is not timed"
 
 
-@pytest.mark.parametrize("half", ["float16", "bfloat16"])
-def test_a_device_at_mixed_precision_is_measured_in_16_bits(monkeypatch, half):
+@pytest.mark.parametrize("amp_dtype", ["float16", "bfloat16"])
+def test_measured_flops_is_in_16_bit_for_mixed_precision(monkeypatch, amp_dtype):
     dtypes = set()
 
     class Product:
@@ -225,15 +229,15 @@ def test_a_device_at_mixed_precision_is_measured_in_16_bits(monkeypatch, half):
             return ms.Tensor(np.zeros((1, 1), np.float32))
 
     monkeypatch.setattr(ms.ops, "MatMul", Product)
-    assert measured_flops(Runtime("CPU", "O2", half=half)) > 0
-    assert dtypes == {getattr(ms, half)}
+    assert measured_flops(Runtime("CPU", "O2", amp_dtype=amp_dtype)) > 0
+    assert dtypes == {getattr(ms, amp_dtype)}
 
 
-def test_this_machines_measure_is_of_a_machine():
+def test_measured_flops_of_this_machine_is_plausible():
     assert 1e9 < measured_flops(Runtime("CPU", "O0")) < 1e14
 
 
-def test_a_peak_that_cannot_be_is_refused():
+def test_a_peak_speed_of_zero_is_rejected():
     with pytest.raises(ValueError, match=r"runtime.peak_tflops must be above 0, not 0"):
         RuntimeSettings(peak_tflops=0)
 
@@ -250,33 +254,33 @@ def test_o2_computes_in_float16_and_keeps_float32_weights(rng):
 
     assert logits.dtype == ms.float32
     error = np.abs(logits.asnumpy() - exact).max()
-    assert 1e-5 < error < 0.05, "float16 rounds, and only that"
+    assert 1e-5 < error < 0.05, "only the rounding of float16 differs"
     assert [parameter.name for parameter in halved.get_parameters()] == names
     assert {parameter.dtype for parameter in network.get_parameters()} == {ms.float32}
 
 
-def test_o0_leaves_the_network_alone():
+def test_o0_returns_the_network_unchanged():
     network = create_model("vit_mini_4_32")
     assert apply_amp(network, Runtime("CPU", "O0")) is network
 
 
-@pytest.mark.parametrize("precision", ["O2", "O3"])
-@pytest.mark.parametrize("half", ["float16", "bfloat16"])
-def test_the_16_bit_type_is_the_one_that_was_chosen(monkeypatch, precision, half):
-    asked = []
-    monkeypatch.setattr(amp, "auto_mixed_precision", lambda *arguments: asked.append(arguments))
+@pytest.mark.parametrize("amp_level", ["O2", "O3"])
+@pytest.mark.parametrize("amp_dtype", ["float16", "bfloat16"])
+def test_apply_amp_uses_the_16_bit_type_of_the_runtime(monkeypatch, amp_level, amp_dtype):
+    calls = []
+    monkeypatch.setattr(amp, "auto_mixed_precision", lambda *arguments: calls.append(arguments))
     network = nn.Dense(2, 2)
-    apply_amp(network, Runtime("Ascend", precision, half=half))
-    assert asked == [(network, precision, getattr(ms, half))]
+    apply_amp(network, Runtime("Ascend", amp_level, amp_dtype=amp_dtype))
+    assert calls == [(network, amp_level, getattr(ms, amp_dtype))]
 
 
-@pytest.mark.parametrize(("precision", "fused"), [("O2", True), ("O2", False), ("O0", True)])
-def test_all_attention_is_fused_where_the_runtime_says_so(precision, fused):
+@pytest.mark.parametrize(("amp_level", "fused"), [("O2", True), ("O2", False), ("O0", True)])
+def test_apply_amp_fuses_all_attention_if_the_runtime_says_so(amp_level, fused):
     network = create_model("vit_mini_4_32", depth=2, pool="map", class_token=False)
-    apply_amp(network, Runtime("CPU", precision, fused_attention=fused))
+    apply_amp(network, Runtime("CPU", amp_level, fused_attention=fused))
     cells = [cell for _, cell in network.cells_and_names() if isinstance(cell, DotProductAttention)]
-    assert len(cells) == 3, "two blocks and the pool"
-    assert {cell.is_fused for cell in cells} == {fused and precision != "O0"}
+    assert len(cells) == 3, "two blocks and the pooling"
+    assert {cell.is_fused for cell in cells} == {fused and amp_level != "O0"}
 
 
 class Normed(nn.Cell):
@@ -289,23 +293,34 @@ class Normed(nn.Cell):
 
 
 def test_o2_computes_layer_norms_in_float32(rng):
-    """Its outputs are the nearest float16 numbers but for a few ties; O3's are often another."""
+    """Outputs of O2 are the nearest float16 numbers except for a few ties; many outputs of O3 are not."""
     x = (300 * rng.standard_normal((8, 500)) + 500).astype(np.float16).astype(np.float64)
     weight, bias = (rng.standard_normal(500).astype(np.float32) for _ in range(2))
     expected = (x - x.mean(1, keepdims=True)) / x.std(1, keepdims=True) * weight + bias
     wrong = {}
-    for precision in ("O2", "O3"):
+    for amp_level in ("O2", "O3"):
         cell = Normed()
         cell.norm.gamma.set_data(ms.Tensor(weight))
         cell.norm.beta.set_data(ms.Tensor(bias))
-        found = apply_amp(cell, Runtime("CPU", precision))(ms.Tensor(x, ms.float32)).asnumpy()
-        wrong[precision] = np.mean(found != expected.astype(np.float16))
+        found = apply_amp(cell, Runtime("CPU", amp_level))(ms.Tensor(x, ms.float32)).asnumpy()
+        wrong[amp_level] = np.mean(found != expected.astype(np.float16))
     assert wrong["O2"] < 0.01 and wrong["O3"] > 0.2, wrong
 
 
-def test_starting_sets_graph_mode_and_every_seed():
-    runtime = start(RuntimeSettings(), seed=7)
+def test_init_runtime_sets_graph_mode_and_every_seed():
+    runtime = init_runtime(RuntimeSettings(), seed=7)
     assert (runtime.device, runtime.amp_level, runtime.rank, runtime.world_size) == ("CPU", "O0", 0, 1)
     assert runtime.is_main
     assert ms.get_context("mode") == ms.GRAPH_MODE
     assert ms.get_seed() == ms.dataset.config.get_seed() == 7
+
+
+@pytest.mark.parametrize("mode", [ms.GRAPH_MODE, ms.PYNATIVE_MODE])
+def test_current_runtime_is_float32_on_the_current_device_and_changes_nothing(mode):
+    ms.set_context(mode=mode)
+    try:
+        assert current_runtime() == Runtime("CPU", "O0", rank=0, world_size=1, fused_attention=False, data_sink=False)
+        assert ms.get_context("mode") == mode
+        assert ms.get_seed() == ms.dataset.config.get_seed() == 0
+    finally:
+        ms.set_context(mode=ms.GRAPH_MODE)

@@ -1,1 +1,1 @@
-"""Starting a program as a job of many workers, on MindSpore's ``msrun``, and ending it in order."""
+"""Launches a job of several ranks with MindSpore's ``msrun``, and supervises its processes."""

@@ -1,4 +1,4 @@
-"""What the environment says of a job: how many workers, on which servers, and where they meet."""
+"""The configuration of a job, from environment variables: nodes, ranks per node, and the address of the scheduler."""
 
 import ipaddress
 import os
@@ -16,41 +16,38 @@ _TRUE_OR_FALSE = {"true": True, "false": False}
 
 @dataclass(frozen=True)
 class Job:
-    """A job of workers, as seen from one of its servers."""
+    """A job of several ranks, as one of its nodes sees it."""
 
     ranks_per_node: int
-    """Workers on this server, and on each of the others."""
+    """Ranks on each node."""
     num_nodes: int
-    """Servers."""
+    """Number of nodes."""
     node_rank: int
-    """This server's number."""
+    """Index of this node, from 0."""
     master_addr: str
-    """Address of server 0, where the workers meet."""
+    """Address of node 0, where the scheduler runs."""
     master_port: int
+    """Port of the scheduler."""
     join_timeout: int
-    """Seconds to wait for all workers."""
+    """Time to wait until all ranks have joined, in seconds."""
     bind_cores: bool
-    """Whether each worker keeps to its share of the processor's cores."""
+    """Whether each rank is bound to its share of the CPU cores."""
 
     @property
     def world_size(self) -> int:
-        """Workers of all servers."""
+        """Ranks of all nodes."""
         return self.num_nodes * self.ranks_per_node
 
     @property
     def first_rank(self) -> int:
-        """The number of this server's first worker."""
+        """The first rank of this node."""
         return self.node_rank * self.ranks_per_node
 
     def describe(self) -> str:
-        """One line for a person."""
-        where = (
-            f" on each of {self.num_nodes} servers, of which this is number {self.node_rank}"
-            if self.num_nodes > 1
-            else ""
-        )
-        world_size = f"{self.ranks_per_node} worker{'' if self.ranks_per_node == 1 else 's'}"
-        return f"{world_size}{where}, meeting at {self.master_addr}:{self.master_port}"
+        """A description of one line."""
+        ranks = f"{self.ranks_per_node} rank{'' if self.ranks_per_node == 1 else 's'}"
+        nodes = f" on each of {self.num_nodes} nodes (this is node {self.node_rank})" if self.num_nodes > 1 else ""
+        return f"{ranks}{nodes}, scheduler at {self.master_addr}:{self.master_port}"
 
 
 def read_job(device: str = "auto", environment: Mapping[str, str] = os.environ) -> Job:
@@ -58,10 +55,10 @@ def read_job(device: str = "auto", environment: Mapping[str, str] = os.environ) 
 
     Args:
         device: ``runtime.device`` of the program.
-        environment: where they stand.
+        environment: the environment variables.
 
     Raises:
-        UserError: for a device that is not there, a value that cannot be, or a port or address that cannot be used.
+        UserError: if the device is not available, a value is invalid, or the address or port cannot be used.
     """
     counts = device_counts()
     device = choose_device(device, {name: count > 0 for name, count in counts.items()})
@@ -71,7 +68,7 @@ def read_job(device: str = "auto", environment: Mapping[str, str] = os.environ) 
         raise UserError(f"NODE_RANK is {node_rank}, but with NNODES={num_nodes} it must be from 0 to {num_nodes - 1}")
     ranks_per_node = _number(environment, "NPROC", _RANKS_ON_CPU if device == "CPU" else counts[device], 1)
     if device != "CPU" and ranks_per_node > counts[device]:
-        raise UserError(f"NPROC is {ranks_per_node}, but this server has {counts[device]} {device} devices")
+        raise UserError(f"NPROC is {ranks_per_node}, but this node has {counts[device]} {device} devices")
     master_addr = environment.get("MASTER_ADDR", "127.0.0.1")
     if num_nodes > 1:
         _check_reachable(master_addr, num_nodes)
@@ -89,13 +86,13 @@ def read_job(device: str = "auto", environment: Mapping[str, str] = os.environ) 
     return job
 
 
-def _number(environment: Mapping[str, str], name: str, default: int, least: int, greatest: int | None = None) -> int:
+def _number(environment: Mapping[str, str], name: str, default: int, minimum: int, maximum: int | None = None) -> int:
     text = environment.get(name, "")
     if not text:
         return default
     number = int(text) if text.removeprefix("-").isdecimal() else None
-    if number is None or number < least or (greatest is not None and number > greatest):
-        span = f"from {least} to {greatest}" if greatest is not None else f"of at least {least}"
+    if number is None or number < minimum or (maximum is not None and number > maximum):
+        span = f"from {minimum} to {maximum}" if maximum is not None else f"of at least {minimum}"
         raise UserError(f"{name} must be a whole number {span}, not {text!r}")
     return number
 
@@ -111,10 +108,10 @@ def _check_reachable(master_addr: str, num_nodes: int) -> None:
     try:
         address = ipaddress.ip_address(socket.getaddrinfo(master_addr, None)[0][4][0])
     except OSError as error:
-        raise UserError(f"MASTER_ADDR {master_addr} is no address that this server knows: {error.strerror}") from error
+        raise UserError(f"MASTER_ADDR {master_addr} cannot be resolved on this node: {error.strerror}") from error
     if address.is_loopback:
         raise UserError(
-            f"with NNODES={num_nodes} MASTER_ADDR must be an address of server 0 that the others can reach, "
+            f"with NNODES={num_nodes} MASTER_ADDR must be an address of node 0 that the other nodes can reach, "
             f"not {master_addr}"
         )
 
@@ -128,12 +125,12 @@ def _free_port() -> int:
 def _check_port(job: Job) -> None:
     family, _, _, _, address = socket.getaddrinfo(job.master_addr, job.master_port, type=socket.SOCK_STREAM)[0]
     with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # As the scheduler does: no waiting after a job.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # As the scheduler: a closed port is free at once.
         try:
             probe.bind(address)
             probe.listen()
         except OSError as error:
             raise UserError(
-                f"the workers cannot meet at {job.master_addr}:{job.master_port}: {error.strerror}. "
-                "Choose another MASTER_PORT; MASTER_ADDR must be an address of the server with NODE_RANK=0"
+                f"the scheduler cannot listen on {job.master_addr}:{job.master_port}: {error.strerror}. "
+                "Choose another MASTER_PORT; MASTER_ADDR must be an address of the node with NODE_RANK=0"
             ) from error

@@ -1,4 +1,4 @@
-"""Launches training or evaluation on several ranks: mindvit launch train --config configs/digits.yaml"""
+"""The launcher, which runs training or evaluation on several ranks: ``mindvit launch train --config …``."""
 
 import sys
 from datetime import datetime
@@ -13,17 +13,31 @@ from mindvit.parsing import parse
 from mindvit.training.recipe import Recipe
 
 _SETTINGS = {"train": Recipe, "eval": EvalSettings}
-_EVALUATIONS = Path("output/evaluation")
+_EVAL_FOLDER = Path("output/evaluation")
+_HELP = """usage: {usage} train|eval [options]
+
+Run train or eval on several devices or nodes. The options are those of the command.
+
+environment variables:
+  NPROC         ranks on this node (default: one per NPU, else one per GPU, else 2)
+  NNODES        number of nodes (default: 1)
+  NODE_RANK     index of this node, from 0 (default: 0)
+  MASTER_ADDR   address of node 0 (default: 127.0.0.1)
+  MASTER_PORT   port of the scheduler on node 0 (default: 8118; a free port if there is one node)
+  JOIN_TIMEOUT  time to wait until all ranks have joined, in seconds (default: 300)
+  BIND_CORES    whether each rank is bound to its share of the CPU cores (default: true on Ascend, else false)
+
+docs/distributed.md explains them."""
 
 
 def launch(arguments: list[str], usage: str) -> None:
-    """Runs a command as a job of several ranks, and ends the process if the job fails.
+    """Runs a command as a job of several ranks, and exits if the job fails.
 
-    The environment says how many ranks there are: see ``mindvit.launch.job.read_job``.
+    Environment variables set the number of nodes and ranks: see ``mindvit.launch.job.read_job``.
 
     Args:
-        arguments: ``train`` or ``eval``, and the arguments of that command.
-        usage: how it was called, for ``--help``.
+        arguments: ``train`` or ``eval``, and the options of that command.
+        usage: the launcher's command line up to here, for ``--help``.
 
     Raises:
         UserError: for a mistake in the settings or in the environment, before any rank is started.
@@ -31,14 +45,12 @@ def launch(arguments: list[str], usage: str) -> None:
     """
     command, *options = arguments or ["--help"]
     if command in ("--help", "-h"):
-        print(
-            f"usage: {usage} train|eval [options]\n\nRuns the command on several ranks; docs/distributed.md explains how."
-        )
+        print(_HELP.format(usage=usage))
         return
     if command not in _SETTINGS:
-        raise UserError(f"{command!r} cannot run on several ranks; {' and '.join(_SETTINGS)} can")
-    # Parsed here too, so that a mistake is reported before any rank is started.
-    settings, _ = parse(_SETTINGS[command], f"{command} on several ranks", options, usage=f"{usage} {command}")
+        raise UserError(f"{command!r} cannot run on several ranks; choose {' or '.join(_SETTINGS)}")
+    # The ranks parse the options again. Parsing them here reports a mistake before any rank is started.
+    settings, _ = parse(_SETTINGS[command], f"Run {command} on several ranks.", options, usage=f"{usage} {command}")
     job = read_job(settings.runtime.device)
     logs = _log_folder(settings, job.node_rank if job.num_nodes > 1 else None)
     print(f"{job.describe()}; logs in {logs}", flush=True)
@@ -49,8 +61,8 @@ def launch(arguments: list[str], usage: str) -> None:
 
 def _log_folder(settings: Recipe | EvalSettings, node_rank: int | None) -> Path:
     if isinstance(settings, Recipe):
-        place = Path(settings.output_dir)
+        folder = Path(settings.output_dir)
     else:
-        place = Path(settings.output).parent if settings.output else _EVALUATIONS
+        folder = Path(settings.output).parent if settings.output else _EVAL_FOLDER
     started = datetime.now().strftime("%Y-%m-%dT%H-%M-%S")
-    return make_folder(place / "logs" / (started if node_rank is None else f"{started}-node{node_rank}"))
+    return make_folder(folder / "logs" / (started if node_rank is None else f"{started}-node{node_rank}"))

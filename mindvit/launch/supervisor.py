@@ -1,4 +1,4 @@
-"""Watching over a job's processes on one server: none of them outlives it, whatever ends it."""
+"""Supervises the processes of a job on one node. No process outlives the job, whatever ends it."""
 
 import os
 import re
@@ -14,32 +14,32 @@ from types import FrameType
 
 import psutil
 
-from mindvit.errors import STOPPED_BY_USER
 from mindvit.distributed import end_with_parent
+from mindvit.errors import STOPPED_BY_USER
 from mindvit.launch.failure import exit_codes, explain
 from mindvit.launch.job import Job
 
-_TICK = 0.2
-"""Seconds between two looks at the processes."""
-_PATIENCE = 5.0
-"""Seconds that msrun has for ending the other workers after one has failed."""
+_POLL_SECONDS = 0.2
+"""Time between two checks of the processes."""
+_GRACE_SECONDS = 5.0
+"""Time that msrun has to end the other ranks after one has failed."""
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def supervise(job: Job, command: list[str], logs: Path) -> int:
-    """Runs a command as the workers of a job, worker 0 on the screen, and waits for its end.
+    """Runs a command on all ranks of this node, and waits until the job ends. The output of rank 0 is on the screen.
 
-    Ctrl-C, SIGTERM or SIGHUP lets all workers finish their step (see ``StopOnSignal``); a second one kills them. When a
-    worker fails, ``msrun`` ends the others within a second or two; its scheduler, which would wait for half a
-    minute more, is ended here.
+    Ctrl-C, SIGTERM or SIGHUP stops all ranks at the end of their step (see ``StopOnSignal``); a second signal kills
+    them. If a rank fails, ``msrun`` ends the other ranks within a second or two. The supervisor ends the scheduler,
+    which would otherwise wait for another half a minute.
 
     Args:
         job: the job.
         command: the program and its arguments.
-        logs: folder for the logs of the workers, of the scheduler and of ``msrun``.
+        logs: folder for the logs of the ranks, of the scheduler and of ``msrun``.
 
     Returns:
-        The exit code: 0, or that of the worker that failed first, 1 where a signal killed it, or 130 after a stop.
+        The exit code: 0; that of the first rank that failed, or 1 if a signal killed it; or 130 if the job was stopped.
     """
     with open(logs / "msrun.log", "wb") as log:
         msrun = subprocess.Popen(
@@ -50,20 +50,20 @@ def supervise(job: Job, command: list[str], logs: Path) -> int:
             start_new_session=True,
             preexec_fn=partial(end_with_parent, signal.SIGKILL),
         )
-    watch = _Watch(msrun.pid, logs)
+    processes = _Processes(msrun.pid, logs)
     screen = _Screen(logs / "worker_0.log" if job.node_rank == 0 else None)
-    stop = _Stop(watch)
+    stop = _StopOnSignal(processes)
     try:
         with stop:
             while msrun.poll() is None:
-                time.sleep(_TICK)
-                watch.look()
-                screen.follow()
+                time.sleep(_POLL_SECONDS)
+                processes.update()
+                screen.update()
     finally:
-        watch.kill()
+        processes.kill()
         msrun.kill()
         msrun.wait()
-        screen.follow()
+        screen.update()
     if msrun.returncode == 0:
         return 0
     codes = exit_codes(logs)
@@ -71,10 +71,10 @@ def supervise(job: Job, command: list[str], logs: Path) -> int:
     if set(codes.values()) <= {STOPPED_BY_USER} | by_signal and (codes or stop.received):
         print("the job was stopped", file=sys.stderr)
         return STOPPED_BY_USER
-    died = [(watch.ranks[process], codes.get(process.pid)) for process in watch.died]
-    sentence = f"error: {explain(job, logs, died)}"
-    if not screen.has_shown(sentence):
-        print(sentence, file=sys.stderr)
+    died = [(processes.ranks[process], codes.get(process.pid)) for process in processes.died]
+    message = f"error: {explain(job, logs, died)}"
+    if not screen.has_shown(message):
+        print(message, file=sys.stderr)
     return max([1, *codes.values()])
 
 
@@ -89,7 +89,7 @@ def _msrun(job: Job, command: list[str], logs: Path) -> list[str]:
         "join": True,
         "cluster_time_out": job.join_timeout,
         "bind_core": job.bind_cores,
-        "tail_worker_log": job.world_size,  # No worker's number: the screen is served here, which ends in order.
+        "tail_worker_log": job.world_size,  # Not a rank, so msrun shows no log: _Screen shows that of rank 0.
     }
     python = [sys.executable, "-m", "mindspore.parallel.cluster.run"]
     return [*python, *(f"--{name}={value}" for name, value in options.items()), *command]
@@ -97,7 +97,7 @@ def _msrun(job: Job, command: list[str], logs: Path) -> list[str]:
 
 def _environment() -> dict[str, str]:
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    # msrun starts its workers as "python", whichever that is on the PATH.
+    # The command of the ranks is "python", which msrun looks up on the PATH.
     environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     if sys.stdout.isatty():
         size = shutil.get_terminal_size()
@@ -105,64 +105,67 @@ def _environment() -> dict[str, str]:
     return environment
 
 
-class _Watch:
-    """The processes that ``msrun`` started: its scheduler and this server's workers.
+class _Processes:
+    """The processes that ``msrun`` started: the scheduler and the ranks of this node.
 
     Args:
-        msrun: its process id.
-        logs: the folder of their logs.
+        msrun: process id of ``msrun``.
+        logs: folder of the logs.
     """
 
     def __init__(self, msrun: int, logs: Path) -> None:
         self.msrun = psutil.Process(msrun)
         self.logs = logs
         self.ranks: dict[psutil.Process, int] = {}
-        """The number of each."""
+        """The rank of each process."""
         self.died: list[psutil.Process] = []
-        """The workers that ended by themselves, first ones first."""
+        """The ranks that ended before any failure was detected, in the order of their ends."""
         self.scheduler: psutil.Process | None = None
-        self._told: signal.Signals | None = None
+        self._sent: signal.Signals | None = None
         self._failed_at: float | None = None
 
-    def look(self) -> None:
-        """Takes note of new processes and of those that ended; after a failure, sees to it that all do."""
+    def update(self) -> None:
+        """Records which processes have started and ended.
+
+        After a failure it kills the processes that are left, once the ranks have ended or their grace period is over.
+        """
         with suppress(psutil.NoSuchProcess):
             for child in self.msrun.children():
                 if child not in self.ranks and child != self.scheduler:
-                    self._enter(child)
+                    self._add(child)
         if self._failed_at is None:
             self.died += [process for process in self.ranks if process not in self.died and not _is_running(process)]
             if exit_codes(self.logs) or self._scheduler_failed():
                 self._failed_at = time.monotonic()
-        elif not any(map(_is_running, self.ranks)) or time.monotonic() - self._failed_at > _PATIENCE:
+        elif not any(map(_is_running, self.ranks)) or time.monotonic() - self._failed_at > _GRACE_SECONDS:
             self.kill()
 
-    def tell(self, number: signal.Signals) -> None:
-        """Sends the workers a signal, also those that are still to come."""
-        self._told = number
+    def send_signal(self, number: signal.Signals) -> None:
+        """Sends a signal to all ranks, also to those that start later."""
+        self._sent = number
         for process in self.ranks:
             with suppress(psutil.NoSuchProcess):
                 process.send_signal(number)
 
     def kill(self) -> None:
-        """Kills what still runs, but for ``msrun``, which then ends by itself."""
+        """Kills all processes except ``msrun``, which then ends."""
         for process in filter(None, (*self.ranks, self.scheduler)):
             with suppress(psutil.NoSuchProcess):
-                for one in (*process.children(recursive=True), process):
-                    one.kill()
+                for member in (*process.children(recursive=True), process):
+                    member.kill()
 
-    def _enter(self, child: psutil.Process) -> None:
+    def _add(self, child: psutil.Process) -> None:
         with suppress(psutil.Error):
             environment = child.environ()
             if environment.get("MS_ROLE") == "MS_SCHED":
                 self.scheduler = child
             elif environment.get("MS_ROLE") == "MS_WORKER":
                 self.ranks[child] = int(environment["RANK_ID"])
-                if self._told is not None:
-                    child.send_signal(self._told)
+                if self._sent is not None:
+                    child.send_signal(self._sent)
 
     def _scheduler_failed(self) -> bool:
-        """Whether the scheduler ended in an error, of which ``msrun`` takes no notice while workers run."""
+        """Whether the scheduler ended with an error, which ``msrun`` ignores while ranks are running."""
         log = self.logs / "scheduler.log"
         if not log.exists() or (self.scheduler is not None and _is_running(self.scheduler)):
             return False
@@ -170,44 +173,44 @@ class _Watch:
 
 
 class _Screen:
-    """Shows on standard output what is added to a log.
+    """Copies a log to standard output while it grows.
 
     Args:
-        log: the file; None shows nothing.
+        log: the file; None copies nothing.
     """
 
     def __init__(self, log: Path | None) -> None:
         self.log = log
         self._position = 0
 
-    def follow(self) -> None:
-        """Shows what is new."""
+    def update(self) -> None:
+        """Copies what was added since the last call."""
         if self.log is None or not self.log.exists():
             return
         with open(self.log, "rb") as file:
             file.seek(self._position)
             new = file.read()
         self._position += len(new)
-        # MindSpore's network says on leaving that it is well, whatever the log level.
+        # MindSpore logs these lines at the end of a job at any log level.
         sys.stdout.buffer.write(re.sub(rb"^\[INFO\] DISTRIBUTED.*\n", b"", new, flags=re.MULTILINE))
         sys.stdout.buffer.flush()
 
     def has_shown(self, line: str) -> bool:
-        """Whether a line was among it."""
+        """Whether the log contains a line."""
         return self.log is not None and line in self.log.read_text(encoding="utf-8", errors="replace").splitlines()
 
 
-class _Stop:
-    """Passes a signal on to the workers, which finish their step; at the second one kills them."""
+class _StopOnSignal:
+    """Forwards a signal to the ranks, which then finish their step and stop. A second signal kills them."""
 
-    def __init__(self, watch: _Watch) -> None:
-        self.watch = watch
+    def __init__(self, processes: _Processes) -> None:
+        self.processes = processes
         self.received: signal.Signals | None = None
 
     def __enter__(self) -> None:
-        # One that is ignored stays so: nohup means it.
-        heard = [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
-        self._replaced = {number: signal.signal(number, self._receive) for number in heard}
+        # A signal that the parent process ignores stays ignored, as under nohup.
+        handled = [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+        self._replaced = {number: signal.signal(number, self._receive) for number in handled}
 
     def __exit__(self, *error: object) -> None:
         for number, handler in self._replaced.items():
@@ -215,9 +218,9 @@ class _Stop:
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         if self.received:
-            self.watch.kill()
+            self.processes.kill()
         else:
-            self.watch.tell(signal.SIGTERM)
+            self.processes.send_signal(signal.SIGTERM)
         self.received = signal.Signals(number)
 
 

@@ -9,7 +9,7 @@ from mindvit.launch.job import read_job
 
 @pytest.fixture
 def machine(monkeypatch):
-    """Has the machine so many devices."""
+    """Sets the number of devices that the machine seems to have."""
 
     def make(ascend=0, gpu=0):
         monkeypatch.setattr(job_module, "device_counts", lambda: {"Ascend": ascend, "GPU": gpu, "CPU": 1})
@@ -19,10 +19,10 @@ def machine(monkeypatch):
 
 
 @pytest.fixture
-def here(monkeypatch):
-    """Lets the name ``server0`` be an address of this machine that is not the loopback, as far as job.py asks."""
+def resolver(monkeypatch):
+    """Lets job.py resolve the name ``node0``, and no other, to an address that is not the loopback address."""
     monkeypatch.setattr(job_module, "_check_port", lambda job: None)
-    known = {"server0": "10.1.2.3"}
+    known = {"node0": "10.1.2.3"}
 
     def getaddrinfo(name, port, **more):
         if name not in known:
@@ -33,7 +33,7 @@ def here(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("devices", "asked", "workers", "binds"),
+    ("devices", "requested", "ranks", "bind_cores"),
     [
         ({}, "auto", 2, False),
         ({"ascend": 8}, "auto", 8, True),
@@ -42,30 +42,30 @@ def here(monkeypatch):
         ({"ascend": 8}, "CPU", 2, False),
     ],
 )
-def test_there_are_as_many_workers_as_devices_or_two_on_the_cpu(machine, devices, asked, workers, binds):
+def test_there_is_one_rank_per_device_or_two_on_the_cpu(machine, devices, requested, ranks, bind_cores):
     machine(**devices)
-    job = read_job(asked, {})
-    assert (job.ranks_per_node, job.workers, job.bind_cores) == (workers, workers, binds)
+    job = read_job(requested, {})
+    assert (job.ranks_per_node, job.world_size, job.bind_cores) == (ranks, ranks, bind_cores)
 
 
-def test_one_server_needs_to_be_told_nothing_and_takes_a_free_port(machine):
+def test_one_node_needs_no_variables_and_takes_a_free_port(machine):
     job = read_job("auto", {})
-    assert (job.nodes, job.node_rank, job.master_addr, job.join_timeout) == (1, 0, "127.0.0.1", 300)
+    assert (job.num_nodes, job.node_rank, job.master_addr, job.join_timeout) == (1, 0, "127.0.0.1", 300)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", job.master_port))
-    assert read_job("auto", {"NNODES": "", "NPROC": ""}).workers == 2, "an empty variable is as good as none"
+    assert read_job("auto", {"NNODES": "", "NPROC": ""}).world_size == 2, "an empty variable counts as unset"
 
 
-def test_several_servers_number_their_workers_one_after_the_other(machine, here):
-    told = {"NPROC": "8", "NNODES": "4", "NODE_RANK": "3", "MASTER_ADDR": "server0", "JOIN_TIMEOUT": "60"}
-    job = read_job("auto", {**told, "BIND_CORES": "true"})
-    assert (job.workers, job.first_rank, job.master_port) == (32, 24, 8118)
+def test_ranks_are_numbered_node_by_node(machine, resolver):
+    environment = {"NPROC": "8", "NNODES": "4", "NODE_RANK": "3", "MASTER_ADDR": "node0", "JOIN_TIMEOUT": "60"}
+    job = read_job("auto", {**environment, "BIND_CORES": "true"})
+    assert (job.world_size, job.first_rank, job.master_port) == (32, 24, 8118)
     assert (job.join_timeout, job.bind_cores) == (60, True)
-    assert job.describe() == "8 workers on each of 4 servers, of which this is number 3, meeting at server0:8118"
+    assert job.describe() == "8 ranks on each of 4 nodes (this is node 3), scheduler at node0:8118"
 
 
 @pytest.mark.parametrize(
-    ("told", "sentence"),
+    ("environment", "message"),
     [
         ({"NPROC": "0"}, "NPROC must be a whole number of at least 1, not '0'"),
         ({"NPROC": "two"}, "NPROC must be a whole number of at least 1, not 'two'"),
@@ -77,38 +77,38 @@ def test_several_servers_number_their_workers_one_after_the_other(machine, here)
         ({"MASTER_PORT": "70000"}, "MASTER_PORT must be a whole number from 1024 to 65535, not '70000'"),
         ({"JOIN_TIMEOUT": "0"}, "JOIN_TIMEOUT must be a whole number of at least 1"),
         ({"BIND_CORES": "yes"}, "BIND_CORES must be true or false, not 'yes'"),
-        ({"NNODES": "2"}, "with NNODES=2 MASTER_ADDR must be an address of server 0 that the others can reach"),
-        ({"MASTER_ADDR": "192.0.2.1"}, "cannot meet at 192.0.2.1:.* MASTER_ADDR must be an address of the server with"),
+        ({"NNODES": "2"}, "with NNODES=2 MASTER_ADDR must be an address of node 0 that the other nodes can reach"),
+        ({"MASTER_ADDR": "192.0.2.1"}, "cannot listen on 192.0.2.1:.* MASTER_ADDR must be an address of the node with"),
     ],
 )
-def test_what_cannot_be_is_refused_by_its_name(machine, told, sentence):
-    with pytest.raises(UserError, match=sentence):
-        read_job("auto", told)
+def test_an_invalid_variable_is_rejected_by_name(machine, environment, message):
+    with pytest.raises(UserError, match=message):
+        read_job("auto", environment)
 
 
-def test_an_address_that_nobody_knows_is_refused(machine, here):
-    with pytest.raises(UserError, match="MASTER_ADDR nowhere is no address that this server knows"):
+def test_an_address_that_cannot_be_resolved_is_rejected(machine, resolver):
+    with pytest.raises(UserError, match="MASTER_ADDR nowhere cannot be resolved on this node"):
         read_job("auto", {"NNODES": "2", "MASTER_ADDR": "nowhere"})
 
 
-def test_a_port_in_use_is_refused(machine):
+def test_a_port_in_use_is_rejected(machine):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
         with pytest.raises(
-            UserError, match=rf"cannot meet at 127.0.0.1:{port}: Address already in use. Choose another"
+            UserError, match=rf"cannot listen on 127.0.0.1:{port}: Address already in use. Choose another"
         ):
             read_job("auto", {"MASTER_PORT": port})
     assert read_job("auto", {"MASTER_PORT": port}).master_port == int(port)
 
 
-def test_more_workers_than_devices_are_refused(machine):
+def test_more_ranks_than_devices_are_rejected(machine):
     machine(ascend=8)
-    with pytest.raises(UserError, match="NPROC is 9, but this server has 8 Ascend devices"):
+    with pytest.raises(UserError, match="NPROC is 9, but this node has 8 Ascend devices"):
         read_job("auto", {"NPROC": "9"})
 
 
-def test_an_unknown_device_is_refused(machine):
-    with pytest.raises(UserError, match=r"runtime.device Ascend is not available on this machine; it has CPU"):
+def test_a_device_that_is_not_available_is_rejected(machine):
+    with pytest.raises(UserError, match=r"runtime.device Ascend is not available on this machine; choose CPU"):
         read_job("Ascend", {})

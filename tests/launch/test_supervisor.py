@@ -1,4 +1,4 @@
-"""The supervisor around a stand-in for msrun, which does with its processes what msrun was seen to do."""
+"""Tests the supervisor with a fake msrun, which handles its processes as the real one was observed to do."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ import pytest
 from mindvit.launch import supervisor
 from mindvit.launch.job import Job
 
-STAND_IN = """
+FAKE_MSRUN = """
 import os, signal, subprocess, sys, time
 from pathlib import Path
 
@@ -20,9 +20,9 @@ logs, delay, *programs = sys.argv[1:]
 time.sleep(float(delay))
 
 
-def start(role, number, program):
-    name = "scheduler" if role == "MS_SCHED" else f"worker_{number}"
-    environment = {**os.environ, "MS_ROLE": role, "RANK_ID": str(number)}
+def start(role, rank, program):
+    name = "scheduler" if role == "MS_SCHED" else f"worker_{rank}"
+    environment = {**os.environ, "MS_ROLE": role, "RANK_ID": str(rank)}
     with open(Path(logs) / f"{name}.log", "w") as log:
         return subprocess.Popen(
             [sys.executable, "-u", "-c", program], env=environment, stdout=log, stderr=log, preexec_fn=os.setsid
@@ -30,42 +30,57 @@ def start(role, number, program):
 
 
 scheduler = start("MS_SCHED", 0, programs[0])
-workers = [start("MS_WORKER", number, program) for number, program in enumerate(programs[1:])]
-while any(worker.poll() is None for worker in workers):
-    failed = [worker for worker in workers if worker.poll()]
+ranks = [start("MS_WORKER", rank, program) for rank, program in enumerate(programs[1:])]
+while any(process.poll() is None for process in ranks):
+    failed = [process for process in ranks if process.poll()]
     if failed:
         break
     time.sleep(0.05)
-failed = [worker for worker in workers if worker.poll()]
+failed = [process for process in ranks if process.poll()]
 if failed:
     print(f"Worker process {failed[0].pid} exit with exception. Error code: {failed[0].returncode}.", flush=True)
     time.sleep(0.5)
-    for worker in workers:
-        if worker.poll() is None:
-            os.killpg(worker.pid, signal.SIGKILL)
+    for process in ranks:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
 scheduler.wait()
 sys.exit(bool(failed) or scheduler.returncode != 0)
 """
 JOB = Job(2, 1, 0, "127.0.0.1", 8118, 60, False)
-LINGER, LEAVE = "import time; time.sleep(60)", "pass"
-DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
+WAIT, EXIT = "import time; time.sleep(60)", "pass"
+IGNORE_SIGTERM = """
+import signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print("ready")
+time.sleep(60)
+"""
 FAIL = "raise ValueError('broken')"
-WELL = "print('hello from a worker')"
-STOP = """
+SUCCEED = "print('hello from rank 0')"
+STOP_ON_SIGTERM = """
 import signal, sys, time
-signal.signal(signal.SIGTERM, lambda *_: (print("kept a state"), sys.exit(130)))
+signal.signal(signal.SIGTERM, lambda *_: (print("saved a checkpoint"), sys.exit(130)))
 print("ready")
 time.sleep(60)
 """
 
 
+@pytest.fixture(autouse=True)
+def default_signal_handling():
+    """Handles SIGINT and SIGHUP as in a terminal. Under nohup, or in the background of a shell, they are ignored."""
+    handlers = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
+    replaced = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    yield
+    for number, handler in replaced.items():
+        signal.signal(number, handler)
+
+
 @pytest.fixture
 def supervise(monkeypatch, tmp_path, capfdbinary):
-    """Supervises a scheduler and workers, given as programs. Returns exit code, output, errors and seconds."""
+    """Supervises a scheduler and ranks, given as programs. Returns exit code, output, errors and seconds."""
 
     def run(*programs, delay=0.0):
-        script = tmp_path / "stand_in.py"
-        script.write_text(STAND_IN)
+        script = tmp_path / "fake_msrun.py"
+        script.write_text(FAKE_MSRUN)
         command = [sys.executable, str(script), str(tmp_path), str(delay), *programs]
         monkeypatch.setattr(supervisor, "_msrun", lambda *_: command)
         capfdbinary.readouterr()
@@ -82,92 +97,106 @@ def supervise(monkeypatch, tmp_path, capfdbinary):
     return run
 
 
-def soon(seconds, action):
-    timer = threading.Timer(seconds, action)
-    timer.start()
-    return timer
+def send_signal_after(seconds, number):
+    """Sends this process a signal after some seconds."""
+    threading.Timer(seconds, lambda: os.kill(os.getpid(), number)).start()
 
 
-def test_a_job_that_ends_well_shows_worker_0(supervise):
-    code, out, err, _ = supervise(LEAVE, WELL, "print('from another')")
-    assert (code, out, err) == (0, "hello from a worker\n", "")
+@pytest.fixture
+def send_signals_when_ready(tmp_path):
+    """Sends this process signals, half a second apart, as soon as both ranks have printed "ready"."""
+    logs = [tmp_path / f"worker_{rank}.log" for rank in (0, 1)]
+
+    def send(*numbers):
+        end = time.monotonic() + 60
+        while not all(log.exists() and "ready" in log.read_text() for log in logs):
+            if time.monotonic() > end:
+                return
+            time.sleep(0.05)
+        for number in numbers:
+            os.kill(os.getpid(), number)
+            time.sleep(0.5)
+
+    return lambda *numbers: threading.Thread(target=send, args=numbers, daemon=True).start()
 
 
-def test_when_a_worker_fails_nobody_waits_for_the_scheduler(supervise):
-    code, _, err, seconds = supervise(LINGER, LINGER, FAIL)
+def test_a_successful_job_shows_the_output_of_rank_0(supervise):
+    code, out, err, _ = supervise(EXIT, SUCCEED, "print('hello from rank 1')")
+    assert (code, out, err) == (0, "hello from rank 0\n", "")
+
+
+def test_a_failed_rank_ends_the_job_without_waiting_for_the_scheduler(supervise):
+    code, _, err, seconds = supervise(WAIT, WAIT, FAIL)
     assert code == 1
-    assert "error: worker 1 failed; the end of" in err
+    assert "error: rank 1 failed; the end of" in err
     assert "ValueError: broken" in err
     assert seconds < 8
 
 
-def test_a_worker_that_was_killed_is_named(supervise):
-    code, _, err, seconds = supervise(LINGER, "import os, time; time.sleep(1); os.kill(os.getpid(), 9)", LINGER)
+def test_a_killed_rank_is_named(supervise):
+    code, _, err, seconds = supervise(WAIT, "import os, time; time.sleep(1); os.kill(os.getpid(), 9)", WAIT)
     assert code == 1
-    assert "error: worker 0 was killed by SIGKILL" in err
+    assert "error: rank 0 was killed by SIGKILL" in err
     assert seconds < 8
 
 
-def test_a_sentence_that_the_screen_has_shown_is_not_repeated(supervise):
+def test_an_error_that_the_screen_has_shown_is_not_repeated(supervise):
     mistake = "import sys; print('error: no data'); sys.exit(2)"
-    code, out, err, _ = supervise(LINGER, mistake, LINGER)
+    code, out, err, _ = supervise(WAIT, mistake, WAIT)
     assert (code, out, err) == (2, "error: no data\n", "")
-    code, out, err, _ = supervise(LINGER, LINGER, mistake)
+    code, out, err, _ = supervise(WAIT, WAIT, mistake)
     assert (code, out, err) == (2, "", "error: no data\n")
 
 
-def test_a_scheduler_that_fails_ends_the_workers(supervise):
-    code, _, err, seconds = supervise(
-        "raise RuntimeError('Failed to initialize distributed job cluster')", LINGER, LINGER
-    )
+def test_a_failed_scheduler_ends_the_ranks(supervise):
+    code, _, err, seconds = supervise("raise RuntimeError('Failed to initialize distributed job cluster')", WAIT, WAIT)
     assert code == 1
-    assert "error: not all of the 2 workers joined within 60 s" in err
+    assert "error: not all of the 2 ranks joined the job within 60 s" in err
     assert seconds < 8
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_signal_is_passed_on_and_waited_for(supervise, number):
-    soon(1.0, lambda: os.kill(os.getpid(), number))
-    code, out, err, seconds = supervise(LEAVE, STOP, STOP)
-    assert (code, out, err) == (130, "ready\nkept a state\n", "the job was stopped\n")
+def test_a_signal_stops_the_ranks_after_their_step(supervise, send_signals_when_ready, number):
+    send_signals_when_ready(number)
+    code, out, err, seconds = supervise(EXIT, STOP_ON_SIGTERM, STOP_ON_SIGTERM)
+    assert (code, out, err) == (130, "ready\nsaved a checkpoint\n", "the job was stopped\n")
     assert seconds < 8
 
 
-def test_a_job_that_a_signal_finds_at_its_end_has_ended_well(supervise):
-    soon(0.5, lambda: os.kill(os.getpid(), signal.SIGTERM))
-    finishes = STOP.replace("130", "0")
-    code, _, err, _ = supervise(LEAVE, finishes, finishes)
+def test_a_job_that_finishes_despite_a_signal_succeeds(supervise, send_signals_when_ready):
+    send_signals_when_ready(signal.SIGTERM)
+    finishes = STOP_ON_SIGTERM.replace("130", "0")
+    code, _, err, _ = supervise(EXIT, finishes, finishes)
     assert (code, err) == (0, "")
 
 
-def test_what_fails_while_a_job_stops_is_told(supervise):
-    soon(0.5, lambda: os.kill(os.getpid(), signal.SIGTERM))
-    fails = STOP.replace('print("kept a state"), sys.exit(130)', 'print("error: the disk is full"), sys.exit(2)')
-    code, out, _, _ = supervise(LEAVE, fails, DEAF)
+def test_an_error_while_the_job_stops_is_reported(supervise, send_signals_when_ready):
+    send_signals_when_ready(signal.SIGTERM)
+    fails = STOP_ON_SIGTERM.replace("saved a checkpoint", "error: the disk is full").replace("130", "2")
+    code, out, _, _ = supervise(EXIT, fails, IGNORE_SIGTERM)
     assert code == 2
     assert "error: the disk is full" in out
 
 
-def test_a_signal_before_there_are_workers_reaches_them(supervise):
-    soon(0.3, lambda: os.kill(os.getpid(), signal.SIGTERM))
-    code, _, _, seconds = supervise(LEAVE, LINGER, LINGER, delay=1.0)
+def test_a_signal_before_the_start_of_the_ranks_stops_them(supervise):
+    send_signal_after(0.3, signal.SIGTERM)
+    code, _, _, seconds = supervise(EXIT, WAIT, WAIT, delay=1.0)
     assert code == 130
     assert seconds < 8
 
 
-def test_a_second_signal_kills(supervise):
-    for seconds in (1.0, 1.5):
-        soon(seconds, lambda: os.kill(os.getpid(), signal.SIGTERM))
-    code, _, _, seconds = supervise(LINGER, DEAF, DEAF)
+def test_a_second_signal_kills_the_ranks(supervise, send_signals_when_ready):
+    send_signals_when_ready(signal.SIGTERM, signal.SIGTERM)
+    code, _, _, seconds = supervise(WAIT, IGNORE_SIGTERM, IGNORE_SIGTERM)
     assert code == 130
     assert seconds < 8
 
 
-def test_what_nohup_ignores_stays_ignored(supervise, monkeypatch):
+def test_an_ignored_signal_stays_ignored(supervise):
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        soon(0.5, lambda: os.kill(os.getpid(), signal.SIGHUP))
-        code, _, _, _ = supervise(LEAVE, "import time; time.sleep(1)", LEAVE)
+        send_signal_after(0.5, signal.SIGHUP)
+        code, _, _, _ = supervise(EXIT, "import time; time.sleep(1)", EXIT)
         assert code == 0
     finally:
         signal.signal(signal.SIGHUP, before)

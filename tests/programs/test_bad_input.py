@@ -1,11 +1,12 @@
-"""A mistake of the user's ends a program with one clear sentence and exit code 2, and leaves nothing half-written."""
+"""A user error ends a program with one clear message and exit code 2, and leaves no incomplete files."""
 
 import shutil
 
 import pytest
 from PIL import Image
 
-from mindvit.weights.checkpoint import TRAIN_STATE_KEY, read_tensors, write_tensors
+from mindvit.weights.checkpoint import TRAIN_STATE_KEY
+from mindvit.weights.formats.ckpt import read_ckpt, write_ckpt
 
 
 @pytest.fixture
@@ -13,7 +14,7 @@ def train_fails(fails_with, tiny, tmp_path):
     def check(words, *arguments, output=None):
         run = tmp_path / "run"
         fails_with(words, "train.py", *tiny, "--output_dir", output or run, *arguments)
-        assert not run.exists() or not any(run.glob("*.*")), "nothing half-written"
+        assert not run.exists() or not any(run.glob("*.*")), "no file is written"
 
     return check
 
@@ -22,7 +23,7 @@ def test_missing_data(train_fails):
     train_fails(["data folder nowhere does not exist", "--data.path"], "--data.path", "nowhere")
 
 
-def test_no_data_named(train_fails):
+def test_no_data_path(train_fails):
     train_fails(["folder needs --data.path"])
 
 
@@ -47,18 +48,18 @@ def test_different_classes_in_train_and_val(train_fails, make_folder):
     train_fails(["train and val have different classes", "dog"], "--data.path", root)
 
 
-def test_image_size_that_the_patch_does_not_divide(train_fails, make_folder):
+def test_image_size_not_divisible_by_the_patch_size(train_fails, make_folder):
     words = ["image_size 9 is not divisible by patch_size 4", "8"]
     train_fails(words, "--data.path", make_folder(), "--model.image_size", 9)
 
 
-def test_heads_that_do_not_divide_the_width(train_fails, make_folder):
-    words = ["num_heads 3 does not divide embed_dim 32"]
+def test_width_not_divisible_by_the_number_of_heads(train_fails, make_folder):
+    words = ["embed_dim 32 is not divisible by num_heads 3"]
     train_fails(words, "--data.path", make_folder(), "--model.num_heads", 3)
 
 
 def test_unknown_model(train_fails, make_folder):
-    train_fails(["no model named 'vit_b_16'", "vit_b_16_224"], "--data.path", make_folder(), "--model.name", "vit_b_16")
+    train_fails(["unknown model 'vit_b_16'", "vit_b_16_224"], "--data.path", make_folder(), "--model.name", "vit_b_16")
 
 
 def test_batch_larger_than_the_data(train_fails, make_folder):
@@ -71,17 +72,18 @@ def test_batch_larger_than_the_data(train_fails, make_folder):
     )
 
 
-def test_a_state_in_place_of_weights(fails_with, tiny_checkpoint, tmp_path):
-    tensors, texts = read_tensors(tiny_checkpoint())
-    write_tensors(tmp_path / "state.ckpt", tensors, {**texts, TRAIN_STATE_KEY: "{}"})
-    words = ["state.ckpt is a state", "best.ckpt or last.ckpt"]
-    fails_with(words, "eval.py", "--ckpt", tmp_path / "state.ckpt")
+def test_a_training_checkpoint_instead_of_weights(fails_with, tiny_checkpoint, tmp_path):
+    tensors, texts = read_ckpt(tiny_checkpoint())
+    write_ckpt(tmp_path / "epoch.ckpt", tensors, {**texts, TRAIN_STATE_KEY: "{}"})
+    words = ["epoch.ckpt is a training checkpoint", "best.ckpt or last.ckpt"]
+    fails_with(words, "eval.py", "--ckpt", tmp_path / "epoch.ckpt")
 
 
 @pytest.mark.parametrize(
-    ("content", "words"), [(None, ["cannot read"]), (b"hello", ["is damaged"]), ("weights", ["is not a state"])]
+    ("content", "words"),
+    [(None, ["cannot read"]), (b"hello", ["is corrupt"]), ("weights", ["is not a training checkpoint"])],
 )
-def test_a_state_that_is_none(train_fails, make_folder, tmp_path, tiny_checkpoint, content, words):
+def test_a_file_that_is_not_a_training_checkpoint(train_fails, make_folder, tmp_path, tiny_checkpoint, content, words):
     path = tmp_path / "other.ckpt"
     if content == "weights":
         path = tiny_checkpoint()
@@ -93,38 +95,38 @@ def test_a_state_that_is_none(train_fails, make_folder, tmp_path, tiny_checkpoin
 @pytest.mark.parametrize(
     ("words", "arguments"),
     [
-        (["'*.wait'", "matches no parameter"], ["--optimizer.rules", "[{pattern: '*.wait', lr_scale: 2}]"]),
+        (["'*.wait'", "matches no trainable parameter"], ["--optimizer.rules", "[{pattern: '*.wait', lr_scale: 2}]"]),
         (["freeze every parameter"], ["--optimizer.rules", "[{pattern: '*', frozen: true}]"]),
         (["ema.decay must lie"], ["--ema.decay", 1]),
         (["checkpoint.keep_last must be at least 1"], ["--checkpoint.keep_last", 0]),
         (["train.accumulate_steps must be at least 1"], ["--train.accumulate_steps", 0]),
         (["loss.name must be one of cross_entropy, bce"], ["--loss.name", "mse"]),
         (
-            ["positions sincos2d need an embed_dim divisible by 4"],
+            ["pos_embed sincos2d needs an embed_dim divisible by 4"],
             ["--model.pos_embed", "sincos2d", "--model.embed_dim", 6],
         ),
     ],
 )
-def test_settings_that_cannot_be(train_fails, make_folder, words, arguments):
+def test_invalid_settings(train_fails, make_folder, words, arguments):
     train_fails(words, "--data.path", make_folder(), *arguments)
 
 
-def test_output_folder_that_cannot_be_written(train_fails, make_folder, tmp_path):
+def test_output_folder_that_is_not_writable(train_fails, make_folder, tmp_path):
     (tmp_path / "file").touch()
     train_fails(["cannot write into the folder"], "--data.path", make_folder(), output=tmp_path / "file/run")
 
 
-def test_device_that_is_not_there(train_fails, make_folder):
+def test_device_that_is_not_available(train_fails, make_folder):
     train_fails(["runtime.device Ascend is not available"], "--data.path", make_folder(), "--runtime.device", "Ascend")
 
 
-def test_checkpoint_of_another_network_to_start_from(train_fails, make_folder, tiny_checkpoint):
+def test_initial_checkpoint_of_another_network(train_fails, make_folder, tiny_checkpoint):
     ckpt = tiny_checkpoint(depth=1)
     words = ["is for another network: it differs in depth (the file's: 1, the model's: 2)"]
     train_fails(words, "--data.path", make_folder(), "--model.checkpoint", ckpt)
 
 
-def test_classes_that_the_source_does_not_have(train_fails, make_folder):
+def test_classes_that_are_not_in_the_source(train_fails, make_folder):
     words = ["has no class 'cow' (data.classes)", "the nearest is 'dog'"]
     train_fails(words, "--data.path", make_folder(), "--data.classes", "[cat, cow]")
 
@@ -145,14 +147,14 @@ def test_missing_checkpoint(fails_with, program, tmp_path):
 def test_truncated_checkpoint(fails_with, tiny_checkpoint):
     path = tiny_checkpoint()
     path.write_bytes(path.read_bytes()[:5000])
-    fails_with(["is damaged"], "eval.py", "--ckpt", path)
+    fails_with(["is corrupt"], "eval.py", "--ckpt", path)
 
 
 def test_evaluation_without_data(fails_with, tiny_checkpoint):
     fails_with(["needs --data.path"], "eval.py", "--ckpt", tiny_checkpoint())
 
 
-def test_evaluation_result_that_cannot_be_written(fails_with, tiny_checkpoint, make_folder, tmp_path):
+def test_evaluation_output_that_is_not_writable(fails_with, tiny_checkpoint, make_folder, tmp_path):
     (tmp_path / "file").touch()
     output = tmp_path / "file/result.json"
     arguments = ["--ckpt", tiny_checkpoint(), "--data.path", make_folder(), "--output", output]
@@ -160,7 +162,7 @@ def test_evaluation_result_that_cannot_be_written(fails_with, tiny_checkpoint, m
 
 
 @pytest.mark.parametrize(("content", "words"), [(None, "cannot read the image"), (b"hello", "is not an image")])
-def test_image_that_is_none(fails_with, tiny_checkpoint, tmp_path, content, words):
+def test_a_file_that_is_not_an_image(fails_with, tiny_checkpoint, tmp_path, content, words):
     if content:
         (tmp_path / "x.jpg").write_bytes(content)
     output = tmp_path / "out.jpg"
@@ -168,7 +170,7 @@ def test_image_that_is_none(fails_with, tiny_checkpoint, tmp_path, content, word
     assert not output.exists()
 
 
-def test_image_of_an_unknown_ending(fails_with, tiny_checkpoint, tmp_path):
+def test_annotated_image_of_an_unknown_format(fails_with, tiny_checkpoint, tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "x.png")
     arguments = ["--ckpt", tiny_checkpoint(), "--image", tmp_path / "x.png", "--output", tmp_path / "out.xyz"]
     fails_with(["use .jpg or .png"], "infer.py", *arguments)

@@ -6,25 +6,26 @@ from tests.weights.published import SIZES, PublishedFile, write_npz
 
 
 @pytest.fixture
-def of_timm(tmp_path):
+def timm_weights(tmp_path):
+    """The options that read a timm file of a small model."""
     path = write_npz(tmp_path / "timm.npz", PublishedFile("timm").weights("vit"))
     sizes = [part for name, value in SIZES.items() for part in (f"--network.{name}", str(value))]
     return ["--source", str(path), "--model", "vit_b_16_224", *sizes]
 
 
-def test_a_file_is_converted_there_and_back(run_program, of_timm, tmp_path):
-    code, out, err = run_program("convert.py", *of_timm, "--output", tmp_path / "new/mine.ckpt")
+def test_a_file_is_converted_and_back(run_program, timm_weights, tmp_path):
+    code, out, err = run_program("convert.py", *timm_weights, "--output", tmp_path / "new/mine.ckpt")
     assert code == 0, err
     assert [line.split()[0] for line in out.splitlines()] == [
         "source",
         "model",
         "use",
-        "arithmetic",
-        "images",
+        "numerics",
+        "preprocessing",
         "classes",
         "output",
     ]
-    assert "arithmetic  exact GELU, epsilon 1e-06" in out
+    assert "numerics      exact GELU, epsilon 1e-06" in out
     assert read_checkpoint(tmp_path / "new/mine.ckpt").metadata.origin == "timm"
     arguments = ["--source", tmp_path / "new/mine.ckpt", "--to", "timm", "--output", tmp_path / "back.safetensors"]
     code, out, err = run_program("convert.py", *arguments)
@@ -34,11 +35,11 @@ def test_a_file_is_converted_there_and_back(run_program, of_timm, tmp_path):
     code, out, err = run_program(
         "convert.py",
         *("--source", tmp_path / "back.safetensors", "--model", "vit_b_16_224", "--to", "huggingface"),
-        *of_timm[4:],
+        *timm_weights[4:],
         *("--output", tmp_path / "hf/model.safetensors", "--num_classes", 3),
     )
     assert code == 0, err
-    assert "note: the file's head tells 7 classes apart and the model's 3; dense is fresh" in out
+    assert "note: the checkpoint's head has 7 classes and the model's has 3; dense is newly initialized" in out
     assert {path.name for path in (tmp_path / "hf").iterdir()} == {
         "config.json",
         "model.safetensors",
@@ -51,11 +52,11 @@ def test_a_file_is_converted_there_and_back(run_program, of_timm, tmp_path):
     [
         (["x.safetensors must end in .ckpt with --to mindvit"], "x.safetensors", []),
         (["x.ckpt must end in .safetensors with --to timm"], "x.ckpt", ["--to", "timm"]),
-        (["called model.safetensors, not x.safetensors"], "x.safetensors", ["--to", "huggingface"]),
-        (["no model named 'vit_b_16'", "vit_b_16_224"], "x.ckpt", ["--model", "vit_b_16"]),
+        (["x.safetensors must be named model.safetensors"], "x.safetensors", ["--to", "huggingface"]),
+        (["unknown model 'vit_b_16'", "vit_b_16_224"], "x.ckpt", ["--model", "vit_b_16"]),
         (["is for another network", "depth (the file's: 2, the model's: 3)"], "x.ckpt", ["--network.depth", 3]),
         (
-            ["timm has no ViT with this model's positions"],
+            ["cannot be exported to timm", "does not support its pos_embed"],
             "x.safetensors",
             ["--to", "timm", "--network.pos_embed", "relative", "--strict", "false"],
         ),
@@ -63,10 +64,10 @@ def test_a_file_is_converted_there_and_back(run_program, of_timm, tmp_path):
         (["cannot write"], "file/x.ckpt", []),
     ],
 )
-def test_mistakes_end_with_one_sentence_and_write_nothing(fails_with, of_timm, tmp_path, words, output, more):
+def test_user_errors_have_one_message_and_write_nothing(fails_with, timm_weights, tmp_path, words, output, more):
     (tmp_path / "file").touch()
     before = set(tmp_path.iterdir())
-    fails_with(words, "convert.py", *of_timm, *more, "--output", tmp_path / output)
+    fails_with(words, "convert.py", *timm_weights, *more, "--output", tmp_path / output)
     assert set(tmp_path.iterdir()) == before
 
 
@@ -74,12 +75,12 @@ def test_mistakes_end_with_one_sentence_and_write_nothing(fails_with, of_timm, t
     ("content", "words"),
     [
         (None, "no checkpoint"),
-        (b"hello", "in no format that is known"),
+        (b"hello", "has an unknown format"),
         (b"", "is empty"),
-        ({"a": [1.0]}, "layout of no"),
+        ({"a": [1.0]}, "no known layout"),
     ],
 )
-def test_sources_that_are_none(fails_with, tmp_path, content, words):
+def test_sources_without_weights(fails_with, tmp_path, content, words):
     path = tmp_path / "x.npz"
     if isinstance(content, dict):
         write_npz(path, {name: np.array(values, np.float32) for name, values in content.items()})
@@ -90,5 +91,5 @@ def test_sources_that_are_none(fails_with, tmp_path, content, words):
     assert not (tmp_path / "y.ckpt").exists()
 
 
-def test_a_source_that_does_not_say_which_model_it_holds(fails_with, of_timm, tmp_path):
-    fails_with(["name it with --model"], "convert.py", *of_timm[:2], "--output", tmp_path / "x.ckpt")
+def test_a_source_that_does_not_name_its_model(fails_with, timm_weights, tmp_path):
+    fails_with(["name it with --model"], "convert.py", *timm_weights[:2], "--output", tmp_path / "x.ckpt")

@@ -1,65 +1,60 @@
-"""The conversion as a person runs it: with several processes, killed, gone on with, and trained from."""
+"""The conversion as a user runs it: with several processes, killed, resumed, and as the data of a training run."""
 
 import json
 import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from mindvit.data.mindrecord.reader import open_mindrecord
 from tests.conftest import ROOT
+from tests.programs.jobs import read_metrics, wait_for
 
 SCRIPT = "scripts/convert_to_mindrecord.py"
 
-# The processes of a conversion run this file too, as spawned processes do, and so read images as it says.
-TROUBLED = f"""
+# The spawned processes of a conversion import this file too, so they read images with its function.
+INTERRUPTED_CONVERSION = f"""
 import os, signal, sys, time
 sys.path.insert(0, {str(ROOT)!r})
 from pathlib import Path
-from mindvit.cli import run
-
-def main():
-    from mindvit.parsing import parse
-    from mindvit.data.mindrecord.converter import MindRecordSettings, convert_to_mindrecord
-    convert_to_mindrecord(parse(MindRecordSettings, "")[0])
+from mindvit.cli import run_command
 
 if __name__ == "__main__":
-    run(main)
+    run_command("convert-to-mindrecord")
 
-from mindvit.data.mindrecord import writing
-rows = writing._source_rows
+from mindvit.data.mindrecord import writer
+rows = writer._source_rows
 
-def troubled(images):
+def interrupted_rows(images):
     for row in rows(images):
         if images.root.name == "val":
             while not list(Path(os.environ["OUT"]).glob("train/*.mindrecord")):
                 time.sleep(0.01)
             Path(os.environ["OUT"] + ".pid").write_text(str(os.getpid()))
-            if os.environ["TROUBLE"] == "death":
-                time.sleep(0.5)  # The manifest takes note of the finished shard.
+            if os.environ["INTERRUPTION"] == "kill":
+                time.sleep(0.5)  # Until the manifest lists the finished shard.
                 os.kill(os.getpid(), signal.SIGKILL)
             time.sleep(600)
         yield row
 
-writing._source_rows = troubled
+writer._source_rows = interrupted_rows
 """
 
 
 @pytest.fixture
-def troubled(tmp_path, make_folder):
-    """Starts a conversion, two processes and a shard a split, of which that of val meets with some trouble."""
-    (tmp_path / "troubled.py").write_text(TROUBLED)
+def interrupted_conversion(tmp_path, make_folder):
+    """Starts a conversion with two processes and one shard per split. The process that writes val sleeps or dies."""
+    (tmp_path / "interrupted.py").write_text(INTERRUPTED_CONVERSION)
     root, out = make_folder(), tmp_path / "out"
 
-    def start(trouble):
+    def start(interruption):
         arguments = ["--path", root, "--output", out, "--shards", "1", "--num_workers", "2"]
         return subprocess.Popen(
-            list(map(str, [sys.executable, tmp_path / "troubled.py", *arguments])),
-            env={**os.environ, "TROUBLE": trouble, "OUT": str(out)},
+            list(map(str, [sys.executable, tmp_path / "interrupted.py", *arguments])),
+            env={**os.environ, "INTERRUPTION": interruption, "OUT": str(out)},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -68,70 +63,63 @@ def troubled(tmp_path, make_folder):
     return start, root, out
 
 
-def until(condition, seconds=60):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.02)
-
-
-def lives(pid):
+def is_running(pid):
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
 
 
-def done(out):
-    """Which splits' shards are done."""
+def finished_splits(out):
+    """The splits whose shards are written."""
     splits = json.loads((out / "manifest.json").read_text())["splits"]
     return [name for name, (shard,) in splits.items() if shard["data"]]
 
 
-def test_a_conversion_survives_the_death_of_a_process_and_its_own(troubled, run_program):
-    start, root, out = troubled
-    conversion = start("death")
+def test_a_killed_conversion_is_resumed(interrupted_conversion, run_program):
+    start, root, out = interrupted_conversion
+    conversion = start("kill")
     _, err = conversion.communicate(timeout=100)
     assert conversion.returncode == 2, err
     assert "error: a process of the conversion died" in err and "Traceback" not in err
-    assert done(out) == ["train"]
+    assert finished_splits(out) == ["train"]
     shard = out / "train/train-00000-of-00001.mindrecord"
     written = shard.stat().st_ino
 
-    (out / "val").rename(out / "val.kept")  # So that both shards take a process again.
+    (out / "val").rename(out / "val.kept")  # So that both shards are written by a process again.
     shard.unlink()
     pid = Path(f"{out}.pid")
     pid.unlink()
     conversion = start("sleep")
-    until(lambda: pid.exists() and pid.read_text() and done(out) == ["train"])
+    wait_for(lambda: pid.exists() and pid.read_text() and finished_splits(out) == ["train"])
     conversion.kill()
     conversion.communicate(timeout=20)
-    until(lambda: not lives(int(pid.read_text())))
-    assert list((out / "val").iterdir()), "the killed process left something behind"
+    wait_for(lambda: not is_running(int(pid.read_text())))
+    assert list((out / "val").iterdir()), "the killed process left a temporary file"
     shutil.rmtree(out / "val.kept")
 
     again = shard.stat().st_ino
-    code, text, err = run_program(SCRIPT, "--path", root, "--output", out, "--shards", 1)
+    code, stdout, err = run_program(SCRIPT, "--path", root, "--output", out, "--shards", 1)
     assert code == 0, err
     assert shard.stat().st_ino == again != written
     assert sorted(path.name for path in (out / "val").iterdir()) == [
         "val-00000-of-00001.mindrecord",
         "val-00000-of-00001.mindrecord.db",
     ]
-    assert "val      6 images of 2 classes in 1 shard" in text
+    assert "val      6 images of 2 classes in 1 shard" in stdout
     assert len(open_mindrecord(out).val) == 6
 
 
 def losses(folder):
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return [(line["step"], line["train_loss"], line["grad_norm"]) for line in lines if line["event"] == "step"]
+    steps = [line for line in read_metrics(folder) if line["event"] == "step"]
+    return [(line["step"], line["train_loss"], line["grad_norm"]) for line in steps]
 
 
-def test_a_run_from_shards_is_the_run_from_the_folder(run_program, make_folder, tiny, tmp_path):
+def test_training_on_shards_equals_training_on_the_folder(run_program, make_folder, tiny, tmp_path):
     root = make_folder(splits=("train",), counts=4)
-    code, text, err = run_program(SCRIPT, "--source", "folder", "--path", root, "--output", tmp_path / "out")
+    code, stdout, err = run_program(SCRIPT, "--source", "folder", "--path", root, "--output", tmp_path / "out")
     assert code == 0, err
-    assert f"python train.py --data.source mindrecord --data.path {tmp_path / 'out'}" in text
+    assert f"python train.py --data.source mindrecord --data.path {tmp_path / 'out'}" in stdout
     quick = ["--model.depth", 1, "--train.steps", 2, "--train.log_steps", 1]
     for source, path in (("folder", root), ("mindrecord", tmp_path / "out")):
         where = ["--data.source", source, "--data.path", path, "--output_dir", tmp_path / source]
@@ -142,24 +130,24 @@ def test_a_run_from_shards_is_the_run_from_the_folder(run_program, make_folder, 
     assert found == losses(tmp_path / "folder")
 
 
-def test_evaluation_on_shards_is_that_on_the_folder(run_program, make_folder, tiny_checkpoint, tmp_path):
+def test_evaluation_on_shards_equals_evaluation_on_the_folder(run_program, make_folder, tiny_checkpoint, tmp_path):
     root = make_folder()
     code, _, err = run_program(SCRIPT, "--path", root, "--output", tmp_path / "out", "--num_workers", 1)
     assert code == 0, err
-    figures, ckpt = [], tiny_checkpoint(depth=1)
+    results, ckpt = [], tiny_checkpoint(depth=1)
     for source, path in (("folder", root), ("mindrecord", tmp_path / "out")):
         output = tmp_path / f"{source}.json"
         arguments = ["--data.source", source, "--data.path", path, "--output", output]
         code, _, err = run_program("eval.py", "--ckpt", ckpt, *arguments)
         assert code == 0, err
-        figures.append(json.loads(output.read_text()))
-    assert figures[1].pop("data") == str(tmp_path / "out/val")
-    assert figures[0].pop("data") == str(root / "val")
-    assert figures[1] == figures[0]
-    assert figures[0]["num_images"] == 6
+        results.append(json.loads(output.read_text()))
+    assert results[1].pop("data") == str(tmp_path / "out/val")
+    assert results[0].pop("data") == str(root / "val")
+    assert results[1] == results[0]
+    assert results[0]["num_images"] == 6
 
 
-def test_mistakes_end_with_a_sentence(fails_with, make_folder, tmp_path):
+def test_user_errors_have_one_message(fails_with, make_folder, tmp_path):
     arguments = ["--path", make_folder(), "--output", tmp_path / "out"]
     fails_with(["--shards 7 is more than the 6 images"], SCRIPT, *arguments, "--shards", 7)
     fails_with(["out has no manifest.json"], SCRIPT, "--verify", tmp_path / "out")

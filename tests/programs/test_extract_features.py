@@ -1,4 +1,4 @@
-"""extract_features.py as a person runs it: what it writes, and one sentence for each mistake."""
+"""extract_features.py as a user runs it: its output, and one message for each user error."""
 
 import numpy as np
 import pytest
@@ -12,13 +12,13 @@ def fails(fails_with, tmp_path):
         output = output or tmp_path / "out.npz"
         fails_with(words, PROGRAM, "--output", output, *arguments)
         assert not output.exists()
-        assert not list(tmp_path.rglob(".being-written*")), "nothing half-written"
+        assert not list(tmp_path.rglob(".being-written*")), "no temporary file is left"
 
     return check
 
 
-def test_features_are_written_for_a_folder_with_subfolders(run_program, make_folder, tiny_checkpoint, tmp_path):
-    folder, output = make_folder(), tmp_path / "made/for/it/out.npz"
+def test_features_of_a_folder_with_subfolders(run_program, make_folder, tiny_checkpoint, tmp_path):
+    folder, output = make_folder(), tmp_path / "new/folder/out.npz"
     block = ["--block", -1, "--tokens", "mean", "--batch_size", 5]
     arguments = ["--ckpt", tiny_checkpoint(), "--folder", folder, "--output", output, *block]
     code, out, err = run_program(PROGRAM, *arguments)
@@ -35,7 +35,7 @@ def test_features_are_written_for_a_folder_with_subfolders(run_program, make_fol
     assert list(output.parent.iterdir()) == [output]
 
 
-def test_a_folder_that_is_missing_or_has_no_images(fails, tiny_checkpoint, tmp_path):
+def test_a_missing_folder_and_a_folder_without_images(fails, tiny_checkpoint, tmp_path):
     ckpt = ["--ckpt", tiny_checkpoint()]
     fails(["the folder nowhere does not exist"], *ckpt, "--folder", "nowhere")
     (tmp_path / "empty").mkdir()
@@ -47,7 +47,7 @@ def test_a_folder_that_is_missing_or_has_no_images(fails, tiny_checkpoint, tmp_p
     [
         (["there is no block 2", "the network has 2, from 0 to 1"], ["--block", 2]),
         (["there is no block -3"], ["--block", -3]),
-        (["tokens is for the output of a block", "--block"], ["--tokens", "all"]),
+        (["tokens applies to the output of a block", "--block"], ["--tokens", "all"]),
         (["no class token", "--tokens mean"], ["--block", 0, "--tokens", "cls"]),
         (["batch_size must be at least 1"], ["--batch_size", 0]),
         (["'blocks'", "'block'"], ["--blocks", 0]),
@@ -56,28 +56,28 @@ def test_a_folder_that_is_missing_or_has_no_images(fails, tiny_checkpoint, tmp_p
     ],
     ids=lambda item: str(item[0]) if isinstance(item, list) else None,
 )
-def test_settings_that_cannot_be(fails, make_folder, tiny_checkpoint, words, arguments):
+def test_invalid_settings(fails, make_folder, tiny_checkpoint, words, arguments):
     ckpt = tiny_checkpoint(pool="mean")
     fails(words, "--ckpt", ckpt, "--folder", make_folder(), *arguments)
 
 
-def test_an_output_that_cannot_be_written(fails, make_folder, tiny_checkpoint, tmp_path):
+def test_an_output_that_is_not_writable(fails, make_folder, tiny_checkpoint, tmp_path):
     arguments = ["--ckpt", tiny_checkpoint(), "--folder", make_folder()]
     fails(["output must end in .npz"], *arguments, output=tmp_path / "out.npy")
     (tmp_path / "file").touch()
     fails(["cannot write into the folder"], *arguments, output=tmp_path / "file/out.npz")
 
 
-def test_a_checkpoint_that_is_none(fails, make_folder, tiny_checkpoint, tmp_path):
+def test_a_missing_and_a_corrupt_checkpoint(fails, make_folder, tiny_checkpoint, tmp_path):
     folder = ["--folder", make_folder()]
     fails(["no checkpoint nowhere.ckpt"], "--ckpt", "nowhere.ckpt", *folder)
     ckpt = tiny_checkpoint()
     ckpt.write_bytes(ckpt.read_bytes()[:5000])
-    fails(["tiny.ckpt is damaged"], "--ckpt", ckpt, *folder)
+    fails(["tiny.ckpt is corrupt"], "--ckpt", ckpt, *folder)
 
 
-def test_a_damaged_image(fails, make_folder, tiny_checkpoint):
+def test_a_corrupt_image(fails, make_folder, tiny_checkpoint):
     folder = make_folder()
-    bad = folder / "val/dog/1.png"
-    bad.write_bytes(bad.read_bytes()[:60])
-    fails(["val/dog/1.png is damaged"], "--ckpt", tiny_checkpoint(), "--folder", folder)
+    image = folder / "val/dog/1.png"
+    image.write_bytes(image.read_bytes()[:60])
+    fails(["val/dog/1.png is corrupt"], "--ckpt", tiny_checkpoint(), "--folder", folder)
