@@ -67,7 +67,7 @@ class EpochMetrics:
     """Validation metrics by kind of weights."""
 
     def to_json(self) -> dict[str, Any]:
-        """The line of ``metrics.jsonl``: metrics that are None are left out."""
+        """The line of ``metrics.jsonl``: metrics that are None are omitted."""
         own = {key: value for key, value in vars(self).items() if key != "evaluations" and value is not None}
         found = {
             kind.prefixed(name): value

@@ -270,7 +270,7 @@ FOUND = {
     "optimizer.lr_base_batch_size": lambda built: round(
         built.recipe.optimizer.lr * batch_of(built) / built.rates.max(), 2
     ),
-    "optimizer.momentum": lambda built: built.components.step.optimizer.share.asnumpy().item(),
+    "optimizer.momentum": lambda built: built.components.step.optimizer.momentum_factor.asnumpy().item(),
     "optimizer.weight_decay": lambda built: max(built.components.step.optimizer.weight_decays),
     # The embeddings are three layers below the head of a network of two blocks.
     "optimizer.layer_decay": lambda built: min(built.components.step.optimizer.lr_scales) ** (1 / 3),

@@ -39,6 +39,7 @@ class DataSettings:
     """What to do with an image that cannot be decoded. error stops the run; skip omits, counts and lists the image."""
 
     def __post_init__(self) -> None:
+        check_choices(self, "data.")
         check_loading(self.batch_size, self.num_workers)
         check_classes(self.classes)
         if self.samples_per_class is not None and self.samples_per_class < 1:
@@ -126,6 +127,7 @@ class EvalDataSettings:
     """What to do with an image that cannot be decoded. error stops the run; skip omits, counts and lists the image."""
 
     def __post_init__(self) -> None:
+        check_choices(self, "data.")
         check_loading(self.batch_size, self.num_workers)
         check_classes(self.classes)
 

@@ -1,7 +1,8 @@
-"""Evaluates a checkpoint on a data set: a table for the screen, and JSON for programs."""
+"""Evaluates a checkpoint on a data set. Prints a table, and writes JSON."""
 
+import difflib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +20,17 @@ from mindvit.errors import UserError
 from mindvit.evaluation.metrics import Evaluation, EvaluationCell, evaluate_model, metrics
 from mindvit.factory import TrainedModel, load_trained
 from mindvit.files import make_folder, write_text
+from mindvit.models.choices import check_choices
 from mindvit.runtime import Runtime, RuntimeSettings, apply_amp, current_runtime, init_runtime
 from mindvit.weights.metadata import CheckpointMetadata
 
 _SHOWN = 10
-"""Names of skipped images, or of classes, on the screen; the JSON has all."""
+"""Names of skipped images or omitted classes in the table; the JSON has all of them."""
 
 
 @dataclass(frozen=True)
 class EvalSettings:
-    """An evaluation. Only --ckpt is needed if the checkpoint knows its data."""
+    """Evaluation of a checkpoint. Only --ckpt is required if the checkpoint names its data."""
 
     ckpt: str
     """Checkpoint: a path, or the name of a file in ckpt/."""
@@ -42,14 +44,14 @@ class EvalSettings:
 
 @dataclass(frozen=True)
 class _EvalData:
-    """What is evaluated on."""
+    """The data of an evaluation."""
 
     whole: Split
     """The split of the source."""
     chosen: Split
     """The images of the chosen classes."""
     labelled: Split
-    """The same images, with the labels of the network's outputs."""
+    """The chosen images, with the labels of the network's outputs."""
 
 
 class _ProgressBar(Callback):
@@ -77,7 +79,8 @@ def evaluate(model: TrainedModel | str | Path, path: str | Path | None = None, *
         UserError: for a mistake in the settings, the checkpoint or the data, or if no image can be decoded.
     """
     try:
-        settings = EvalDataSettings(path=None if path is None else str(path), **data)
+        settings = EvalDataSettings(path=None if path is None else str(path), **_known(data))
+        check_choices(settings, "data.")
     except (TypeError, ValueError) as error:
         raise UserError(str(error)) from error
     trained = model if isinstance(model, TrainedModel) else load_trained(str(model))
@@ -104,12 +107,26 @@ def evaluate_checkpoint(settings: EvalSettings) -> Evaluation:
     result, skipped = _evaluate(trained, found, settings.data, runtime, show_progress=True)
     if runtime.is_main:
         about = {"ckpt": settings.ckpt, "model": trained.metadata.model_name, "data": found.labelled.origin}
-        others = _left_out(found)
+        others = _omitted_classes(found)
         print(_table(about, result, skipped, others))
         if settings.output:
             content = asdict(result) | others | ({} if skipped is None else {"skipped_images": skipped})
             write_text(Path(settings.output), json.dumps({**content, **about}, indent=2) + "\n")
     return result
+
+
+def _known(data: dict[str, Any]) -> dict[str, Any]:
+    """The settings as they are, after a check of their names.
+
+    Raises:
+        ValueError: for an unknown setting, naming the nearest.
+    """
+    names = [item.name for item in fields(EvalDataSettings)]
+    for name in data:
+        if name not in names:
+            nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.0)
+            raise ValueError(f"an evaluation has no setting {name!r}; the nearest is {nearest[0]!r}")
+    return data
 
 
 def _evaluate(
@@ -139,7 +156,7 @@ def _open_data(data: EvalDataSettings, trained: TrainedModel, name: str, downloa
     source, path = _source_and_path(data, trained.metadata)
     whole = getattr(open_source(source, path, download), data.split)
     if whole is None:
-        raise UserError(f"{path} has no {data.split} split; choose the other one with --data.split")
+        raise UserError(f"{path} has no {data.split} split; choose the other split with data.split")
     chosen = _choose_classes(whole, data.classes, trained.metadata)
     return _EvalData(whole, chosen, _labelled(chosen, name, trained.metadata))
 
@@ -154,7 +171,7 @@ def _source_and_path(data: EvalDataSettings, metadata: CheckpointMetadata) -> tu
 
 
 def _choose_classes(split: Split, chosen: tuple[str, ...] | None, metadata: CheckpointMetadata) -> Split:
-    """The images of the classes asked for, or of those that the checkpoint was trained on if that was a subset."""
+    """The images of the classes in the settings; by default of the class subset that the checkpoint was trained on."""
     if chosen is None and metadata.is_class_subset and metadata.classes is not None:
         present = {split.classes.ids[label] for label in np.unique(split.labels)}
         chosen = tuple(name for name in metadata.classes.ids if name in present)
@@ -171,8 +188,8 @@ def _labelled(split: Split, name: str, metadata: CheckpointMetadata) -> Split:
     return split
 
 
-def _left_out(found: _EvalData) -> dict[str, Any]:
-    """The classes that are not evaluated and the number of their images, as the JSON has them."""
+def _omitted_classes(found: _EvalData) -> dict[str, Any]:
+    """The classes of the split that are not evaluated, and the number of their images; JSON values."""
     if len(found.whole) == len(found.chosen):
         return {}
     others = [name for name in found.whole.classes.ids if name not in found.chosen.classes.ids]
@@ -194,7 +211,7 @@ def _table(about: dict[str, str], result: Evaluation, skipped: list[str] | None,
         "images": f"{result.num_images:,}",
     }
     if others:
-        rows["left out"] = f"{others['images_of_other_classes']:,} of other classes: {_shown(others['other_classes'])}"
+        rows["omitted"] = f"{others['images_of_other_classes']:,} of other classes: {_shown(others['other_classes'])}"
     if skipped is not None:
         rows["skipped"] = f"{len(skipped):,} corrupt{': ' if skipped else ''}{_shown(skipped)}"
     return "\n".join(f"{key:<8} {value}" for key, value in rows.items())

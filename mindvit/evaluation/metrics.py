@@ -1,4 +1,4 @@
-"""Top-1, Top-5 and loss over every image exactly once."""
+"""Evaluation metrics: Top-1 and Top-5 accuracy and loss, over every image exactly once."""
 
 from dataclasses import dataclass
 
@@ -14,16 +14,16 @@ from mindvit.distributed import all_reduce_sum
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The figures of one evaluation."""
+    """The metrics of one evaluation."""
 
     top1: float
-    """Percentage of images whose class came first."""
+    """Top-1 accuracy, in percent."""
     top5: float
-    """Percentage of images whose class was among the first five."""
+    """Top-5 accuracy, in percent."""
     loss: float
     """Mean cross-entropy, without label smoothing."""
     num_images: int
-    """Images counted."""
+    """Images evaluated."""
 
 
 class EvaluationCell(nn.Cell):
@@ -38,9 +38,9 @@ class EvaluationCell(nn.Cell):
 
 
 class _Mean(Metric):
-    """A mean over the images that are not padding, of all workers together.
+    """A mean over the images of all ranks, without padding.
 
-    Sums and counts are reduced, so that no worker's mean weighs more than its images do.
+    Sums and counts are reduced, and not means, so that each image has the same weight.
     """
 
     def __init__(self) -> None:
@@ -54,29 +54,29 @@ class _Mean(Metric):
     def update(self, *inputs) -> None:
         logits, labels = (self._convert_data(item) for item in inputs)
         real = labels != PADDING_LABEL
-        self._sum += float(self.of_each(logits[real].astype(np.float64), labels[real]).sum())
+        self._sum += float(self.per_image(logits[real].astype(np.float64), labels[real]).sum())
         self._count += int(real.sum())
 
     def eval(self) -> float:
         total, count = all_reduce_sum(np.array([self._sum, self._count], np.float64))
         return float(total / count) if count else float("nan")
 
-    def of_each(self, logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    def per_image(self, logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """The value of each image, from logits (n, num_classes) and labels (n,)."""
         raise NotImplementedError
 
 
 class TopK(_Mean):
-    """Percentage of images whose class is among the k greatest logits.
+    """Top-k accuracy: the percentage of images whose class is among the k greatest logits.
 
-    Of equal logits the one of the smaller class comes first. An image with a NaN among its logits counts as wrong.
+    Of equal logits, the one with the smaller class index ranks first. An image with a NaN among its logits is wrong.
     """
 
     def __init__(self, k: int) -> None:
         super().__init__()
         self.k = k
 
-    def of_each(self, logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    def per_image(self, logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
         own = np.take_along_axis(logits, labels[:, None], axis=1)
         earlier = np.arange(logits.shape[1]) < labels[:, None]
         rank = ((logits > own) | ((logits == own) & earlier)).sum(axis=1)
@@ -86,16 +86,16 @@ class TopK(_Mean):
 class CrossEntropy(_Mean):
     """Mean softmax cross-entropy of the true class, without label smoothing."""
 
-    def of_each(self, logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    def per_image(self, logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
         top = logits.max(axis=1, keepdims=True)
         log_sum = top[:, 0] + np.log(np.exp(logits - top).sum(axis=1))
         return log_sum - np.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
 
 
 class NumImages(_Mean):
-    """How many images were counted."""
+    """The number of images evaluated."""
 
-    def of_each(self, logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    def per_image(self, logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
         return np.ones(len(labels))
 
     def eval(self) -> int:
@@ -103,7 +103,7 @@ class NumImages(_Mean):
 
 
 def metrics() -> dict[str, Metric]:
-    """The metrics of an ``Evaluation``, for ``mindspore.train.Model``; they read what ``EvaluationCell`` returns."""
+    """The metrics of an ``Evaluation``, for ``mindspore.train.Model``. They read the outputs of ``EvaluationCell``."""
     return {"top1": TopK(1), "top5": TopK(5), "loss": CrossEntropy(), "num_images": NumImages()}
 
 
@@ -112,7 +112,7 @@ def evaluate_model(model: Model, dataset: Dataset, callbacks: list | None = None
 
     Args:
         model: the model.
-        dataset: what ``eval_pipeline`` makes.
+        dataset: the dataset of ``eval_pipeline``.
         callbacks: callbacks of ``Model.eval``.
     """
     return Evaluation(**model.eval(dataset, callbacks=callbacks, dataset_sink_mode=False))

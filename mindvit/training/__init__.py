@@ -1,1 +1,1 @@
-"""Training: optimizer, schedule, callbacks, and the trainer that joins them."""
+"""Training: setup, training step, optimizers, schedules, callbacks, checkpoints, and the trainer that runs them."""

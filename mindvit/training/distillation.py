@@ -1,4 +1,4 @@
-"""Learning from a teacher: another network, whose outputs a student shall give."""
+"""Knowledge distillation: a student network learns from the outputs of a teacher network."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -16,16 +16,17 @@ from mindvit.models.vit_config import ViTConfig
 
 @dataclass(frozen=True)
 class DistillationSettings:
-    """What is learned from a teacher, beside the labels (Touvron et al., 2021, "DeiT")."""
+    """Knowledge distillation from a teacher, beside the labels (Touvron et al., 2021, "DeiT")."""
 
     teacher: str | None = None
-    """Checkpoint of the teacher, any that eval.py takes: a path, or the name of a file in ckpt/; null has none."""
+    """Checkpoint of the teacher, any that eval.py accepts: a path, or the name of a file in ckpt/. null disables
+    distillation."""
     kind: Literal["hard", "soft"] = "hard"
-    """hard: the class that the teacher chooses is a second label; soft: the student matches its probabilities."""
+    """hard: the class that the teacher predicts is a second label. soft: the student matches its probabilities."""
     alpha: float = 0.5
-    """Weight of the teacher's part of the loss; the labels' is the rest. DeiT: 0.5 hard, 0.1 soft."""
+    """Weight of the distillation loss; the loss of the labels has the rest. DeiT: 0.5 for hard, 0.1 for soft."""
     temperature: float = 3.0
-    """soft: what both networks' logits are divided by."""
+    """Divisor of the logits of both networks (soft)."""
 
     def __post_init__(self) -> None:
         if not 0 < self.alpha <= 1:
@@ -35,15 +36,15 @@ class DistillationSettings:
 
 
 class Teacher(nn.Cell):
-    """A trained network that is asked and not changed: it stays in evaluation, and no gradient goes through it.
+    """A trained, frozen network. It stays in evaluation mode, and no gradient flows through it.
 
     Args:
-        network: gives logits.
-        factor: what an input's channels are multiplied by, (channels,), so that images prepared for the student are
-            such as the teacher was trained on.
-        shift: what is then added to them, (channels,).
+        network: from images to logits.
+        factor: factor of the input channels, (channels,). With ``shift`` it turns images that are normalized for the
+            student into images that are normalized for the teacher.
+        shift: added to the channels after that, (channels,).
 
-    Input: images, (batch, channels, height, width), prepared for the student. Output: logits, float32 (batch,
+    Input: images, (batch, channels, height, width), normalized for the student. Output: logits, float32 (batch,
     num_classes).
     """
 
@@ -52,7 +53,7 @@ class Teacher(nn.Cell):
         self.network = network
         self.factor = Tensor(factor.reshape(1, -1, 1, 1), ms.float32)
         self.shift = Tensor(shift.reshape(1, -1, 1, 1), ms.float32)
-        # Beside the student's, whose names are the same.
+        # The names must differ from those of the student.
         self.update_parameters_name("teacher.")
         for parameter in self.get_parameters():
             parameter.requires_grad = False
@@ -62,27 +63,27 @@ class Teacher(nn.Cell):
         return ops.stop_gradient(self.network(images * self.factor + self.shift).astype(ms.float32))
 
     def add_flags_recursive(self, **flags: Any) -> None:
-        """Keeps the network in evaluation when the step that holds it is set to training."""
+        """Keeps the network in evaluation mode when the step that holds it is set to training."""
         if "training" in flags:
             flags["training"] = False
         super().add_flags_recursive(**flags)
 
 
 class DistillationLoss(nn.Cell):
-    """``(1 - alpha) loss(logits, labels) + alpha part(logits, teacher's logits)``, the mean over the batch.
+    """``(1 - alpha) loss(logits, labels) + alpha distillation(logits, teacher_logits)``, the mean over the batch.
 
-    The teacher's part, of the student's logits z and the teacher's t, is the cross-entropy of z with the class that t
-    ranks first (hard), or ``T^2 KL(softmax(t / T) || softmax(z / T))`` (soft; Hinton et al., 2015; DeiT, eq. 2 and 3).
-    A student with two heads learns the labels with the first and from the teacher with the second.
+    With the logits z of the student and t of the teacher, the distillation loss is the cross-entropy of z and the class
+    with the greatest t (hard), or ``T^2 KL(softmax(t / T) || softmax(z / T))`` (soft; Hinton et al., 2015; DeiT, eq. 2
+    and 3). If the student has two heads, the first learns from the labels and the second from the teacher.
 
     Args:
         loss: from logits and labels to a scalar.
         kind: ``"hard"`` or ``"soft"``.
-        alpha: weight of the teacher's part.
+        alpha: weight of the distillation loss.
         temperature: T.
 
-    Inputs: outputs, the student's logits (batch, num_classes) or the pair of both heads'; labels, as ``loss`` takes
-    them; teacher, the teacher's logits (batch, num_classes). Output: a scalar.
+    Inputs: outputs, the logits of the student (batch, num_classes), or a pair of them from two heads; labels, as
+    ``loss`` takes them; teacher_logits, (batch, num_classes). Output: a scalar.
     """
 
     def __init__(self, loss: nn.Cell, kind: str, alpha: float, temperature: float) -> None:
@@ -92,20 +93,20 @@ class DistillationLoss(nn.Cell):
         self.alpha = alpha
         self.temperature = 1.0 if self.is_hard else temperature
 
-    def construct(self, outputs, labels, teacher):
+    def construct(self, outputs, labels, teacher_logits):
         first, second = outputs if isinstance(outputs, tuple) else (outputs, outputs)
         log_student = ops.log_softmax(second.astype(ms.float32) / self.temperature, -1)
         if self.is_hard:
-            wanted = ops.one_hot(teacher.argmax(-1), teacher.shape[-1], 1.0, 0.0).astype(ms.float32)
-            part = -(wanted * log_student).sum(-1).mean()
+            targets = ops.one_hot(teacher_logits.argmax(-1), teacher_logits.shape[-1], 1.0, 0.0).astype(ms.float32)
+            distillation = -(targets * log_student).sum(-1).mean()
         else:
-            log_teacher = ops.log_softmax(teacher / self.temperature, -1)
-            part = (ops.exp(log_teacher) * (log_teacher - log_student)).sum(-1).mean() * self.temperature**2
-        return (1.0 - self.alpha) * self.loss(first, labels) + self.alpha * part
+            log_teacher = ops.log_softmax(teacher_logits / self.temperature, -1)
+            distillation = (ops.exp(log_teacher) * (log_teacher - log_student)).sum(-1).mean() * self.temperature**2
+        return (1.0 - self.alpha) * self.loss(first, labels) + self.alpha * distillation
 
 
 class LossOfMean(nn.Cell):
-    """The loss of the mean of two heads' logits, which is what a distilled network gives in evaluation.
+    """The loss of the mean of the logits of two heads, which is the output of a distilled network in evaluation.
 
     Args:
         loss: from logits and labels to a scalar.
@@ -122,10 +123,10 @@ class LossOfMean(nn.Cell):
 
 
 def load_teacher(settings: DistillationSettings, student: ViTConfig, classes: Classes, download: bool) -> ViT | None:
-    """Loads the teacher's network, at the student's size of images; None where there is none.
+    """Loads the teacher network at the image size of the student; None without distillation.
 
     Raises:
-        UserError: if it cannot be loaded, tells other classes apart, or none.
+        UserError: if it cannot be loaded, has other classes, or has no trained head.
     """
     if settings.teacher is None:
         return None
@@ -136,21 +137,21 @@ def load_teacher(settings: DistillationSettings, student: ViTConfig, classes: Cl
     own, outputs = trained.metadata.classes, trained.network.config.num_classes
     if (own is not None and own.ids != classes.ids) or outputs != len(classes):
         raise UserError(
-            f"distill.teacher {settings.teacher} tells {outputs} classes apart, which are not the data's "
-            f"{len(classes)}; a teacher must have been trained on the same classes"
+            f"distill.teacher {settings.teacher} has {outputs} classes, which are not the {len(classes)} classes of "
+            "the data; choose a teacher that was trained on the same classes"
         )
     if not trained.network.dense.weight.asnumpy().any():
-        raise UserError(f"distill.teacher {settings.teacher} has no head that was trained; it knows no classes")
+        raise UserError(f"distill.teacher {settings.teacher} has no trained head; choose another teacher")
     return trained.network
 
 
 def make_teacher(network: nn.Cell, own: ViTConfig, student: ViTConfig) -> Teacher:
-    """The teacher of images that are prepared for the student.
+    """Makes the teacher for images that are normalized for the student.
 
     Args:
-        network: the teacher's, at the precision that it shall compute in.
-        own: the teacher's settings.
-        student: the student's.
+        network: the teacher network, at the precision to compute in.
+        own: configuration of the teacher.
+        student: configuration of the student.
     """
     mean, std, student_mean, student_std = (
         np.array(values, np.float64)

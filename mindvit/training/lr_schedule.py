@@ -1,4 +1,4 @@
-"""Learning rates, one for each step."""
+"""Learning-rate schedules."""
 
 import math
 from dataclasses import dataclass
@@ -9,39 +9,42 @@ import numpy as np
 
 @dataclass(frozen=True)
 class ScheduleSettings:
-    """The course of the learning rate: a linear warm-up to optimizer.lr, the named course, a linear cool-down."""
+    """Learning-rate schedule: linear warmup to optimizer.lr, the named schedule, linear cooldown."""
 
     name: Literal["cosine", "linear", "step", "constant", "inverse_sqrt"] = "cosine"
-    """SamplingPlan between warm-up and cool-down: half a cosine or a line down to min_lr, steps, none, 1 / sqrt(step)."""
+    """Schedule between warmup and cooldown. cosine and linear fall to min_lr, step falls by step_factor, inverse_sqrt
+    falls with the root of the step."""
     warmup_epochs: float = 0
-    """Length of the warm-up, in epochs."""
+    """Length of the warmup, in epochs."""
     warmup_steps: int | None = None
-    """Length of the warm-up, in steps; in place of warmup_epochs."""
+    """Length of the warmup, in steps, in place of warmup_epochs. null uses warmup_epochs."""
     warmup_lr: float = 0
-    """Learning rate that the warm-up starts from."""
+    """Learning rate at the first step of the warmup."""
     min_lr: float = 0
-    """Learning rate that cosine, linear and the cool-down end at, and that step and inverse_sqrt stay above."""
+    """Final learning rate of cosine, linear and the cooldown, and lower limit of step and inverse_sqrt."""
     cooldown_epochs: float = 0
-    """Length of the cool-down, in epochs at the end of the run."""
+    """Length of the cooldown at the end of the run, in epochs."""
     cooldown_steps: int | None = None
-    """Length of the cool-down, in steps; in place of cooldown_epochs."""
+    """Length of the cooldown, in steps, in place of cooldown_epochs. null uses cooldown_epochs."""
     step_epochs: float = 30
-    """Epochs between two drops (step)."""
+    """Epochs between two drops of the learning rate (step)."""
     step_steps: int | None = None
-    """Steps between two drops (step); in place of step_epochs."""
+    """Steps between two drops (step), in place of step_epochs. null uses step_epochs."""
     step_factor: float = 0.1
-    """What each drop multiplies the learning rate by (step)."""
+    """Factor of the learning rate at each drop (step)."""
     timescale_steps: int = 10000
-    """Steps after which the learning rate has fallen to 1 / sqrt(2) of its peak (inverse_sqrt)."""
+    """Steps after which the learning rate is 1 / sqrt(2) of its peak (inverse_sqrt)."""
 
     def __post_init__(self) -> None:
         for part in ("warmup", "cooldown", "step"):
             epochs, steps = f"{part}_epochs", f"{part}_steps"
             if getattr(self, steps) is not None and getattr(self, epochs) != getattr(type(self), epochs):
-                raise ValueError(f"schedule.{epochs} and schedule.{steps} are one length; set only one of them")
+                raise ValueError(
+                    f"schedule.{epochs} and schedule.{steps} both set the same length; set only one of them"
+                )
         for name in ("warmup_epochs", "warmup_steps", "warmup_lr", "min_lr", "cooldown_epochs", "cooldown_steps"):
             if (getattr(self, name) or 0) < 0:
-                raise ValueError(f"schedule.{name} must not be negative, but is {getattr(self, name)}")
+                raise ValueError(f"schedule.{name} must not be negative, not {getattr(self, name)}")
         for name in ("step_epochs", "step_steps", "timescale_steps"):
             if getattr(self, name) is not None and getattr(self, name) <= 0:
                 raise ValueError(f"schedule.{name} must be above 0, not {getattr(self, name)}")
@@ -52,10 +55,10 @@ class ScheduleSettings:
 def learning_rates(settings: ScheduleSettings, lr: float, total_steps: int, steps_per_epoch: int) -> np.ndarray:
     """The learning rate of every step.
 
-    Of ``N`` steps the first ``w`` are warm-up, the last ``c`` cool-down, and ``n = N - w - c`` lie between. A length in
-    epochs is rounded to whole steps. Step ``i`` (from 0) has
+    Of ``N`` steps, the first ``w`` are the warmup, the last ``c`` are the cooldown, and ``n = N - w - c`` are between
+    them. A length in epochs is rounded to whole steps. The learning rate of step ``i`` (from 0) is
 
-    - warm-up, ``i < w``: ``warmup_lr + (lr - warmup_lr) i / w``;
+    - in the warmup, ``i < w``: ``warmup_lr + (lr - warmup_lr) i / w``;
     - between, ``k = i - w < n``: ``f(k)``, which is
 
       - cosine: ``min_lr + (lr - min_lr) (1 + cos(pi k / n)) / 2`` (Loshchilov & Hutter, 2017, without restarts),
@@ -64,20 +67,20 @@ def learning_rates(settings: ScheduleSettings, lr: float, total_steps: int, step
       - constant: ``lr``,
       - inverse_sqrt: ``max(min_lr, lr sqrt(t / (t + k)))`` with ``t = timescale_steps`` (Zhai et al., 2022);
 
-    - cool-down, ``j = i - w - n < c``: ``f(n) + (min_lr - f(n)) j / c``, which goes on from where the course got to;
-      after cosine and linear that is ``min_lr`` throughout.
+    - in the cooldown, ``j = i - w - n < c``: ``f(n) + (min_lr - f(n)) j / c``, from the last value of ``f``; after
+      cosine and linear that is ``min_lr`` throughout.
 
-    A run that is too short keeps its beginning: one shorter than its warm-up ends within it, and a cool-down has at
-    most the steps that the warm-up leaves.
+    A run that is too short keeps its start. A run shorter than its warmup ends within the warmup. The cooldown has at
+    most the steps that the warmup leaves.
 
     Args:
-        settings: the course.
-        lr: the peak.
+        settings: the schedule.
+        lr: peak learning rate.
         total_steps: steps of the run.
-        steps_per_epoch: what a length in epochs is counted in.
+        steps_per_epoch: steps in an epoch.
 
     Returns:
-        float32, (total_steps,).
+        Learning rates, float32 (total_steps,).
     """
     warmup = _in_steps(settings.warmup_epochs, settings.warmup_steps, steps_per_epoch)
     cooldown = _in_steps(settings.cooldown_epochs, settings.cooldown_steps, steps_per_epoch)
@@ -85,20 +88,20 @@ def learning_rates(settings: ScheduleSettings, lr: float, total_steps: int, step
     rising = settings.warmup_lr + (lr - settings.warmup_lr) * np.arange(min(warmup, total_steps)) / max(warmup, 1)
     remaining = total_steps - len(rising)
     cooldown = min(cooldown, remaining)
-    course = _course(settings, lr, remaining - cooldown, period)
-    reached = course[-1]
-    falling = reached + (settings.min_lr - reached) * np.arange(cooldown) / max(cooldown, 1)
-    return np.concatenate([rising, course[:-1], falling]).astype(np.float32)
+    between = _between(settings, lr, remaining - cooldown, period)
+    last = between[-1]
+    falling = last + (settings.min_lr - last) * np.arange(cooldown) / max(cooldown, 1)
+    return np.concatenate([rising, between[:-1], falling]).astype(np.float32)
 
 
 def _in_steps(epochs: float, steps: int | None, steps_per_epoch: int) -> int:
     return round(epochs * steps_per_epoch) if steps is None else steps
 
 
-def _course(settings: ScheduleSettings, lr: float, length: int, period: int) -> np.ndarray:
-    """f(0) to f(length): the rates between warm-up and cool-down, and the one that the cool-down starts from."""
+def _between(settings: ScheduleSettings, lr: float, length: int, period: int) -> np.ndarray:
+    """f(0) to f(length): the learning rates between warmup and cooldown, and the one that the cooldown starts from."""
     k = np.arange(length + 1)
-    # A course of no steps has got nowhere: it stays at its peak.
+    # With a length of 0, f(0) is the peak.
     progress = k / max(length, 1)
     if settings.name == "cosine":
         return settings.min_lr + (lr - settings.min_lr) * (1 + np.cos(math.pi * progress)) / 2

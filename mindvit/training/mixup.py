@@ -1,4 +1,4 @@
-"""Mixing each image of a batch with another one, on the device."""
+"""Mixup and CutMix of a batch, on the device."""
 
 import mindspore as ms
 from mindspore import nn, ops
@@ -7,8 +7,8 @@ from mindspore import nn, ops
 class Mixup(nn.Cell):
     """Mixup and CutMix (Zhang et al., 2018; Yun et al., 2019) of a batch with itself in reverse order.
 
-    What to do is drawn by ``mindvit.data.augment.draw_mixup.draw_mixup``. A batch of odd size mixes its middle image
-    with itself. It is done here and not by the pipeline because it costs the device next to nothing.
+    ``mindvit.data.augment.draw_mixup.draw_mixup`` draws the parameters. In a batch of odd size the middle image is
+    mixed with itself. The mixing runs on the device and not in the data pipeline because its cost there is negligible.
 
     Args:
         num_classes: number of classes.

@@ -51,7 +51,7 @@ class OptimizerSettings:
     momentum: float = 0.9
     """Momentum factor (sgd)."""
     weight_decay: float = 0.05
-    """Weight decay of the weight matrices (adamw, sgd, lamb). Biases, norms, tokens and position embeddings have none."""
+    """Weight decay of weight matrices (adamw, sgd, lamb). Biases, norms, tokens and position embeddings have none."""
     layer_decay: float = 1.0
     """Layer-wise learning-rate decay: factor from each block to the block below it. 1 disables it."""
     clip_norm: float | None = None

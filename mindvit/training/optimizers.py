@@ -16,20 +16,21 @@ STATE_PREFIX = "optimizer."
 
 
 class Optimizer(nn.Cell):
-    """What all optimizers share: a step's interface, and the state that a checkpoint of a run keeps.
+    """Base class of the optimizers: the interface of an update, and the optimizer states that a run saves.
 
-    The state is in parameters named ``optimizer.<slot>.<name of the weight>`` and ``optimizer.step``, the number of
-    updates so far, int32. A cell that holds an optimizer must have ``auto_prefix=False``, which leaves names alone.
+    The states are parameters named ``optimizer.<slot>.<name of the weight>``, and ``optimizer.step``, the number of
+    updates so far, int32. A cell that holds an optimizer must have ``auto_prefix=False``, so that the names do not
+    change.
 
-    A subclass has ``update(gradients, lr, step)``, with ``step`` a float32 scalar that is 1 at the first update.
+    A subclass implements ``update(gradients, lr, step)``; ``step`` is a float32 scalar, 1 at the first update.
 
     Args:
         parameters: the weights to train, float32.
-        lr_scales: each one's factor of the learning rate.
-        weight_decays: each one's weight decay.
+        lr_scales: factor of the learning rate for each weight.
+        weight_decays: weight decay of each weight.
 
-    Inputs: the gradients, a tuple of float32 tensors in the weights' order and shapes, averaged, unscaled and clipped;
-    and the learning rate, a float32 scalar tensor. Output: the number of updates so far.
+    Inputs: the gradients, a tuple of float32 tensors in the order and shapes of the weights, averaged, unscaled and
+    clipped; and the learning rate, a float32 scalar tensor. Output: the number of updates so far.
     """
 
     def __init__(
@@ -42,7 +43,7 @@ class Optimizer(nn.Cell):
         self.step = Parameter(Tensor(0, ms.int32), name=f"{STATE_PREFIX}step", requires_grad=False)
 
     def full_state(self) -> dict[str, Parameter | Tensor]:
-        """The optimizer states by name, each tensor whole; all ranks call it together."""
+        """The optimizer states by name, as full tensors; all ranks call it together."""
         return {
             parameter.name: parameter for parameter in self.get_parameters() if parameter.name.startswith(STATE_PREFIX)
         }
@@ -52,15 +53,15 @@ class Optimizer(nn.Cell):
         return {name: tuple(parameter.shape) for name, parameter in self.full_state().items()}
 
     def load_full_state(self, tensors: Mapping[str, np.ndarray]) -> None:
-        """Sets the optimizer states from what ``full_state`` gave; to be called after the weights were loaded."""
+        """Loads what ``full_state`` returned. The weights must be loaded before."""
         for name, parameter in self.full_state().items():
             parameter.set_data(Tensor(tensors[name]))
 
     def use_shards(self) -> None:
-        """Tells the optimizer that its parameters are this rank's shards of larger tensors."""
+        """Declares that the parameters are this rank's shards of larger tensors."""
 
     def make_slot(self, slot: str) -> ParameterTuple:
-        """Zeros in the weights' shapes, a kind of state that updates carry on."""
+        """Creates one kind of optimizer state: zeros in the shapes of the weights."""
         return ParameterTuple(
             Parameter(
                 initializer("zeros", parameter.shape, ms.float32),
@@ -77,7 +78,7 @@ class Optimizer(nn.Cell):
 
 
 class _Moments(Optimizer):
-    """An optimizer with Adam's two moments: running means of the gradient and of its square."""
+    """Base class of optimizers with the two moments of Adam: running means of the gradient and of its square."""
 
     def __init__(
         self,
@@ -89,18 +90,19 @@ class _Moments(Optimizer):
     ) -> None:
         super().__init__(parameters, lr_scales, weight_decays)
         self.beta1, self.beta2 = (Tensor(beta, ms.float32) for beta in betas)
-        # The moments decay by the betas' float32 values, and 1 - 0.999 is off by 1e-5 in them; the correction must be
-        # off by as much.
+        # The moments decay by the float32 values of the betas, in which 1 - 0.999 has a relative error of 1e-5. The
+        # bias correction must have the same error.
         self.log_betas = Tensor([math.log(beta.asnumpy().item()) for beta in (self.beta1, self.beta2)], ms.float32)
         self.eps = eps
         self.exp_avg = self.make_slot("exp_avg")
         self.exp_avg_sq = self.make_slot("exp_avg_sq")
 
     def corrections(self, step):
-        """What the moments' weights add up to after so many steps, ``1 - beta^step``; two float32 scalars.
+        """The bias corrections of both moments, ``1 - beta^step``; two float32 scalars.
 
-        Near ``beta`` = 1 neither a power nor MindSpore's ``expm1`` on CPU keeps the digits, so: ``1 - exp(-y)`` by its
-        series for a small ``y``, then doubled from ``y`` to ``64 y`` by ``c <- c (2 - c)``, which adds no error.
+        For ``beta`` near 1, neither a power nor MindSpore's ``expm1`` on CPU is accurate enough. So ``1 - exp(-y)`` is
+        computed by its series for a small ``y``, then doubled from ``y`` to ``64 y`` by ``c <- c (2 - c)``, which adds
+        no error.
         """
         y = ops.minimum(-step * self.log_betas, 16.0) / 64
         total = y
@@ -114,12 +116,12 @@ class _Moments(Optimizer):
 class AdamW(_Moments):
     """Adam with decoupled weight decay (Loshchilov & Hutter, 2019); without decay, Adam (Kingma & Ba, 2015).
 
-    Of each weight, with its own ``lr`` and ``decay``:
+    For each weight, with its own ``lr`` and ``decay``:
     ``w <- (1 - lr decay) w``; ``m <- beta1 m + (1 - beta1) g``; ``v <- beta2 v + (1 - beta2) g^2``;
     ``w <- w - lr (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps)``.
 
-    In place of ``nn.AdamWeightDecay``, which leaves out the bias correction and takes nearly three times as long on
-    CPU; ``scripts/measure_optimizers.py`` measures.
+    It replaces ``nn.AdamWeightDecay``, which has no bias correction and takes nearly three times as long on CPU
+    (measured by ``scripts/measure_optimizers.py``).
     """
 
     def __init__(self, *args, **kwargs) -> None:
@@ -130,8 +132,8 @@ class AdamW(_Moments):
 
     def update(self, gradients, lr, step):
         correction1, correction2 = self.corrections(step)
-        # The kernel corrects the numerator and the denominator's root together, but not eps, and takes powers of beta,
-        # too coarse in float32: all of it goes into the learning rate and eps here.
+        # The kernel corrects the numerator and the root in the denominator together, but not eps. It also takes powers
+        # of beta, which float32 rounds too coarsely. So both corrections go into the learning rate and eps here.
         root = ops.sqrt(correction2)
         corrected_lr = lr * root / correction1
         eps = self.eps * root
@@ -156,7 +158,7 @@ class AdamW(_Moments):
 class SGD(Optimizer):
     """Stochastic gradient descent with momentum.
 
-    Of each weight, with its own ``lr`` and ``decay``: ``b <- momentum b + g + decay w``; ``w <- w - lr b``.
+    For each weight, with its own ``lr`` and ``decay``: ``b <- momentum b + g + decay w``; ``w <- w - lr b``.
     """
 
     def __init__(
@@ -168,7 +170,7 @@ class SGD(Optimizer):
     ) -> None:
         super().__init__(parameters, lr_scales, weight_decays)
         self.momentum = self.make_slot("momentum")
-        self.share = Tensor(momentum, ms.float32)
+        self.momentum_factor = Tensor(momentum, ms.float32)
         self.apply_momentum = ops.ApplyMomentum()
 
     def update(self, gradients, lr, step):
@@ -177,15 +179,15 @@ class SGD(Optimizer):
             if decay > 0:
                 gradient = gradient + decay * weight
             rate = lr * self.lr_scales[index]
-            self.apply_momentum(weight, self.momentum[index], rate, gradient, self.share)
+            self.apply_momentum(weight, self.momentum[index], rate, gradient, self.momentum_factor)
 
 
 class Lamb(_Moments):
-    """LAMB (You et al., 2020): AdamW whose step has, for each tensor, a length in proportion to the weight's.
+    """LAMB (You et al., 2020): AdamW with an update whose norm, for each tensor, is proportional to the weight's norm.
 
-    Of each weight, with its own ``lr`` and ``decay``, and moments as ``AdamW`` has:
+    For each weight, with its own ``lr`` and ``decay``, and the moments of ``AdamW``:
     ``u = (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps) + decay w``; ``w <- w - lr |w| / |u| u``.
-    The factor ``|w| / |u|`` is 1 where either is 0, and for weights without decay.
+    The trust ratio ``|w| / |u|`` is 1 if either norm is 0, and for weights without decay.
     """
 
     def __init__(self, *args, **kwargs) -> None:
@@ -194,13 +196,13 @@ class Lamb(_Moments):
         self.has_shards = False
 
     def use_shards(self) -> None:
-        """Tells the optimizer that its parameters are shards: the norm of a tensor is then summed over all ranks."""
+        """Declares that the parameters are shards: the norm of a tensor is then summed over all ranks."""
         self.has_shards = True
-        self.sum = ops.AllReduce()
+        self.all_reduce = ops.AllReduce()
 
     def update(self, gradients, lr, step):
         correction1, correction2 = self.corrections(step)
-        # Both corrections in the denominator: on CPU dividing a tensor takes three times as long as multiplying it.
+        # Both corrections are in the denominator: on CPU, dividing a tensor takes three times as long as multiplying.
         stretch, eps = correction1 / ops.sqrt(correction2), correction1 * self.eps
         for index in range(len(self.parameters)):
             weight, gradient, decay = self.parameters[index], gradients[index], self.weight_decays[index]
@@ -216,32 +218,30 @@ class Lamb(_Moments):
             self.descend(weight, rate, change)
 
     def trust_ratio(self, weight, change):
-        """The ratio of two tensors' norms, 1 where either is 0; a float32 scalar."""
-        # Not ops.L2Loss: on CPU it sums so coarsely that it is off by a tenth for 38 M values.
+        """The ratio of the norms of two tensors, 1 if either is 0; a float32 scalar."""
+        # Not ops.L2Loss: its sum on CPU is so coarse that it is off by a tenth for 38 M values.
         length, other = ops.square(weight).sum(), ops.square(change).sum()
         if self.has_shards:
-            sums = self.sum(ops.stack((length, other)))
+            sums = self.all_reduce(ops.stack((length, other)))
             length, other = sums[0], sums[1]
         usable = ops.logical_and(length > 0, other > 0)
         return ops.where(usable, ops.sqrt(length / ops.where(usable, other, 1.0)), 1.0)
 
 
 def make_optimizer(
-    settings: OptimizerSettings,
-    parameters: Sequence[Parameter],
-    parameter_settings: Sequence[ParamOptions],
+    settings: OptimizerSettings, parameters: Sequence[Parameter], options: Sequence[ParamOptions]
 ) -> Optimizer:
     """Makes the optimizer of the settings.
 
     Args:
-        settings: which, and how.
-        parameters: the weights to train, in the order that their gradients will come in.
-        parameter_settings: what ``parameter_groups.resolve_param_groups`` gave for these, and perhaps for others.
+        settings: settings of the optimizer.
+        parameters: the weights to train, in the order of their gradients.
+        options: what ``resolve_param_groups`` gave for them; options of other parameters are ignored.
     """
-    of = {setting.name: setting for setting in parameter_settings}
-    assert not any(of[parameter.name].frozen for parameter in parameters), "a frozen parameter is to be trained"
-    lr_scales = [of[parameter.name].lr_scale for parameter in parameters]
-    weight_decays = [of[parameter.name].weight_decay for parameter in parameters]
+    by_name = {item.name: item for item in options}
+    assert not any(by_name[parameter.name].frozen for parameter in parameters), "a parameter to train is frozen"
+    lr_scales = [by_name[parameter.name].lr_scale for parameter in parameters]
+    weight_decays = [by_name[parameter.name].weight_decay for parameter in parameters]
     if settings.name == "sgd":
         return SGD(parameters, lr_scales, weight_decays, settings.momentum)
     if settings.name == "lamb":

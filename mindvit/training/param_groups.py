@@ -1,4 +1,4 @@
-"""Which parameters decay, at what learning rate, and which stay as they are: patterns over their names."""
+"""Parameter groups: learning rate, weight decay and freezing, by patterns of parameter names."""
 
 import difflib
 import re
@@ -13,31 +13,36 @@ from mindvit.training.optimizer_settings import OptimizerSettings, ParamRule
 
 
 class _BuiltInRule(ParamRule):
-    """A rule of this project's own: some networks have nothing that it matches."""
+    """A rule of this project. Unlike a rule of the user, it may match no parameter."""
 
 
 @dataclass(frozen=True)
 class ParamOptions:
-    """What the rules came to for one parameter."""
+    """The options of one parameter, after all rules."""
 
     name: str
+    """Full name of the parameter."""
     lr_scale: float = 1.0
+    """Factor of the learning rate."""
     weight_decay: float = 0.0
+    """Weight decay."""
     frozen: bool = False
+    """Whether the parameter is frozen."""
 
 
 def make_rules(settings: OptimizerSettings, depth: int) -> list[ParamRule]:
-    """The rules of a run: the project's own, by the settings, then the user's.
+    """The rules of a run: first those of this project, which depend on the settings, then those of the user.
 
-    - Weights decay; biases, norms, LayerScale, the tokens that are learned and the positions do not.
-    - Layer-wise decay of the learning rate (Clark et al., 2020; counted as in BEiT and MAE): the stem and the
-      embeddings are layer 0, block ``i`` is layer ``i + 1``, what comes after the blocks is layer ``depth + 1``, and
-      layer ``l`` learns at ``layer_decay ^ (depth + 1 - l)`` times the rate.
+    - Weight decay applies to weight matrices. Biases, norms, LayerScale, learned tokens and position embeddings have
+      none.
+    - Layer-wise learning-rate decay (Clark et al., 2020; layers counted as in BEiT and MAE): the stem and the
+      embeddings are layer 0, block ``i`` is layer ``i + 1``, and all that follows the blocks is layer ``depth + 1``.
+      The learning rate of layer ``l`` has the factor ``layer_decay ^ (depth + 1 - l)``.
     - Linear probing freezes everything but the head, ``dense`` (and ``dense_distillation``).
 
     Args:
-        settings: of the optimizer.
-        depth: blocks of the network.
+        settings: settings of the optimizer.
+        depth: number of blocks of the network.
     """
     rules = [_BuiltInRule("*", weight_decay=settings.decay)]
     tokens = ("cls", "distillation", "registers", "pos_embedding", "pos_rows", "pos_columns")
@@ -55,32 +60,32 @@ def make_rules(settings: OptimizerSettings, depth: int) -> list[ParamRule]:
 
 
 def resolve_param_groups(parameters: Iterable[Parameter], rules: Sequence[ParamRule]) -> list[ParamOptions]:
-    """Applies rules to parameters, each rule to all whose names its pattern matches.
+    """Applies rules to parameters: each rule to all parameters whose names match its pattern.
 
-    The learning rate's factors of all the rules that match are multiplied; of those that set a weight decay, or whether
-    the parameter is frozen, the last holds. Where none does: factor 1, no decay, not frozen.
+    The learning-rate factors of all matching rules are multiplied. For weight decay and freezing, the last matching
+    rule that sets them wins. The defaults are factor 1, no weight decay, not frozen.
 
     Args:
-        parameters: those that could be trained; only their names count.
-        rules: in their order; see ``make_rules``.
+        parameters: the trainable parameters; only their names are used.
+        rules: the rules in order; see ``make_rules``.
 
     Returns:
-        One setting for each parameter, in the parameters' order.
+        The options of each parameter, in the order of the parameters.
 
     Raises:
-        UserError: if a rule of the user's matches no parameter, or nothing is left to train.
+        UserError: if a rule of the user matches no parameter, or all parameters are frozen.
     """
     names = [parameter.name for parameter in parameters]
-    assert len(set(names)) == len(names), "two parameters have one name, so that a rule cannot tell them apart"
+    assert len(set(names)) == len(names), "two parameters have the same name"
     for rule in rules:
         if not isinstance(rule, _BuiltInRule) and not any(fnmatchcase(name, rule.pattern) for name in names):
             nearest = difflib.get_close_matches(rule.pattern, names, n=1, cutoff=0.0)
             raise UserError(
-                f"optimizer.rules: the pattern {rule.pattern!r} matches no parameter that could be trained; "
+                f"optimizer.rules: the pattern {rule.pattern!r} matches no trainable parameter; "
                 f"the nearest name is {nearest[0]!r}"
             )
     resolved = [_resolve_one(name, rules) for name in names]
-    if all(setting.frozen for setting in resolved):
+    if all(item.frozen for item in resolved):
         raise UserError("optimizer.rules freeze every parameter; leave at least one to train")
     return resolved
 
@@ -95,31 +100,31 @@ def _resolve_one(name: str, rules: Sequence[ParamRule]) -> ParamOptions:
     return ParamOptions(name, lr_scale, weight_decay, frozen)
 
 
-def freeze(parameters: Iterable[Parameter], settings: Sequence[ParamOptions]) -> None:
-    """Takes the frozen parameters out of training: their ``requires_grad`` becomes False; no other is touched."""
-    frozen = {setting.name for setting in settings if setting.frozen}
+def freeze(parameters: Iterable[Parameter], options: Sequence[ParamOptions]) -> None:
+    """Sets ``requires_grad`` of the frozen parameters to False; other parameters do not change."""
+    frozen = {item.name for item in options if item.frozen}
     for parameter in parameters:
         if parameter.name in frozen:
             parameter.requires_grad = False
 
 
-def describe(settings: Sequence[ParamOptions], parameters: Iterable[Parameter]) -> str:
-    """A table of the groups: what they are set to, their tensors and values, the first of their names, and the totals.
+def describe(options: Sequence[ParamOptions], parameters: Iterable[Parameter]) -> str:
+    """A table of the parameter groups: options, number of tensors and values, first names, and the totals.
 
     Args:
-        settings: as ``resolve_param_groups`` gave them.
-        parameters: those that they were resolved for.
+        options: what ``resolve_param_groups`` gave.
+        parameters: the parameters that they were resolved for.
     """
     sizes = {parameter.name: parameter.size for parameter in parameters}
-    assert sizes.keys() == {setting.name for setting in settings}, "settings of other parameters"
+    assert sizes.keys() == {item.name for item in options}, "options of other parameters"
     groups: dict[tuple[bool, float, float], list[str]] = {}
-    for item in settings:
+    for item in options:
         key = (True, 0.0, 0.0) if item.frozen else (False, item.lr_scale, item.weight_decay)
         groups.setdefault(key, []).append(item.name)
     rows = [("lr scale", "weight decay", "tensors", "values", "parameters")]
     for (frozen, lr_scale, weight_decay), names in groups.items():
-        course = ("frozen", "") if frozen else (f"{lr_scale:.4g}", f"{weight_decay:g}")
-        rows.append((*course, f"{len(names)}", f"{sum(sizes[name] for name in names):,}", _examples(names)))
+        values = ("frozen", "") if frozen else (f"{lr_scale:.4g}", f"{weight_decay:g}")
+        rows.append((*values, f"{len(names)}", f"{sum(sizes[name] for name in names):,}", _examples(names)))
     rows.append(("all", "", f"{len(sizes)}", f"{sum(sizes.values()):,}", ""))
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     cells = [[cell.rjust(width) for cell, width in zip(row, widths, strict=False)] + [row[4]] for row in rows]
@@ -127,7 +132,7 @@ def describe(settings: Sequence[ParamOptions], parameters: Iterable[Parameter]) 
 
 
 def _examples(names: list[str], count: int = 2) -> str:
-    """The first few names, those of several blocks as one: ``layers.0-11.0.cell.0.gamma``."""
+    """The first names; one name for the same parameter of several blocks: ``layers.0-11.0.cell.0.gamma``."""
     blocks: dict[str, list[int]] = {}
     for name in names:
         block = re.search(r"layers\.(\d+)", name)

@@ -62,7 +62,7 @@ def find_checkpoint_to_resume(folder: RunFolder, resume: str | None) -> LoadedCh
 
 
 def newest_train_checkpoint(folder: Path) -> LoadedCheckpoint | None:
-    """The newest intact training checkpoint in a folder; corrupt ones are reported and skipped. None if there is none."""
+    """The newest intact training checkpoint in a folder, or None. Corrupt ones are reported and skipped."""
     for path in reversed(list_train_checkpoints(folder)):
         try:
             return read_train_checkpoint(path)

@@ -1,4 +1,4 @@
-"""The folder of a run: its files, and who may write to it."""
+"""The folder of a run: its files, and whether a run may write to it."""
 
 import shutil
 from pathlib import Path
@@ -85,7 +85,7 @@ class RunFolder:
         return f"The last training checkpoint is {newest}." if newest else "There is no training checkpoint yet."
 
     def resume_hint(self, world_size: int = 1) -> str:
-        """What was kept of a stopped run, and the command that resumes it on so many ranks."""
+        """What a stopped run has saved, and the command that resumes it on ``world_size`` ranks."""
         newest = self._newest()
         if newest is None:
             return "stopped before the first training checkpoint; nothing was kept"

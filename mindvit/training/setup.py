@@ -171,7 +171,7 @@ def _open_data_and_model(recipe: Recipe) -> tuple[Source, ViT]:
 def _training_source(recipe: Recipe) -> Source:
     source = open_source(recipe.data.source, recipe.data.path, recipe.download)
     if source.train is None:
-        raise UserError(f"{source.val.origin} has no train folder beside it, which training needs")
+        raise UserError(f"{source.val.origin} has no train folder beside it; training needs one")
     source = replace(source, val=None) if source.val is source.train else source
     return source.subset(recipe.data.classes, recipe.data.samples_per_class)
 

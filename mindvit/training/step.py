@@ -1,4 +1,4 @@
-"""One optimizer step, from a batch to new weights."""
+"""The training step: one optimizer update, from a batch to new weights."""
 
 import mindspore as ms
 import numpy as np
@@ -11,35 +11,36 @@ from mindvit.training.optimizers import Optimizer
 
 
 class TrainStep(nn.Cell):
-    """Forward, loss, gradients, accumulation, reduction over workers, clipping, optimizer and averages, in this order.
+    """The training step: forward, loss, gradients, accumulation, reduction over ranks, clipping, optimizer and EMA.
 
-    A batch holds the images of the whole step. With ``accumulate_steps`` it is cut into so many parts, which go
-    through the network one after the other in a loop of one compiled graph, and whose gradients are averaged. So
-    ``train.Model`` counts optimizer steps, and whatever is counted per step moves once per update.
+    A batch holds the images of the whole step. With ``accumulate_steps`` it is split into that many micro-batches. They
+    go through the network one after the other, in a loop of one compiled graph, and their gradients are averaged. So
+    ``train.Model`` counts optimizer steps, and all that is counted per step advances once per update.
 
-    Gradients are reduced over the workers once, after the accumulation, and clipped after that: clipping each
-    worker's or part's own gradient would give another direction (``train.Model``'s own step has neither).
+    Gradients are reduced over the ranks once, after the accumulation, and clipped after that. Clipping the gradient of
+    each rank or micro-batch would give another direction. (The step of ``train.Model`` does neither.)
 
-    Where the gradient is not finite (an overflow under loss scaling, or a loss gone astray) nothing changes but the
-    loss scale: neither weights nor averages nor the count of steps, which the learning rate depends on.
+    If the gradient is not finite (an overflow under loss scaling, or a loss that diverged), only the loss scale
+    changes. The weights, the average and the step count, which selects the learning rate, do not change.
 
     Args:
-        network: from images and keys to logits, or to a pair of them.
-        loss: from these, the labels and, where there is a teacher, its logits to a scalar, the mean over the batch.
+        network: from images and ``rng_keys`` to logits, or to a pair of them.
+        loss: from the logits, the labels and, with a teacher, its logits to a scalar, the mean over the batch.
         optimizer: updates the weights; its ``step`` counts the updates.
-        learning_rates: of each update, float32 (steps,).
-        accumulate_steps: parts of a batch; must divide its size.
-        clip_norm: greatest global norm of the gradient; None clips nothing. The factor is
-            ``min(1, clip_norm / (norm + 1e-6))``, as PyTorch's.
-        scaler: scales the loss; None does not.
-        world_size: workers to average over.
-        mixup: mixes the batch; None does not.
-        ema: average to bring up to date after each update.
-        teacher: from images to logits, which the loss takes beside the labels; None has none.
+        learning_rates: learning rate of each update, float32 (steps,).
+        accumulate_steps: micro-batches in a batch; must divide its size.
+        clip_norm: maximum global norm of the gradient; None disables clipping. The factor is
+            ``min(1, clip_norm / (norm + 1e-6))``, as in PyTorch.
+        scaler: scales the loss; None disables loss scaling.
+        world_size: number of ranks to average over.
+        mixup: mixes the batch; None disables mixing.
+        ema: average to update after each update of the weights.
+        teacher: from images to logits, which the loss takes beside the labels; None without distillation.
 
-    Inputs: images, float32 (batch, channels, height, width); labels, int32 (batch,); keys, int32 (batch,); mix,
-    float32 (6,). Outputs, all scalars: the batch's mean loss, the norm of the gradient before clipping, the learning
-    rate, and whether an update was made; of several workers also whether any had asked to stop before this step.
+    Inputs: images, float32 (batch, channels, height, width); labels, int32 (batch,); rng_keys, int32 (batch,); mix,
+    float32 (6,). Outputs, all scalars: the mean loss of the batch, the gradient norm before clipping, the learning
+    rate, and whether the weights were updated; with several ranks also whether a rank had requested a stop before this
+    step.
     """
 
     def __init__(
@@ -69,29 +70,29 @@ class TrainStep(nn.Cell):
         self.ema = ema
         self.weights = optimizer.parameters
         self.world_size = world_size
-        self.gradient = ms.value_and_grad(self._scaled_loss, None, self.weights)
+        self.value_and_grad = ms.value_and_grad(self._scaled_loss, None, self.weights)
         if self.micro_batches > 1:
             self.gradient_sums = self.weights.clone("accumulated", "zeros")
             self.loss_sum = Parameter(Tensor(0.0, ms.float32), name="accumulated.loss", requires_grad=False)
         self.scaler = scaler
         if scaler is not None:
-            # Held here too, so that they count among this cell's parameters and are saved with them.
+            # Attributes of this cell too, so that they are among its parameters and saved with them.
             self.loss_scale, self.steps_at_scale = scaler.scale_value, scaler.counter
             self.loss_scale.name, self.steps_at_scale.name = "loss_scale.value", "loss_scale.steps"
         if world_size > 1:
             self.stop_asked = Parameter(Tensor(0.0, ms.float32), name="stop.asked", requires_grad=False)
-            self.sum = ops.AllReduce()
-            self.reduce = nn.DistributedGradReducer(self.weights, mean=True, degree=world_size)
+            self.all_reduce = ops.AllReduce()
+            self.reduce_gradients = nn.DistributedGradReducer(self.weights, mean=True, degree=world_size)
 
-    def construct(self, images, labels, keys, mix):
+    def construct(self, images, labels, rng_keys, mix):
         if self.mixup is not None:
             images, labels = self.mixup(images, labels, mix)
-        loss, gradients = self._accumulated(images, labels, keys)
+        loss, gradients = self._accumulated(images, labels, rng_keys)
         stop = ()
         if self.world_size > 1:
-            sums = self.sum(ops.stack((loss, self.stop_asked.value())))
+            sums = self.all_reduce(ops.stack((loss, self.stop_asked.value())))
             loss, stop = sums[0] / self.world_size, (sums[1] > 0,)
-            gradients = self.reduce(gradients)
+            gradients = self.reduce_gradients(gradients)
         factor = Tensor(1.0 / self.micro_batches, ms.float32)
         if self.scaler is not None:
             factor = factor / self.loss_scale
@@ -101,7 +102,7 @@ class TrainStep(nn.Cell):
         if self.clip_norm is not None:
             factor = factor * ops.minimum(Tensor(1.0, ms.float32), self.clip_norm / (norm + 1e-6))
         if self.rescales:
-            gradients = self._times(gradients, factor)
+            gradients = self._multiply(gradients, factor)
         step = self.optimizer.step + 0
         rate = self.learning_rates[ops.minimum(step, self.learning_rates.shape[0] - 1)]
         if finite:
@@ -113,28 +114,28 @@ class TrainStep(nn.Cell):
         return (loss, norm, rate, finite) + stop  # noqa: RUF005 (graph mode parses no star)
 
     def ask_to_stop(self) -> None:
-        """Lets every worker know, by the outputs of its next step, that this one was told to stop."""
+        """Requests a stop: all ranks find it in the outputs of the next step."""
         ops.assign(self.stop_asked, Tensor(1.0, ms.float32))
 
-    def _scaled_loss(self, images, labels, keys):
-        outputs = self.network(images, keys)
-        taught = () if self.teacher is None else (self.teacher(images),)
-        loss = self.loss(outputs, labels, *taught)
+    def _scaled_loss(self, images, labels, rng_keys):
+        outputs = self.network(images, rng_keys)
+        teacher_logits = () if self.teacher is None else (self.teacher(images),)
+        loss = self.loss(outputs, labels, *teacher_logits)
         return loss if self.scaler is None else self.scaler.scale(loss)
 
-    def _accumulated(self, images, labels, keys):
-        """The sums, over the parts of the batch, of the scaled loss and of its gradients."""
+    def _accumulated(self, images, labels, rng_keys):
+        """The sums, over the micro-batches, of the scaled loss and of its gradients."""
         if self.micro_batches == 1:
-            return self.gradient(images, labels, keys)
+            return self.value_and_grad(images, labels, rng_keys)
         images = images.reshape((self.micro_batches, -1) + images.shape[1:])  # noqa: RUF005 (graph mode parses no star)
         labels = labels.reshape((self.micro_batches, -1) + labels.shape[1:])  # noqa: RUF005
-        keys = keys.reshape(self.micro_batches, -1)
+        rng_keys = rng_keys.reshape(self.micro_batches, -1)
         for gradient_sum in self.gradient_sums:
             ops.assign(gradient_sum, ops.zeros_like(gradient_sum))
         ops.assign(self.loss_sum, Tensor(0.0, ms.float32))
         micro_batch = Tensor(0, ms.int32)
         while micro_batch < self.micro_batches:
-            loss, gradients = self.gradient(images[micro_batch], labels[micro_batch], keys[micro_batch])
+            loss, gradients = self.value_and_grad(images[micro_batch], labels[micro_batch], rng_keys[micro_batch])
             ops.assign_add(self.loss_sum, loss)
             for index in range(len(gradients)):
                 ops.assign_add(self.gradient_sums[index], gradients[index])
@@ -150,7 +151,7 @@ class TrainStep(nn.Cell):
             total = total + ops.square(gradient).sum()
         return ops.sqrt(total)
 
-    def _times(self, gradients, factor):
+    def _multiply(self, gradients, factor):
         scaled = ()
         for gradient in gradients:
             scaled = scaled + (gradient * factor,)  # noqa: RUF005

@@ -111,7 +111,7 @@ def _callbacks(
 
 
 def _main_rank_callbacks(run: Run, recorder: MetricsRecorder) -> list[Callback]:
-    """The callbacks of rank 0 alone, which shows the progress and writes files."""
+    """The callbacks of rank 0 only, which shows the progress and writes files."""
     folder, state, log_steps = run.folder, run.state, run.recipe.train.log_steps
     callbacks = [
         ProgressBar(recorder, state, run.epochs),

@@ -2,7 +2,7 @@ import mindspore as ms
 import numpy as np
 import pytest
 
-from mindvit.data.pipeline import PADDING_LABEL
+from mindvit.data.split import PADDING_LABEL
 from mindvit.evaluation.metrics import metrics
 from tests.numpy_vit import softmax
 
@@ -16,7 +16,7 @@ def measure(*batches):
     return {name: metric.eval() for name, metric in found.items()}
 
 
-def test_figures_follow_the_definitions(rng):
+def test_metrics_follow_their_definitions(rng):
     logits = rng.standard_normal((40, 10))
     labels = rng.integers(0, 10, 40)
     order = np.argsort(-logits, axis=1)
@@ -36,12 +36,12 @@ def test_padding_does_not_count():
     assert measure(padded)["num_images"] == 2
 
 
-def test_a_last_batch_of_another_size_weighs_by_its_images():
+def test_a_smaller_last_batch_counts_by_its_images():
     result = measure(([[1, 0], [1, 0], [1, 0]], [0, 0, 0]), ([[1, 0]], [1]))
     assert result["top1"] == 75
 
 
-def test_equal_logits_are_not_all_right():
+def test_equal_logits_are_not_all_correct():
     assert measure((np.zeros((10, 10)), range(10)))["top1"] == 10
     assert measure((np.zeros((10, 10)), range(10)))["top5"] == 50
 
@@ -51,7 +51,7 @@ def test_nan_logits_are_wrong():
     assert measure(([[nan, nan], [nan, 1.0], [1.0, nan]], [0, 1, 0]))["top1"] == 0
 
 
-def test_fewer_than_five_classes_are_all_among_the_first_five():
+def test_with_fewer_than_five_classes_top5_is_100():
     assert measure(([[1, 2, 3], [3, 2, 1]], [0, 2]))["top5"] == 100
 
 

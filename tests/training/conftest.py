@@ -1,15 +1,38 @@
+import signal
+
 import pytest
 
 from mindvit.parsing import parse
 from mindvit.training import trainer
+from mindvit.training.callbacks.metrics_recorder import MetricsRecorder
 from mindvit.training.recipe import Recipe
 
 
 @pytest.fixture
 def train(tmp_path, tiny):
+    """Trains a tiny network with the options of train.py, and returns the run folder."""
+
     def run(*arguments, name="run"):
         recipe, _ = parse(Recipe, "", [*tiny, "--output_dir", str(tmp_path / name), *map(str, arguments)])
         trainer.train(recipe)
         return tmp_path / name
 
     return run
+
+
+@pytest.fixture
+def signalled(monkeypatch):
+    """Makes runs receive signals at the end of a step. Returns a function that ends this."""
+
+    def arrange(step, *numbers):
+        class SignalledRecorder(MetricsRecorder):
+            def on_train_step_end(self, run_context):
+                super().on_train_step_end(run_context)
+                if self.state.step == step:
+                    for number in numbers:
+                        signal.raise_signal(number)
+
+        monkeypatch.setattr(trainer, "MetricsRecorder", SignalledRecorder)
+        return lambda: monkeypatch.setattr(trainer, "MetricsRecorder", MetricsRecorder)
+
+    return arrange

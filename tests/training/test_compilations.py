@@ -12,7 +12,7 @@ from mindvit.training.recipe import Recipe
 
 @pytest.fixture
 def compiled(monkeypatch):
-    """Counts, by the kind of cell, the graphs that are compiled and not found in a cache."""
+    """Counts, by class of the cell, the graphs that are compiled and not found in a cache."""
     counts = Counter()
     compile_cell = type(executor).compile
 
@@ -28,7 +28,7 @@ def compiled(monkeypatch):
 def test_a_run_compiles_one_training_graph_and_one_evaluation_graph_for_each_network(
     compiled, tmp_path, tiny, make_folder
 ):
-    # Batches of 4: the training images are two and a half of them, and the last of evaluation's three is half empty.
+    # Batches of 4: the training images are two and a half batches; the last of three evaluation batches is half empty.
     folder = make_folder(counts=5)
     options = ["--data.path", str(folder), "--output_dir", str(tmp_path / "run"), "--train.epochs", "2"]
     recipe, _ = parse(Recipe, "", [*tiny, *options, "--model.depth", "1", "--ema.decay", "0.9"])

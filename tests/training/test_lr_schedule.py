@@ -8,7 +8,7 @@ from mindvit.training.lr_schedule import ScheduleSettings, learning_rates
 NAMES = ("cosine", "linear", "step", "constant", "inverse_sqrt")
 
 
-def test_warmup_rises_linearly_and_the_cosine_falls_to_the_floor():
+def test_warmup_rises_linearly_and_cosine_falls_to_min_lr():
     rates = learning_rates(ScheduleSettings(warmup_epochs=2, warmup_lr=0.1, min_lr=0.2), 1.0, 50, 5)
     assert rates.shape == (50,)
     assert rates.dtype == np.float32
@@ -18,13 +18,13 @@ def test_warmup_rises_linearly_and_the_cosine_falls_to_the_floor():
         assert rates[step] == pytest.approx(0.2 + 0.8 * (1 + math.cos(math.pi * (step - 10) / 40)) / 2)
 
 
-def test_without_warmup_the_first_step_has_the_peak():
+def test_without_warmup_the_first_step_has_the_peak_learning_rate():
     rates = learning_rates(ScheduleSettings(), 5e-5, 30, 3)
     assert rates[0] == pytest.approx(5e-5)
     assert (np.diff(rates) < 0).all()
 
 
-def test_warmup_may_be_a_part_of_an_epoch():
+def test_warmup_may_be_a_fraction_of_an_epoch():
     rates = learning_rates(ScheduleSettings(warmup_epochs=0.5), 1.0, 16, 8)
     assert rates.argmax() == 4
 
@@ -34,12 +34,12 @@ def test_a_run_shorter_than_its_warmup_ends_within_it():
     np.testing.assert_allclose(rates, np.arange(8) / 20, rtol=1e-6)
 
 
-def test_linear_falls_by_the_same_amount_each_step_to_the_floor():
+def test_linear_falls_by_the_same_amount_each_step_to_min_lr():
     rates = learning_rates(ScheduleSettings("linear", warmup_steps=2, min_lr=0.2), 1.0, 10, 5)
     np.testing.assert_allclose(rates, [0.0, 0.5, 1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3], rtol=1e-6)
 
 
-def test_step_drops_after_each_period_but_not_below_the_floor():
+def test_step_drops_after_each_period_but_not_below_min_lr():
     settings = ScheduleSettings("step", warmup_steps=1, step_epochs=1.5, step_factor=0.5, min_lr=0.2)
     rates = learning_rates(settings, 1.0, 11, 2)
     np.testing.assert_allclose(rates, [0.0, 1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 0.25, 0.25, 0.25, 0.2], rtol=1e-6)
@@ -50,12 +50,12 @@ def test_step_drops_to_a_tenth_every_thirty_epochs_by_default():
     np.testing.assert_allclose(rates[[0, 59, 60, 119, 120, 179]], [1.0, 1.0, 0.1, 0.1, 0.01, 0.01], rtol=1e-6)
 
 
-def test_constant_stays_at_the_peak():
+def test_constant_keeps_the_peak_learning_rate():
     rates = learning_rates(ScheduleSettings("constant", warmup_steps=2, min_lr=0.1), 0.4, 5, 5)
     np.testing.assert_allclose(rates, [0.0, 0.2, 0.4, 0.4, 0.4], rtol=1e-6)
 
 
-def test_inverse_sqrt_falls_with_the_root_of_the_steps_after_warmup_but_not_below_the_floor():
+def test_inverse_sqrt_falls_with_the_root_of_the_steps_after_warmup_but_not_below_min_lr():
     settings = ScheduleSettings("inverse_sqrt", warmup_steps=1, timescale_steps=3, min_lr=0.4)
     rates = learning_rates(settings, 1.0, 30, 5)
     expected = [0.0, 1.0, math.sqrt(3 / 4), math.sqrt(3 / 5), math.sqrt(3 / 6), math.sqrt(3 / 7)]
@@ -66,7 +66,7 @@ def test_inverse_sqrt_falls_with_the_root_of_the_steps_after_warmup_but_not_belo
 
 
 @pytest.mark.parametrize(
-    ("settings", "reached"),
+    ("settings", "last"),
     [
         (ScheduleSettings("constant", min_lr=0.2, cooldown_steps=4), 1.0),
         (ScheduleSettings("inverse_sqrt", timescale_steps=2, min_lr=0.2, cooldown_epochs=2), 0.5),  # sqrt(2 / (2 + 6))
@@ -76,22 +76,20 @@ def test_inverse_sqrt_falls_with_the_root_of_the_steps_after_warmup_but_not_belo
     ],
     ids=lambda value: getattr(value, "name", None),
 )
-def test_cooldown_falls_linearly_from_the_rate_reached_to_the_floor(settings, reached):
+def test_cooldown_falls_linearly_from_the_last_rate_to_min_lr(settings, last):
     rates = learning_rates(settings, 1.0, 10, 2)
-    np.testing.assert_allclose(
-        rates[6:], [reached + (0.2 - reached) * part for part in (0, 0.25, 0.5, 0.75)], rtol=1e-6
-    )
+    np.testing.assert_allclose(rates[6:], [last + (0.2 - last) * part for part in (0, 0.25, 0.5, 0.75)], rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["cosine", "linear"])
-def test_the_course_ends_where_the_cooldown_begins(name):
+def test_the_schedule_ends_where_the_cooldown_starts(name):
     plain = learning_rates(ScheduleSettings(name, warmup_steps=2, min_lr=0.1), 1.0, 10, 5)
     cooled = learning_rates(ScheduleSettings(name, warmup_steps=2, min_lr=0.1, cooldown_steps=3), 1.0, 13, 5)
     np.testing.assert_array_equal(cooled[:10], plain)
     np.testing.assert_allclose(cooled[10:], 0.1, rtol=1e-6)
 
 
-def test_a_cooldown_that_does_not_fit_takes_what_the_warmup_leaves():
+def test_a_cooldown_that_is_too_long_takes_the_steps_that_the_warmup_leaves():
     rates = learning_rates(ScheduleSettings(warmup_steps=4, cooldown_steps=8), 1.0, 8, 4)
     np.testing.assert_allclose(rates, [0.0, 0.25, 0.5, 0.75, 1.0, 0.75, 0.5, 0.25], rtol=1e-6)
 
@@ -110,11 +108,11 @@ def test_a_length_in_steps_is_the_same_as_in_epochs(name):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"warmup_epochs": 1, "warmup_steps": 5}, "schedule.warmup_epochs and schedule.warmup_steps are one length"),
+        ({"warmup_epochs": 1, "warmup_steps": 5}, "schedule.warmup_epochs and schedule.warmup_steps both set"),
         ({"cooldown_epochs": 1, "cooldown_steps": 0}, "schedule.cooldown_epochs and schedule.cooldown_steps"),
         ({"step_epochs": 10, "step_steps": 5}, "schedule.step_epochs and schedule.step_steps"),
-        ({"warmup_steps": -1}, "schedule.warmup_steps must not be negative, but is -1"),
-        ({"warmup_epochs": -0.5}, "schedule.warmup_epochs must not be negative, but is -0.5"),
+        ({"warmup_steps": -1}, "schedule.warmup_steps must not be negative, not -1"),
+        ({"warmup_epochs": -0.5}, "schedule.warmup_epochs must not be negative, not -0.5"),
         ({"warmup_lr": -1}, "schedule.warmup_lr must not be negative"),
         ({"cooldown_epochs": -1}, "schedule.cooldown_epochs must not be negative"),
         ({"cooldown_steps": -1}, "schedule.cooldown_steps must not be negative"),
@@ -124,6 +122,6 @@ def test_a_length_in_steps_is_the_same_as_in_epochs(name):
         ({"timescale_steps": 0}, "schedule.timescale_steps must be above 0, not 0"),
     ],
 )
-def test_mistakes_are_named(settings, words):
+def test_a_setting_out_of_range_is_an_error(settings, words):
     with pytest.raises(ValueError, match=words):
         ScheduleSettings(**settings)

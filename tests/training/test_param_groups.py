@@ -6,12 +6,11 @@ from mindspore.common.initializer import initializer
 
 from mindvit import create_model
 from mindvit.errors import UserError
-from mindvit.training.optimizers import OptimizerSettings
+from mindvit.training.optimizer_settings import OptimizerSettings, ParamRule
 from mindvit.training.param_groups import (
-    ParamRule,
     ParamOptions,
-    apply_freezing,
     describe,
+    freeze,
     make_rules,
     resolve_param_groups,
 )
@@ -29,71 +28,72 @@ def network():
     return make_network()
 
 
-def settled(network, *rules, **settings):
-    """By name, what the settings and the user's rules come to."""
+def resolved(network, *rules, **settings):
+    """The options of each parameter by name, from the settings and rules of the user."""
     rules = make_rules(OptimizerSettings(rules=list(rules), **settings), network.config.depth)
     return {item.name: item for item in resolve_param_groups(network.trainable_params(), rules)}
 
 
-def test_matrices_and_kernels_decay_and_nothing_else():
+def test_only_matrices_and_kernels_have_weight_decay():
     network = make_network(depth=1)
-    decayed = {item.name for item in settled(network, weight_decay=0.3).values() if item.weight_decay == 0.3}
+    decayed = {item.name for item in resolved(network, weight_decay=0.3).values() if item.weight_decay == 0.3}
     assert decayed == {
         "patch_embedding.conv.weight",
         *(f"{BLOCK.format(0)}.{name}.weight" for name in ("0.cell.1.qkv", "0.cell.1.out")),
         *(f"{BLOCK.format(0)}.{name}.weight" for name in ("1.cell.1.dense1", "1.cell.1.dense2")),
         "dense.weight",
     }
-    assert all(item.weight_decay == 0 for name, item in settled(network).items() if name not in decayed)
+    assert all(item.weight_decay == 0 for name, item in resolved(network).items() if name not in decayed)
 
 
 @pytest.mark.parametrize("overrides", [{}, {"pool": "mean", "layer_scale": 1e-4, "pre_logits_dim": 8}], ids=str)
-def test_no_vector_decays_whatever_the_network(overrides):
+def test_no_vector_of_any_network_has_weight_decay(overrides):
     network = make_network(depth=2, **overrides)
-    settings = settled(network, weight_decay=0.3)
+    settings = resolved(network, weight_decay=0.3)
     for parameter in network.trainable_params():
         decays = parameter.ndim > 1 and parameter.name not in ("cls", "pos_embedding")
         assert settings[parameter.name].weight_decay == (0.3 if decays else 0.0), parameter.name
 
 
 KINDS = {
-    "learned2d": ({"positions": "learned2d"}, {"pos_rows", "pos_columns"}),
-    "relative": ({"positions": "relative"}, {f"{BLOCK.format(i)}.0.cell.1.relative_bias.table" for i in (0, 1)}),
+    "learned2d": ({"pos_embed": "learned2d"}, {"pos_rows", "pos_columns"}),
+    "relative": ({"pos_embed": "relative"}, {f"{BLOCK.format(i)}.0.cell.1.relative_bias.table" for i in (0, 1)}),
     "distilled": ({"distilled": True, "register_tokens": 2}, {"distillation", "registers"}),
     "map": ({"pool": "map", "qk_norm": True}, {"pool.probe"}),
 }
 
 
 @pytest.mark.parametrize(("overrides", "learned"), KINDS.values(), ids=KINDS)
-def test_learned_tokens_and_positions_of_any_kind_do_not_decay(overrides, learned):
-    """They are tables and vectors, not matrices that tokens go through."""
+def test_learned_tokens_and_position_embeddings_have_no_weight_decay(overrides, learned):
+    """They are tables and vectors, not matrices that multiply tokens."""
     network = make_network(depth=2, **overrides)
-    settings = settled(network, weight_decay=0.3)
+    settings = resolved(network, weight_decay=0.3)
     assert learned < settings.keys()
     for parameter in network.trainable_params():
         decays = parameter.ndim > 1 and parameter.name not in learned | {"cls", "pos_embedding"}
         assert settings[parameter.name].weight_decay == (0.3 if decays else 0.0), parameter.name
 
 
-def test_the_second_head_and_the_pooling_decay_as_layers():
-    second = settled(make_network(depth=1, distilled=True), weight_decay=0.3)
+def test_the_matrices_of_the_second_head_and_of_pooling_have_weight_decay():
+    second = resolved(make_network(depth=1, distilled=True), weight_decay=0.3)
     assert [second[f"dense_distillation.{part}"].weight_decay for part in ("weight", "bias")] == [0.3, 0]
-    pool = settled(make_network(depth=1, pool="map"), weight_decay=0.3)
+    pool = resolved(make_network(depth=1, pool="map"), weight_decay=0.3)
     matrices = {name for name in pool if name.startswith("pool.") and pool[name].weight_decay == 0.3}
     layers = ("query", "keys_and_values", "out", "feed_forward.dense1", "feed_forward.dense2")
     assert matrices == {f"pool.{layer}.weight" for layer in layers}
 
 
-def test_adam_has_no_decay(network):
-    assert all(item.weight_decay == 0 for item in settled(network, name="adam", weight_decay=0.3).values())
+def test_adam_has_no_weight_decay(network):
+    assert all(item.weight_decay == 0 for item in resolved(network, name="adam", weight_decay=0.3).values())
     rule = ParamRule("dense.*", weight_decay=0.1)
-    with pytest.raises(ValueError, match=r"optimizer.rules give 'dense\.\*' a weight_decay, which adam has not"):
+    words = r"optimizer\.rules set a weight_decay for 'dense\.\*', but .*adam has no weight decay"
+    with pytest.raises(ValueError, match=words):
         OptimizerSettings("adam", rules=[rule])
-    assert settled(network, rule)["dense.weight"].weight_decay == 0.1
+    assert resolved(network, rule)["dense.weight"].weight_decay == 0.1
 
 
-def test_rates_fall_by_layers_from_the_head_to_the_embeddings(network):
-    settings = settled(network, layer_decay=0.5)
+def test_learning_rates_decay_layer_by_layer_from_the_head_to_the_embeddings(network):
+    settings = resolved(network, layer_decay=0.5)
     layers = {"cls": 0, "pos_embedding": 0, "patch_embedding.": 0, "norm.": 13, "dense.": 13}
     layers |= {f"transformer.layers.{index}.": index + 1 for index in range(12)}
     for name, item in settings.items():
@@ -104,8 +104,8 @@ def test_rates_fall_by_layers_from_the_head_to_the_embeddings(network):
 
 
 LAYERS = {
-    "learned2d": ({"positions": "learned2d"}, {"pos_rows": 0, "pos_columns": 0}),
-    "relative": ({"positions": "relative"}, {f"{BLOCK.format(i)}.0.cell.1.relative_bias.table": i + 1 for i in (0, 1)}),
+    "learned2d": ({"pos_embed": "learned2d"}, {"pos_rows": 0, "pos_columns": 0}),
+    "relative": ({"pos_embed": "relative"}, {f"{BLOCK.format(i)}.0.cell.1.relative_bias.table": i + 1 for i in (0, 1)}),
     "distilled": (
         {"distilled": True, "register_tokens": 2},
         {"distillation": 0, "registers": 0, "dense_distillation.weight": 3, "dense_distillation.bias": 3},
@@ -115,14 +115,14 @@ LAYERS = {
 
 
 @pytest.mark.parametrize(("overrides", "layers"), LAYERS.values(), ids=LAYERS)
-def test_what_makes_the_tokens_is_layer_0_and_what_follows_the_blocks_the_last(overrides, layers):
-    settings = settled(make_network(depth=2, **overrides), layer_decay=0.5)
+def test_the_embeddings_are_layer_0_and_all_after_the_blocks_is_the_last_layer(overrides, layers):
+    settings = resolved(make_network(depth=2, **overrides), layer_decay=0.5)
     assert {name: settings[name].lr_scale for name in layers} == {n: 0.5 ** (3 - layer) for n, layer in layers.items()}
     assert settings["patch_embedding.conv.weight"].lr_scale == 0.5**3
 
 
-def test_a_stem_learns_at_the_rate_of_the_embeddings_and_its_kernels_decay():
-    """Judged by names alone: a block's that hold the word are its own."""
+def test_a_stem_has_the_learning_rate_of_the_embeddings_and_its_kernels_have_weight_decay():
+    """Only the start of the name counts: a block may have a parameter with that word."""
     shapes = {
         "stem.stages.0.conv.weight": (8, 3, 3, 3),
         "stem.norm.gamma": (8,),
@@ -144,33 +144,33 @@ def probing(depth):
     return make_rules(OptimizerSettings(linear_probing=True), depth)
 
 
-def test_without_layer_decay_all_have_one_rate(network):
-    assert {item.lr_scale for item in settled(network).values()} == {1.0}
+def test_without_layer_decay_all_learning_rates_are_equal(network):
+    assert {item.lr_scale for item in resolved(network).values()} == {1.0}
 
 
-def test_linear_probing_leaves_the_head_alone_to_train():
+def test_linear_probing_trains_the_head_only():
     network = make_network(depth=2)
-    settings = settled(network, linear_probing=True)
+    settings = resolved(network, linear_probing=True)
     assert {name for name, item in settings.items() if not item.frozen} == {"dense.weight", "dense.bias"}
-    apply_freezing(network.get_parameters(), list(settings.values()))
+    freeze(network.get_parameters(), list(settings.values()))
     assert [parameter.name for parameter in network.trainable_params()] == ["dense.weight", "dense.bias"]
 
 
-def test_linear_probing_of_a_distilled_network_leaves_both_heads_to_train():
-    settings = settled(make_network(depth=1, distilled=True), linear_probing=True)
+def test_linear_probing_of_a_distilled_network_trains_both_heads():
+    settings = resolved(make_network(depth=1, distilled=True), linear_probing=True)
     heads = {f"{head}.{part}" for head in ("dense", "dense_distillation") for part in ("weight", "bias")}
     assert {name for name, item in settings.items() if not item.frozen} == heads
 
 
-def test_freezing_does_not_set_others_free():
+def test_freezing_does_not_unfreeze_other_parameters():
     network = make_network(depth=1)
     network.norm.gamma.requires_grad = False
-    apply_freezing(network.get_parameters(), list(settled(network, ParamRule("cls", frozen=True)).values()))
+    freeze(network.get_parameters(), list(resolved(network, ParamRule("cls", frozen=True)).values()))
     assert {p.name for p in network.get_parameters() if not p.requires_grad} == {"cls", "norm.gamma"}
 
 
-def test_factors_of_several_rules_multiply_and_of_decays_and_freezings_the_last_holds(network):
-    settings = settled(
+def test_lr_scales_of_several_rules_multiply_and_the_last_weight_decay_and_freezing_win(network):
+    settings = resolved(
         network,
         ParamRule("dense.*", lr_scale=10.0, weight_decay=0.2, frozen=True),
         ParamRule("*.weight", lr_scale=0.5),
@@ -187,41 +187,43 @@ def test_factors_of_several_rules_multiply_and_of_decays_and_freezings_the_last_
     assert settings["norm.gamma"] == ParamOptions("norm.gamma", 1.0, 0.0, False)
 
 
-def test_a_users_rule_holds_against_linear_probing(network):
-    settings = settled(network, ParamRule("norm.*", frozen=False), linear_probing=True)
+def test_a_rule_of_the_user_overrides_linear_probing(network):
+    settings = resolved(network, ParamRule("norm.*", frozen=False), linear_probing=True)
     assert {name for name, item in settings.items() if not item.frozen} == {
         *("norm.gamma", "norm.beta"),
         *("dense.weight", "dense.bias"),
     }
 
 
-def test_patterns_are_of_whole_names_and_heed_case(network):
+def test_patterns_match_full_names_and_are_case_sensitive(network):
     for pattern in ("dense", "Dense.*", "layers.0.*"):
-        with pytest.raises(UserError, match="matches no parameter"):
-            settled(network, ParamRule(pattern, frozen=True))
+        with pytest.raises(UserError, match="matches no trainable parameter"):
+            resolved(network, ParamRule(pattern, frozen=True))
 
 
-def test_a_pattern_that_matches_nothing_is_named_with_the_nearest_name(network):
-    words = r"optimizer.rules: the pattern 'dense.wieght' matches no parameter .*; the nearest name is 'dense.weight'"
+def test_a_pattern_that_matches_nothing_is_reported_with_the_nearest_name(network):
+    words = (
+        r"optimizer\.rules: the pattern 'dense\.wieght' matches no trainable parameter; the nearest name is 'dense\."
+    )
     with pytest.raises(UserError, match=words):
-        settled(network, ParamRule("*", lr_scale=2.0), ParamRule("dense.wieght", frozen=True))
+        resolved(network, ParamRule("*", lr_scale=2.0), ParamRule("dense.wieght", frozen=True))
 
 
-def test_something_must_be_left_to_train(network):
+def test_freezing_every_parameter_is_an_error(network):
     with pytest.raises(UserError, match=r"optimizer\.rules freeze every parameter"):
-        settled(network, ParamRule("*", frozen=True))
+        resolved(network, ParamRule("*", frozen=True))
 
 
-def test_every_parameter_is_settled_once_in_order(network):
+def test_every_parameter_has_options_in_the_same_order(network):
     names = [parameter.name for parameter in network.trainable_params()]
-    assert list(settled(network, layer_decay=0.7)) == names
-    with pytest.raises(AssertionError, match="one name"):
+    assert list(resolved(network, layer_decay=0.7)) == names
+    with pytest.raises(AssertionError, match="the same name"):
         resolve_param_groups([*network.trainable_params(), network.cls], [])
 
 
 def test_the_table_counts_every_parameter_in_one_group():
     network = make_network(depth=2)
-    settings = settled(network, ParamRule("pos_embedding", frozen=True), weight_decay=0.3, layer_decay=0.5)
+    settings = resolved(network, ParamRule("pos_embedding", frozen=True), weight_decay=0.3, layer_decay=0.5)
     lines = describe(list(settings.values()), network.trainable_params()).splitlines()
     assert lines[0].split("  ")[0] == "lr scale"
     rows = {tuple(line.split()[:2]): line.split()[2:] for line in lines[1:-1] if "frozen" not in line}
@@ -248,8 +250,8 @@ def test_the_table_counts_every_parameter_in_one_group():
     assert sum(values for _, values in expected.values()) + 5 * width == total
 
 
-def test_the_table_names_blocks_that_share_a_group_together(network):
-    table = describe(list(settled(network).values()), network.trainable_params())
+def test_the_table_shows_one_name_for_the_same_parameter_of_several_blocks(network):
+    table = describe(list(resolved(network).values()), network.trainable_params())
     assert "patch_embedding.conv.weight, transformer.layers.0-11.0.cell.1.qkv.weight, …" in table
     assert len(table.splitlines()) == 4
 
@@ -258,10 +260,10 @@ def test_the_table_names_blocks_that_share_a_group_together(network):
     ("settings", "words"),
     [
         ({}, r"the rule for 'cls' sets nothing; give it lr_scale, weight_decay or frozen"),
-        ({"lr_scale": 0.0}, "the rule for 'cls' must have an lr_scale above 0, not 0.0; frozen: true"),
-        ({"weight_decay": -1.0}, "the rule for 'cls' must not have a negative weight_decay, but has -1.0"),
+        ({"lr_scale": 0.0}, "the rule for 'cls' has lr_scale 0.0, which must be above 0; to freeze, set frozen: true"),
+        ({"weight_decay": -1.0}, "the rule for 'cls' has weight_decay -1.0, which must not be negative"),
     ],
 )
-def test_mistakes_in_a_rule_are_named(settings, words):
+def test_a_mistake_in_a_rule_is_an_error(settings, words):
     with pytest.raises(ValueError, match=words):
         ParamRule("cls", **settings)

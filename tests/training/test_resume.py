@@ -1,137 +1,295 @@
-"""Stopping a run, and going on with it."""
+"""Resuming a run: finding, reading, checking and restoring training checkpoints, and runs that resume."""
 
 import json
-import signal
 from dataclasses import replace
 
+import mindspore as ms
 import numpy as np
 import pytest
-from mindspore.train import Model, RunContext
-from mindspore.train.callback import _CallbackManager, _InternalCallbackParam
+from mindspore import Tensor
 
-from mindvit.parsing import parse
+from mindvit.config import marked_settings
 from mindvit.errors import UserError
-from mindvit.evaluation.metrics import NumImages
-from mindvit.training import preparation, trainer
-from mindvit.training.callbacks.metrics_recorder import MetricsRecorder
+from mindvit.run_metrics import WeightsKind
+from mindvit.training.best_checkpoints import BestCheckpoint
 from mindvit.training.recipe import Recipe
-from mindvit.weights.checkpoint import read_checkpoint
-from tests.training.runs import assert_same_weights, figures, records
+from mindvit.training.resume import (
+    broadcast_checkpoint,
+    config_changes,
+    find_checkpoint_to_resume,
+    load_train_checkpoint,
+    newest_train_checkpoint,
+    read_train_checkpoint,
+    restore,
+)
+from mindvit.training.run import Run
+from mindvit.training.run_folder import RunFolder
+from mindvit.weights.formats.ckpt import read_ckpt, write_ckpt
+from tests.training.builders import CPU, PLAN
+from tests.training.checkpoint_builders import (
+    SETTINGS,
+    assert_bitwise_equal,
+    components_of,
+    filled_components,
+    run_state,
+    state_values,
+    truncate,
+    write,
+)
+from tests.training.run_files import assert_same_tensors, lines, metrics_without_clock
+
+# Reading and checking
 
 
 @pytest.fixture
-def signalled(monkeypatch):
-    """Makes runs receive signals at the end of a step; gives back how to make them stop doing so."""
-
-    def arrange(step, *numbers):
-        class SignalledRecord(MetricsRecorder):
-            def on_train_step_end(self, run_context):
-                super().on_train_step_end(run_context)
-                if self.state.step == step:
-                    for number in numbers:
-                        signal.raise_signal(number)
-
-        monkeypatch.setattr(trainer, "MetricsRecorder", SignalledRecord)
-        return lambda: monkeypatch.setattr(trainer, "MetricsRecorder", MetricsRecorder)
-
-    return arrange
+def components():
+    return filled_components()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_a_run_after_its_step_and_it_goes_on_exactly(train, make_folder, signalled, tmp_path, number):
-    options = ["--data.path", make_folder(counts=6), "--train.epochs", 3, "--model.drop_path", 0.2]
-    whole = train(*options, name="whole")
-    undisturbed = signalled(4, number)
-    handlers = [signal.getsignal(known) for known in (signal.SIGINT, signal.SIGTERM)]
-    with pytest.raises(KeyboardInterrupt, match=r"kept .*step00000004\.ckpt.*train\.py --config .* --resume auto"):
-        train(*options)
-    assert [signal.getsignal(known) for known in (signal.SIGINT, signal.SIGTERM)] == handlers
-    folder = tmp_path / "run"
-    assert read_checkpoint(folder / "last.ckpt").metadata.epoch == 1, "the second epoch was not finished"
-    assert (folder / "curves.png").exists()
-    assert not (folder / "summary.json").exists()
-    assert [record["epoch"] for record in records(folder)] == [1]
-    undisturbed()
-    recipe, _ = parse(Recipe, "", ["--config", str(folder / "config.yaml"), "--resume", "auto"])
-    trainer.train(recipe)
-    assert figures(folder) == figures(whole)
-    assert_same_weights(folder / "last.ckpt", whole / "last.ckpt")
+def flipped(place):
+    def flip(data):
+        index = int(place * len(data))
+        return data[:index] + bytes([data[index] ^ 1]) + data[index + 1 :]
+
+    return flip
 
 
-def test_a_signal_during_an_evaluation_leaves_it_to_the_run_that_goes_on(train, make_folder, monkeypatch, tmp_path):
-    options = ["--data.path", make_folder(counts=6), "--train.epochs", 2, "--swa.start_epoch", 1]
-    whole = train(*options, name="whole")
-
-    class Signalled(NumImages):
-        def update(self, *inputs):
-            if not self._count:
-                signal.raise_signal(signal.SIGTERM)
-            super().update(*inputs)
-
-    with monkeypatch.context() as patched:
-        patched.setattr("mindvit.evaluation.metrics.NumImages", Signalled)
-        with pytest.raises(KeyboardInterrupt, match=r"step00000003\.ckpt"):
-            train(*options)
-    folder = tmp_path / "run"
-    assert not records(folder)
-    train(*options, "--resume", "auto")
-    assert figures(folder) == figures(whole)
-    for name in ("last.ckpt", "last_swa.ckpt"):
-        assert_same_weights(folder / name, whole / name)
+CORRUPTIONS = {
+    "cut": truncate,
+    "empty": lambda _: b"",
+    "first": flipped(0.1),
+    "middle": flipped(0.5),
+    "last": flipped(0.99),
+}
 
 
-@pytest.mark.parametrize(("step", "words"), [(2, "nothing was kept"), (5, r"kept .*epoch0001-step00000003")])
-def test_a_second_signal_stops_at_once(train, make_folder, signalled, step, words):
-    signalled(step, signal.SIGINT, signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt, match=words):
-        train("--data.path", make_folder(counts=6), "--train.epochs", 3)
+@pytest.mark.parametrize("corrupt", CORRUPTIONS.values(), ids=CORRUPTIONS)
+def test_a_corrupt_training_checkpoint_is_reported_by_name(tmp_path, components, corrupt):
+    path = write(tmp_path, components, run_state(step=7))
+    path.write_bytes(corrupt(path.read_bytes()))
+    with pytest.raises(UserError, match=r"epoch0001-step00000007\.ckpt is corrupt"):
+        read_train_checkpoint(path)
 
 
-@pytest.fixture
-def sinking(monkeypatch):
-    """Has runs take their batches through a queue, with the loop that ``Model`` has for devices which have one."""
-
-    def train_sunk(self, epoch, dataset, callbacks, initial_epoch, dataset_sink_mode, sink_size):
-        assert (dataset_sink_mode, sink_size) == (True, 1)
-        passes = dataset.create_tuple_iterator(num_epochs=epoch)
-        queue = (batch for _ in range(epoch) for batch in passes)
-        arguments = _InternalCallbackParam()
-        context = RunContext(arguments)
-        with _CallbackManager(callbacks) as told:
-            told.on_train_begin(context)
-            for _ in range(initial_epoch, epoch):
-                told.on_train_epoch_begin(context)
-                told.on_train_step_begin(context)
-                arguments.net_outputs = self._train_network.set_train()(*next(queue))
-                told.on_train_step_end(context)
-                told.on_train_epoch_end(context)
-                if context.get_stop_requested():
-                    break
-            told.on_train_end(context)
-
-    start = preparation.start
-    monkeypatch.setattr(preparation, "start", lambda *settings: replace(start(*settings), data_sink=True))
-    monkeypatch.setattr(Model, "train", train_sunk)
+def test_a_weights_checkpoint_is_no_training_checkpoint(tmp_path):
+    path = tmp_path / "epoch0001-step00000001.ckpt"
+    write_ckpt(path, {"weight": Tensor(np.zeros(3, np.float32))}, {"mindvit.metadata": "{}"})
+    with pytest.raises(UserError, match=r"step00000001\.ckpt is not a training checkpoint"):
+        read_train_checkpoint(path)
 
 
-def test_data_sinking_changes_neither_weights_nor_records_nor_where_a_run_can_be_stopped(
-    train, make_folder, signalled, request
+def test_a_missing_training_checkpoint_is_reported_by_name(tmp_path):
+    with pytest.raises(UserError, match=r"cannot read .*a\.ckpt"):
+        read_train_checkpoint(tmp_path / "a.ckpt")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"format": 99}, "written by a newer version"),
+        ({"unheard_of": 1}, "is not a training checkpoint"),
+        ({"format": "x"}, "is not a training checkpoint"),
+        ({"best": [{"file": "a.ckpt"}]}, "is not a training checkpoint"),
+    ],
+)
+def test_a_training_checkpoint_of_another_format_is_an_error(tmp_path, components, change, words):
+    path = write(tmp_path, components, run_state())
+    tensors, texts = read_ckpt(path)
+    texts["mindvit.train_state"] = json.dumps({**json.loads(texts["mindvit.train_state"]), **change})
+    write_ckpt(path, tensors, texts)
+    with pytest.raises(UserError, match=words):
+        read_train_checkpoint(path)
+
+
+def test_a_training_checkpoint_of_version_0_1_is_an_error(tmp_path):
+    path = tmp_path / "epoch0001-step00000001.ckpt"
+    texts = {"mindvit.state": json.dumps({"format": 1}), "mindvit.recipe": "{}"}
+    write_ckpt(path, {"weight": Tensor(np.zeros(3, np.float32))}, texts)
+    with pytest.raises(UserError, match=r"00001\.ckpt was written by mindvit 0\.1 .*format 1.*--model\.checkpoint"):
+        read_train_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "name", "count"), [({"depth": 2}, "ema.transformer.layers.1", 55), ({"num_classes": 4}, "dense.bias", 5)]
+)
+def test_a_training_checkpoint_of_another_network_is_an_error_and_nothing_is_loaded(
+    tmp_path, components, sizes, name, count
 ):
-    options = ["--data.path", make_folder(counts=6), "--train.epochs", 2, "--train.log_steps", 1]
-    options += ["--model.drop_path", 0.2]
-    plain = train(*options, name="plain")
-    request.getfixturevalue("sinking")
-    undisturbed = signalled(4, signal.SIGTERM)
-    with pytest.raises(KeyboardInterrupt, match="stopped"):
-        train(*options, name="sunk")
-    undisturbed()
-    sunk = train(*options, "--resume", "auto", name="sunk")
-    assert figures(sunk) == figures(plain)
-    assert len(records(sunk)) == 2
-    assert_same_weights(sunk / "last.ckpt", plain / "last.ckpt")
+    loaded = read_train_checkpoint(write(tmp_path, components, run_state()))
+    other = components_of(seed=2, **sizes)
+    before = state_values(other)
+    with pytest.raises(UserError, match=rf"does not fit this run: .*{name}.* and {count} more differ"):
+        load_train_checkpoint(loaded, other)
+    assert_bitwise_equal(state_values(other), before)
 
 
-def test_a_finished_run_is_left_as_it_is(train, make_folder):
+def test_an_unexpected_tensor_is_an_error(tmp_path, components):
+    loaded = read_train_checkpoint(write(tmp_path, components, run_state()))
+    with pytest.raises(UserError, match=r"swa\.cls, .* and 16 more differ"):
+        load_train_checkpoint(loaded, replace(components, swa=None))
+
+
+# Finding
+
+
+def test_the_newest_intact_training_checkpoint_is_taken_and_corrupt_ones_are_reported(tmp_path, components, capsys):
+    paths = [write(tmp_path, components, run_state(step=step)) for step in (5, 10, 15, 20)]
+    for path in paths[2:]:
+        path.write_bytes(truncate(path.read_bytes()))
+    loaded = newest_train_checkpoint(tmp_path)
+    assert (loaded.path, loaded.state.step) == (paths[1], 10)
+    messages = capsys.readouterr().err.splitlines()
+    assert [path.name in line for path, line in zip(reversed(paths[2:]), messages, strict=True)] == [True, True]
+    assert all(line.startswith("warning: ") and "is corrupt" in line for line in messages)
+
+
+def test_a_folder_without_an_intact_training_checkpoint_has_none(tmp_path, components):
+    assert newest_train_checkpoint(tmp_path) is None
+    assert newest_train_checkpoint(tmp_path / "absent") is None
+    write(tmp_path, components, run_state()).write_bytes(b"")
+    assert newest_train_checkpoint(tmp_path) is None
+
+
+def test_the_resume_setting_selects_the_training_checkpoint(tmp_path, components):
+    folder = RunFolder(tmp_path)
+    assert find_checkpoint_to_resume(folder, "auto") is None
+    first, second = (write(folder.train_checkpoints, components, run_state(step=step)) for step in (5, 10))
+    assert find_checkpoint_to_resume(folder, None) is None
+    assert find_checkpoint_to_resume(folder, "auto").path == second
+    assert find_checkpoint_to_resume(folder, str(first)).state.step == 5
+    second.write_bytes(b"")
+    assert find_checkpoint_to_resume(folder, "auto").path == first
+    first.write_bytes(b"")
+    with pytest.raises(UserError, match="no intact training checkpoint to resume from"):
+        find_checkpoint_to_resume(folder, "auto")
+
+
+# Restoring
+
+
+def take_steps(components, numbers):
+    components.step.set_train()
+    outputs = []
+    for number in numbers:
+        rng = np.random.default_rng(number)
+        images, labels = rng.standard_normal((8, 3, 8, 8)), rng.integers(0, 3, 8)
+        mix = np.array([0.6, 0.6, 0, 0, 0, 0])
+        batch = [
+            Tensor(images, ms.float32),
+            Tensor(labels, ms.int32),
+            Tensor(labels, ms.int32),
+            Tensor(mix, ms.float32),
+        ]
+        outputs.append([output.asnumpy().item() for output in components.step(*batch)])
+        components.swa()
+    return outputs
+
+
+def test_training_resumes_from_a_training_checkpoint_bit_for_bit(tmp_path):
+    uninterrupted, other = (components_of(seed=seed, micro_batches=1, distills=True) for seed in (3, 4))
+    take_steps(uninterrupted, range(3))
+    path = write(tmp_path, uninterrupted, run_state(step=3))
+    expected = take_steps(uninterrupted, range(3, 6))
+    load_train_checkpoint(read_train_checkpoint(path), other)
+    assert take_steps(other, range(3, 6)) == expected
+    assert_bitwise_equal(state_values(other), state_values(uninterrupted))
+    assert [row[2] for row in expected] == uninterrupted.step.learning_rates.asnumpy()[3:6].tolist()
+    assert all(updated for *_, updated in expected)
+
+
+def run_of(folder, components, **state):
+    """A run of these components, without data."""
+    return Run(Recipe(), CPU, RunFolder(folder), None, None, PLAN, components, replace(run_state(), **state))
+
+
+def test_restore_takes_tensors_progress_and_the_best_weights_that_still_exist(tmp_path, components):
+    entries = [
+        BestCheckpoint(WeightsKind.RAW, epoch, 10 * epoch, 0.5, 100, 80.0, 95.0, 0.9, file=f"checkpoints/{epoch}.ckpt")
+        for epoch in (1, 2)
+    ]
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints/2.ckpt").touch()
+    state = run_state(step=13, losses=[1.0, 2.0, 3.0], norms=[4.0, 5.0, 6.0], best=entries, seconds=7.5)
+    run = run_of(tmp_path, components_of(seed=2), total_steps=40)
+    checkpoint = read_train_checkpoint(write(tmp_path, components, state, run.settings))
+    restored = restore(run, checkpoint, allow_config_changes=False)
+    assert restored.state == replace(state, total_steps=40, best=entries[1:])
+    assert_bitwise_equal(state_values(restored.components), state_values(components))
+
+
+def test_restore_reports_changed_settings_and_resumes_at_the_nearest_step_if_allowed(tmp_path, components):
+    components.step.optimizer.step.set_data(Tensor(12, ms.int32))
+    run = run_of(tmp_path, components_of(seed=2), steps_per_epoch=3, total_steps=6)
+    state = run_state(step=13, losses=[1.0, 2.0, 3.0], norms=[4.0, 5.0, 6.0])
+    checkpoint = read_train_checkpoint(write(tmp_path, components, state, {**run.settings, "world_size": 2}))
+    with pytest.raises(UserError, match=r"00013\.ckpt .*other settings: world_size: 2 -> 1\. .*--allow_config_changes"):
+        restore(run, checkpoint, allow_config_changes=False)
+    restored = restore(run, checkpoint, allow_config_changes=True)
+    assert restored.state == replace(state, step=4, steps_per_epoch=3, total_steps=6, losses=[], norms=[])
+    assert restored.components.step.optimizer.step.asnumpy() == 4
+
+
+def test_a_single_rank_broadcasts_a_training_checkpoint_to_itself(tmp_path, components):
+    assert broadcast_checkpoint(None) is None
+    best = BestCheckpoint(WeightsKind.SWA, 1, 10, 0.5, 100, 80.0, 95.0, 0.9, file="a.ckpt")
+    loaded = read_train_checkpoint(write(tmp_path, components, run_state(step=7, losses=[0.1], best=[best])))
+    received = broadcast_checkpoint(loaded)
+    assert (received.path, received.state, received.settings) == (loaded.path, loaded.state, SETTINGS)
+    assert_bitwise_equal(
+        *({name: tensor.asnumpy() for name, tensor in item.tensors.items()} for item in (received, loaded))
+    )
+
+
+# Changed settings
+
+
+def test_changed_settings_are_reported_by_dotted_name():
+    before = {"optimizer": {"lr": 0.001, "rules": [], "betas": [0.9, 0.99]}, "seed": 1, "old": None, "same": {"a": 1}}
+    now = {"optimizer": {"lr": 0.002, "rules": [{"pattern": "*"}], "betas": [0.9, 0.99]}, "seed": 1, "same": {"a": 1}}
+    now["model"] = {"name": "vit"}
+    assert config_changes(before, now) == [
+        'model.name: null -> "vit"',
+        "optimizer.lr: 0.001 -> 0.002",
+        'optimizer.rules: [] -> [{"pattern": "*"}]',
+    ]
+
+
+def test_settings_without_effect_on_the_result_may_change():
+    changeable = {
+        "output_dir": "a",
+        "overwrite": True,
+        "download": True,
+        "resume": "auto",
+        "allow_config_changes": True,
+        "train": {"log_steps": 1, "tensorboard": True},
+        "data": {"num_workers": 1},
+        "runtime": {"peak_tflops": 1.0},
+        "checkpoint": {"keep_last": 1, "keep_best": 1, "every_steps": 1},
+    }
+    assert config_changes(changeable, {}) == []
+    others = {
+        "train": {"seed": 1, "accumulate_steps": 2, "epochs": 3},
+        "data": {"batch_size": 4},
+        "runtime": {"amp_level": "O2"},
+        "checkpoint": {"metric": "top1"},
+    }
+    assert len(config_changes(others, {})) == 6
+
+
+def test_the_settings_that_may_change_are_marked():
+    changeable = (
+        "output_dir overwrite download resume allow_config_changes train.log_steps train.tensorboard data.num_workers "
+        "runtime.peak_tflops optimizer.shard_states train.recompute runtime.data_sink checkpoint.keep_last "
+        "checkpoint.keep_best checkpoint.every_steps"
+    )
+    assert marked_settings(Recipe, "changeable") == set(changeable.split())
+    assert marked_settings(Recipe, "per_node") == {"data.num_workers", "runtime.peak_tflops"}
+
+
+# Runs that resume
+
+
+def test_a_finished_run_does_not_change_when_it_resumes(train, make_folder):
     options = ["--data.path", make_folder(counts=6), "--train.epochs", 1, "--resume", "auto"]
     folder = train(*options)
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.ckpt")}
@@ -141,80 +299,80 @@ def test_a_finished_run_is_left_as_it_is(train, make_folder):
     assert json.loads((folder / "summary.json").read_text())["epochs"] == 1
 
 
-def test_changed_settings_are_refused_by_name_unless_allowed(train, make_folder):
+def test_changed_settings_are_an_error_unless_they_are_allowed(train, make_folder):
     options = ["--data.path", make_folder(counts=6), "--train.epochs", 1, "--optimizer.lr", 0.01]
     folder = train(*options)
     changed = ["--train.epochs", 2, "--train.log_steps", 7, "--optimizer.rules", "[{pattern: cls, frozen: false}]"]
     with pytest.raises(
         UserError, match=r"optimizer\.rules: .*train\.epochs: 1 -> 2.*--allow_config_changes true"
-    ) as refused:
+    ) as raised:
         train(*options, *changed, "--resume", "auto")
-    assert "log_steps" not in str(refused.value), "how often to log has no bearing on the result"
-    assert len(records(folder)) == 1
+    assert "log_steps" not in str(raised.value), "log_steps has no effect on the result"
+    assert len(lines(folder)) == 1
     train(*options, *changed, "--resume", "auto", "--allow_config_changes", "true")
-    assert [record["step"] for record in records(folder)] == [3, 6]
+    assert [line["step"] for line in lines(folder)] == [3, 6]
 
 
-def test_a_run_goes_on_with_another_batch_size_where_it_stood(train, make_folder):
+def test_a_run_resumes_with_another_batch_size_at_the_same_position(train, make_folder):
     options = ["--data.path", make_folder(counts=12), "--schedule.name", "linear"]
     folder = train(*options, "--train.epochs", 1)
     more = ["--train.epochs", 2, "--data.batch_size", 8, "--train.log_steps", 1]
     train(*options, *more, "--resume", "auto", "--allow_config_changes", "true")
-    steps = records(folder, "step")
-    assert [record["step"] for record in steps] == [4, 5, 6], "three steps an epoch now, and one epoch done"
-    np.testing.assert_allclose([record["lr"] for record in steps], [1e-3 * (1 - i / 6) for i in (3, 4, 5)], rtol=1e-5)
+    steps = lines(folder, "step")
+    assert [line["step"] for line in steps] == [4, 5, 6], "an epoch has three steps now, and one epoch is done"
+    np.testing.assert_allclose([line["lr"] for line in steps], [1e-3 * (1 - i / 6) for i in (3, 4, 5)], rtol=1e-5)
 
 
-def test_a_run_goes_on_from_a_state_that_is_named_into_another_folder(train, make_folder, tmp_path):
+def test_a_run_resumes_from_a_given_training_checkpoint_into_another_folder(train, make_folder):
     options = ["--data.path", make_folder(counts=6), "--train.epochs", 2]
-    whole = train(*options)
-    first = sorted((whole / "states").iterdir())[0]
+    uninterrupted = train(*options)
+    first = sorted((uninterrupted / "train_checkpoints").iterdir())[0]
     copy = train(*options, "--resume", first, name="copy")
-    assert [record["epoch"] for record in records(copy)] == [2]
-    assert_same_weights(copy / "last.ckpt", whole / "last.ckpt")
+    assert [line["epoch"] for line in lines(copy)] == [2]
+    assert_same_tensors(copy / "last.ckpt", uninterrupted / "last.ckpt")
 
 
-def test_a_damaged_state_is_named_and_the_one_before_it_taken(train, make_folder, capfd):
+def test_a_run_resumes_from_the_training_checkpoint_before_a_corrupt_one(train, make_folder, capfd):
     options = ["--data.path", make_folder(counts=6), "--train.epochs", 2]
-    whole = train(*options, name="whole")
+    uninterrupted = train(*options, name="uninterrupted")
     folder = train(*options)
-    newest = sorted((folder / "states").iterdir())[-1]
+    newest = sorted((folder / "train_checkpoints").iterdir())[-1]
     newest.write_bytes(newest.read_bytes()[:-1000])
     (folder / "last.ckpt").unlink()
     train(*options, "--resume", "auto")
-    assert f"{newest.name} is damaged" in capfd.readouterr().err
-    assert figures(folder) == figures(whole)
-    assert_same_weights(folder / "last.ckpt", whole / "last.ckpt")
+    assert f"{newest.name} is corrupt" in capfd.readouterr().err
+    assert metrics_without_clock(folder) == metrics_without_clock(uninterrupted)
+    assert_same_tensors(folder / "last.ckpt", uninterrupted / "last.ckpt")
 
 
-def test_going_on_never_removes_a_run_that_has_no_whole_state(train, make_folder):
+def test_resume_auto_never_deletes_a_run_without_an_intact_training_checkpoint(train, make_folder):
     options = ["--data.path", make_folder(counts=6), "--train.epochs", 1]
     folder = train(*options)
-    (state,) = (folder / "states").iterdir()
-    state.write_bytes(b"damaged")
+    (checkpoint,) = (folder / "train_checkpoints").iterdir()
+    checkpoint.write_bytes(b"corrupt")
     for _ in range(2):
-        with pytest.raises(UserError, match="no whole state to go on from"):
+        with pytest.raises(UserError, match="no intact training checkpoint to resume from"):
             train(*options, "--resume", "auto")
         assert (folder / "best.ckpt").exists()
-        state.unlink(missing_ok=True)
+        checkpoint.unlink(missing_ok=True)
 
 
-def test_a_run_that_was_killed_before_its_first_state_begins_anew(train, make_folder):
+def test_a_run_that_was_killed_before_its_first_training_checkpoint_starts_from_scratch(train, make_folder):
     options = ["--data.path", make_folder(counts=6), "--train.epochs", 1]
     folder = train(*options)
     weights = (folder / "last.ckpt").read_bytes()
     (folder / "summary.json").unlink()
-    for state in (folder / "states").iterdir():
-        state.unlink()
+    for checkpoint in (folder / "train_checkpoints").iterdir():
+        checkpoint.unlink()
     train(*options, "--resume", "auto")
-    assert [record["epoch"] for record in records(folder)] == [1]
+    assert [line["epoch"] for line in lines(folder)] == [1]
     assert (folder / "last.ckpt").read_bytes() == weights
 
 
-def test_going_back_to_an_earlier_state_drops_the_later_ones(train, make_folder):
+def test_resuming_from_an_earlier_training_checkpoint_deletes_the_later_ones(train, make_folder):
     options = ["--data.path", make_folder(counts=6)]
     folder = train(*options, "--train.epochs", 2)
-    earlier, later = sorted((folder / "states").iterdir())
+    earlier, later = sorted((folder / "train_checkpoints").iterdir())
     train(*options, "--train.epochs", 1, "--resume", earlier, "--allow_config_changes", "true")
     assert (earlier.exists(), later.exists()) == (True, False)
-    assert [record["epoch"] for record in records(folder)] == [1]
+    assert [line["epoch"] for line in lines(folder)] == [1]

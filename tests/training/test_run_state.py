@@ -1,5 +1,9 @@
+import json
+
 import pytest
 
+from mindvit.run_metrics import WeightsKind
+from mindvit.training.best_checkpoints import BestCheckpoint
 from mindvit.training.run_state import RunState
 
 
@@ -7,7 +11,7 @@ from mindvit.training.run_state import RunState
     ("step", "epoch", "at_end"),
     [(0, 1, False), (1, 1, False), (9, 1, False), (10, 1, True), (11, 2, False), (20, 2, True), (24, 3, False)],
 )
-def test_the_epoch_is_that_of_the_last_step(step, epoch, at_end):
+def test_the_epoch_is_the_one_of_the_last_step(step, epoch, at_end):
     state = RunState(steps_per_epoch=10, total_steps=25, step=step)
     assert (state.epoch, state.at_epoch_end) == (epoch, at_end)
 
@@ -28,21 +32,27 @@ def test_an_epoch_is_unrecorded_until_it_was_evaluated():
     assert unrecorded == [False, False, True, False, True, True]
 
 
-def test_an_epoch_begins_without_the_figures_of_the_one_before():
+def test_an_epoch_starts_without_the_values_of_the_previous_epoch():
     state = RunState(10, 25, step=10, losses=[1.0], norms=[2.0], skipped_steps=3, skipped_in_a_row=2)
     state.begin_epoch()
     assert (state.losses, state.norms, state.skipped_steps) == ([], [], 0)
-    assert state.skipped_in_a_row == 2, "an overflow that lasts is not ended by an epoch"
+    assert state.skipped_in_a_row == 2, "consecutive overflows are counted across epochs"
 
 
-def test_going_on_within_an_epoch_keeps_its_figures():
+def test_resuming_within_an_epoch_keeps_its_values():
     state = RunState(10, 25, step=13, losses=[1.0], norms=[2.0], skipped_steps=3)
     state.begin_epoch()
     assert (state.losses, state.norms, state.skipped_steps) == ([1.0], [2.0], 3)
 
 
-def test_two_runs_share_no_list():
+def test_run_states_share_no_list():
     first, second = RunState(1, 1), RunState(1, 1)
     first.losses.append(1.0)
     first.best.append({})
     assert second.losses == second.best == []
+
+
+def test_a_run_state_survives_json():
+    best = BestCheckpoint(WeightsKind.EMA, 1, 10, 0.5, 100, 80.0, 95.0, 0.9, file="a.ckpt")
+    state = RunState(10, 25, step=13, losses=[1.0], norms=[2.0], best=[best], best_score=80.0)
+    assert RunState.from_json(json.loads(json.dumps(state.to_json()))) == state

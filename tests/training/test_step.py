@@ -1,26 +1,22 @@
-"""The step: what it returns and does to the weights, beside NumPy's arithmetic on a linear classifier."""
+"""The training step: outputs and new weights, compared with NumPy's arithmetic on a linear classifier."""
 
-import mindspore as ms
 import numpy as np
 import pytest
 from mindspore import Parameter, Tensor, amp, nn, ops
 
 from mindvit.losses import CrossEntropySmooth
-from mindvit.models import ViT, ViTConfig
-from mindvit.training.averaged_model import ExponentialMovingAverage
 from mindvit.training.distillation import DistillationLoss, Teacher
+from mindvit.training.ema import ExponentialMovingAverage
 from mindvit.training.mixup import Mixup
-from mindvit.training.optimizers import OptimizerSettings, make_optimizer
+from mindvit.training.optimizer_settings import OptimizerSettings
+from mindvit.training.optimizers import make_optimizer
 from mindvit.training.param_groups import make_rules, resolve_param_groups
 from mindvit.training.step import TrainStep
 from tests.numpy_vit import softmax
+from tests.training.builders import NO_MIX, keep_alive, random_vit, run_step, values_of
 
 BATCH, CLASSES, FEATURES = 8, 3, 12
 RATES = np.array([0.5, 0.25, 0.1, 0.05], np.float32)
-UNMIXED = np.float32([1, 1, 0, 0, 0, 0])
-
-# MindSpore compiles a cell again where another one was freed in the meantime.
-alive = []
 
 
 class Linear(nn.Cell):
@@ -28,28 +24,20 @@ class Linear(nn.Cell):
         super().__init__(auto_prefix=False)
         self.weight = Parameter(Tensor(weight), name="weight")
 
-    def construct(self, images, keys):
+    def construct(self, images, rng_keys):
         return ops.matmul(images.reshape(images.shape[0], -1), self.weight)
 
 
-class Unkeyed(Linear):
+class LinearTeacher(Linear):
     def construct(self, images):
         return ops.matmul(images.reshape(images.shape[0], -1), self.weight)
 
 
-def step_of(network, settings, rates=RATES, **options):
+def step_of(network, settings, rates=RATES, loss=None, **options):
     parameters = network.trainable_params()
     optimizer = make_optimizer(settings, parameters, resolve_param_groups(parameters, make_rules(settings, depth=1)))
-    step = TrainStep(network, CrossEntropySmooth(CLASSES), optimizer, rates, **options).set_train()
-    alive.append(step)
-    return step
-
-
-def run(step, images, labels, keys=None, mix=UNMIXED):
-    """Loss, norm, learning rate, and whether an update was made."""
-    keys = np.arange(len(labels)) if keys is None else keys
-    outputs = step(Tensor(images), Tensor(labels, ms.int32), Tensor(keys, ms.int32), Tensor(mix))
-    return [output.asnumpy().item() for output in outputs]
+    loss = CrossEntropySmooth(CLASSES) if loss is None else loss
+    return keep_alive(TrainStep(network, loss, optimizer, rates, **options).set_train())
 
 
 def batches(rng, *scales, size=2):
@@ -74,38 +62,43 @@ def scaler(window=1000):
 OPTIONS = {
     "plain": {},
     "clip": {"clip_norm": 1.0},
-    "parts": {"accumulate_steps": 4},
+    "micro-batches": {"accumulate_steps": 4},
     "scaler": {"scaler": scaler},
-    "clip of parts": {"clip_norm": 1.0, "accumulate_steps": 4},
-    "clip of scaled, mixed parts": {"clip_norm": 1.0, "accumulate_steps": 4, "scaler": scaler, "mixing": Mixup},
+    "clipped micro-batches": {"clip_norm": 1.0, "accumulate_steps": 4},
+    "clipped, scaled, mixed micro-batches": {
+        "clip_norm": 1.0,
+        "accumulate_steps": 4,
+        "scaler": scaler,
+        "mixup": Mixup,
+    },
 }
 
 
 def made(options):
-    """The options with their parts made anew: a step names a scaler's parameters."""
-    makers = {"scaler": scaler, "mixing": lambda: Mixup(CLASSES)}
+    """The options with new objects for each test: a step renames the parameters of its scaler."""
+    makers = {"scaler": scaler, "mixup": lambda: Mixup(CLASSES)}
     return {name: makers[name]() if name in makers else value for name, value in options.items()}
 
 
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
-def test_a_step_goes_down_the_gradient_of_the_whole_batch(rng, options):
+def test_a_step_follows_the_gradient_of_the_whole_batch(rng, options):
     start = rng.standard_normal((FEATURES, CLASSES)).astype(np.float32)
     settings = OptimizerSettings("sgd", momentum=0.0, weight_decay=0.0)
     step = step_of(Linear(start), settings, **made(options))
     weight, clipped = start.astype(np.float64), []
     for number, (images, labels) in enumerate(batches(rng, 0.1, 3.0, 1.0, 0.2, 2.0)):
-        targets, pixels, mix = np.eye(CLASSES)[labels], images, UNMIXED
-        if "mixing" in options:
+        targets, pixels, mix = np.eye(CLASSES)[labels], images, NO_MIX
+        if "mixup" in options:
             mix = np.float32([0.7, 0.7, 0, 0, 0, 0])
             targets, pixels = (0.7 * item + 0.3 * item[::-1] for item in (targets, images))
         expected, gradient = by_hand(weight, pixels, targets)
         length, rate = np.linalg.norm(gradient), RATES[min(number, len(RATES) - 1)]
         limit = options.get("clip_norm", np.inf)
-        loss, norm, lr, updated = run(step, images, labels, mix=mix)
+        loss, norm, lr, updated = run_step(step, images, labels, mix=mix)
         assert updated is True
         assert loss == pytest.approx(expected, rel=1e-5)
-        assert norm == pytest.approx(length, rel=1e-5), "the norm is that before clipping"
-        assert lr == rate, "the last rate holds on"
+        assert norm == pytest.approx(length, rel=1e-5), "the norm before clipping"
+        assert lr == rate, "steps after the last rate use the last rate"
         weight = weight - rate * gradient * min(1.0, limit / (length + 1e-6))
         np.testing.assert_allclose(step.network.weight.asnumpy(), weight, rtol=1e-5, atol=1e-6)
         clipped.append(length > 1.0)
@@ -128,16 +121,16 @@ def contents(step):
 
 
 @pytest.mark.parametrize("bad", [1e38, np.inf, np.nan])
-@pytest.mark.parametrize("options", [{}, {"scaler": scaler, "accumulate_steps": 4}], ids=["plain", "scaled parts"])
-def test_an_overflow_changes_nothing_and_the_run_goes_on(rng, options, bad):
+@pytest.mark.parametrize("options", [{}, {"scaler": scaler, "accumulate_steps": 4}], ids=["plain", "scaled"])
+def test_an_overflow_changes_nothing_and_the_next_step_is_normal(rng, options, bad):
     start = rng.standard_normal((FEATURES, CLASSES)).astype(np.float32)
     step = step_of(Linear(start), OptimizerSettings("adam"), **made(options))
-    first, broken, second = batches(rng, 1, 1, 1)
-    broken[0][5, 0, 0, 0] = bad
-    rates = [run(step, *first)[2]]
+    first, overflowing, second = batches(rng, 1, 1, 1)
+    overflowing[0][5, 0, 0, 0] = bad
+    rates = [run_step(step, *first)[2]]
     before = contents(step)
 
-    loss, norm, rate, updated = run(step, *broken)
+    loss, norm, rate, updated = run_step(step, *overflowing)
     assert updated is False
     assert not (np.isfinite(loss) and np.isfinite(norm))
     after = contents(step)
@@ -147,99 +140,81 @@ def test_an_overflow_changes_nothing_and_the_run_goes_on(rng, options, bad):
     if "scaler" in options:
         assert step.loss_scale.asnumpy() == 2**15
 
-    *_, next_rate, updated = run(step, *second)
+    *_, next_rate, updated = run_step(step, *second)
     assert updated is True
     rates.append(next_rate)
-    assert rate == next_rate, "the step that was skipped used up no rate"
+    assert rate == next_rate, "a skipped step takes no learning rate from the schedule"
     np.testing.assert_array_equal(rates, RATES[:2])
     gradients = [lambda w, b=b: by_hand(w, b[0], np.eye(CLASSES)[b[1]])[1] for b in (first, second)]
     np.testing.assert_allclose(step.network.weight.asnumpy(), adam(start, gradients, rates), rtol=1e-4, atol=1e-5)
 
 
-def test_the_loss_scale_halves_at_each_overflow_and_doubles_after_a_window_without(rng):
+def test_the_loss_scale_halves_at_each_overflow_and_doubles_after_a_window_without_overflow(rng):
     step = step_of(Linear(np.ones((FEATURES, CLASSES), np.float32)), OptimizerSettings(), scaler=scaler(window=3))
     (good, bad), scales = batches(rng, 1, 1), []
     bad[0][0] = np.nan
     for batch in (good, good, bad, good, good, good, good, bad, bad):
-        run(step, *batch)
+        run_step(step, *batch)
         scales.append(np.log2(step.loss_scale.asnumpy()).item())
     assert scales == [16, 16, 15, 15, 15, 16, 16, 15, 14]
 
 
-TINY = {
-    "image_size": 8,
-    "patch_size": 4,
-    "num_classes": CLASSES,
-    "embed_dim": 16,
-    "depth": 1,
-    "num_heads": 2,
-    "mlp_dim": 32,
-}
-
-
-def vit(**settings):
-    """A tiny ViT whose weights are large enough for its gradients to be far from rounding."""
-    rng, network = np.random.default_rng(5), ViT(ViTConfig(**TINY, **settings))
-    for parameter in network.get_parameters():
-        values = 0.3 * rng.standard_normal(parameter.shape) + parameter.name.endswith("gamma")
-        parameter.set_data(Tensor(values.astype(np.float32)))
-    return network
-
-
 def weights_of(network):
-    """The weights by name, without the keys' biases: they have no effect, so that Adam's steps in them are noise."""
-    found = {parameter.name: parameter.asnumpy().copy() for parameter in network.get_parameters()}
+    """The weights by name, without the biases of the keys. They have no effect, so Adam's steps in them are noise."""
     return {
-        name: np.delete(values, np.s_[16:32]) if name.endswith("qkv.bias") else values for name, values in found.items()
+        name: np.delete(values, np.s_[16:32]) if name.endswith("qkv.bias") else values
+        for name, values in values_of(network).items()
     }
 
 
 @pytest.fixture(scope="module")
-def whole_and_parts():
-    """A step over a batch at once and one in four parts, with everything on, and what five batches made of each."""
+def whole_and_accumulated():
+    """For a whole batch and for four micro-batches: the step, its outputs, the weights and the EMA after five steps."""
     settings = OptimizerSettings(weight_decay=0.1, layer_decay=0.8)
     results = []
-    for parts in (1, 4):
-        rng, network = np.random.default_rng(6), vit(drop_path=0.4, drop_path_mode="constant", dropout=0.1)
-        average = ExponentialMovingAverage(network, 0.5)
+    for micro_batches in (1, 4):
+        rng = np.random.default_rng(6)
+        network = random_vit(scale=0.3, drop_path=0.4, drop_path_mode="constant", dropout=0.1)
+        ema = ExponentialMovingAverage(network, 0.5)
         rates = np.full(10, 0.01, np.float32)
-        options = {"clip_norm": 0.5, "mixing": Mixup(CLASSES), "ema": average, "accumulate_steps": parts}
+        options = {"clip_norm": 0.5, "mixup": Mixup(CLASSES), "ema": ema, "accumulate_steps": micro_batches}
         step, rows = step_of(network, settings, rates, **options), []
         for images, labels in batches(rng, 1, 1, 1, 1, 1, size=8):
-            keys, lam = rng.integers(-(2**31), 2**31, BATCH), rng.random()
-            rows.append(run(step, images, labels, keys, np.float32([lam, lam, 0, 0, 0, 0])))
-        results.append((step, rows, weights_of(network), average))
+            rng_keys, lam = rng.integers(-(2**31), 2**31, BATCH), rng.random()
+            rows.append(run_step(step, images, labels, rng_keys, np.float32([lam, lam, 0, 0, 0, 0])))
+        results.append((step, rows, weights_of(network), ema))
     return results
 
 
-def test_parts_of_a_batch_make_the_same_steps_as_the_whole(whole_and_parts):
-    (_, rows, weights, _), (_, of_parts, others, _) = whole_and_parts
-    np.testing.assert_allclose(of_parts, rows, rtol=1e-5)
-    assert any(norm > 0.5 for _, norm, _, _ in rows), "clipping acts"
-    moved = weights_of(vit())
+def test_micro_batches_give_the_same_steps_as_the_whole_batch(whole_and_accumulated):
+    (_, rows, weights, _), (_, accumulated_rows, accumulated_weights, _) = whole_and_accumulated
+    np.testing.assert_allclose(accumulated_rows, rows, rtol=1e-5)
+    assert any(norm > 0.5 for _, norm, _, _ in rows), "clipping has an effect"
+    start = weights_of(random_vit(scale=0.3))
     for name, values in weights.items():
-        np.testing.assert_allclose(others[name], values, atol=1e-5, err_msg=name)
-        assert np.abs(values - moved[name]).max() > 1e-3
+        np.testing.assert_allclose(accumulated_weights[name], values, atol=1e-5, err_msg=name)
+        assert np.abs(values - start[name]).max() > 1e-3
 
 
-def test_what_is_counted_per_step_moves_once_for_all_parts(whole_and_parts):
-    (whole, _, _, average), (parts, _, _, other) = whole_and_parts
-    assert whole.optimizer.step.asnumpy() == parts.optimizer.step.asnumpy() == 5
-    for name, values in weights_of(average.network).items():
-        np.testing.assert_allclose(weights_of(other.network)[name], values, atol=1e-5, err_msg=name)
+def test_step_count_and_ema_advance_once_for_all_micro_batches(whole_and_accumulated):
+    (whole, _, _, ema), (accumulated, _, _, accumulated_ema) = whole_and_accumulated
+    assert whole.optimizer.step.asnumpy() == accumulated.optimizer.step.asnumpy() == 5
+    for name, values in weights_of(ema.network).items():
+        np.testing.assert_allclose(weights_of(accumulated_ema.network)[name], values, atol=1e-5, err_msg=name)
 
 
-def test_the_masks_of_dropout_are_drawn_by_the_keys(rng):
-    """At a rate of 0 the weights stay, so that steps on one batch differ by its keys alone."""
-    step = step_of(vit(drop_path=0.4, drop_path_mode="constant"), OptimizerSettings("sgd"), np.zeros(1, np.float32))
+def test_dropout_masks_are_a_function_of_the_rng_keys(rng):
+    """With a learning rate of 0 the weights stay, so steps on one batch differ only in their keys."""
+    network = random_vit(scale=0.3, drop_path=0.4, drop_path_mode="constant")
+    step = step_of(network, OptimizerSettings("sgd"), np.zeros(1, np.float32))
     ((images, labels),) = batches(rng, 1, size=8)
-    losses = [run(step, images, labels, keys)[0] for keys in (np.arange(8), np.arange(8), np.arange(8, 16))]
+    losses = [run_step(step, images, labels, keys)[0] for keys in (np.arange(8), np.arange(8), np.arange(8, 16))]
     assert losses[0] == losses[1]
     assert abs(losses[0] - losses[2]) > 1e-3
 
 
-def test_the_steps_parameters_are_the_weights_and_one_state_of_each_kind():
-    network = vit()
+def test_the_parameters_of_a_step_are_the_weights_and_one_state_of_each_kind():
+    network = random_vit()
     weights = [parameter.name for parameter in network.get_parameters()]
     step = step_of(
         network, OptimizerSettings(), accumulate_steps=2, scaler=scaler(), ema=ExponentialMovingAverage(network, 0.9)
@@ -251,33 +226,29 @@ def test_the_steps_parameters_are_the_weights_and_one_state_of_each_kind():
     assert [parameter.name for parameter in step.trainable_params() if parameter.name in weights] == weights
 
 
-def test_a_teachers_logits_reach_the_loss_and_its_weights_stay_out_of_the_updates(rng):
-    """A linear student of a linear teacher, by NumPy: of the mixed images, at half the pixels' scale."""
-    start, taught = (rng.standard_normal((FEATURES, CLASSES)).astype(np.float32) for _ in range(2))
+def test_the_logits_of_a_teacher_reach_the_loss_and_its_weights_are_not_updated(rng):
+    """A linear student of a linear teacher, in NumPy: of the mixed images, at half the scale of the pixels."""
+    start, teacher_weight = (rng.standard_normal((FEATURES, CLASSES)).astype(np.float32) for _ in range(2))
     network = Linear(start)
-    parameters = network.trainable_params()
     settings = OptimizerSettings("sgd", momentum=0.0, weight_decay=0.0)
-    optimizer = make_optimizer(settings, parameters, resolve_param_groups(parameters, make_rules(settings, depth=1)))
-    teacher = Teacher(Unkeyed(taught), np.full(3, 0.5), np.zeros(3))
+    teacher = Teacher(LinearTeacher(teacher_weight), np.full(3, 0.5), np.zeros(3))
     loss = DistillationLoss(CrossEntropySmooth(CLASSES), "soft", 0.25, 2.0)
-    options = {"teacher": teacher, "mixing": Mixup(CLASSES), "accumulate_steps": 2}
-    step = TrainStep(network, loss, optimizer, RATES, **options).set_train()
-    alive.append(step)
+    step = step_of(network, settings, loss=loss, teacher=teacher, mixup=Mixup(CLASSES), accumulate_steps=2)
     ((images, labels),) = batches(rng, 1)
-    found, norm, _, updated = run(step, images, labels, mix=np.float32([0.7, 0.7, 0, 0, 0, 0]))
+    found, norm, _, updated = run_step(step, images, labels, mix=np.float32([0.7, 0.7, 0, 0, 0, 0]))
     targets, pixels = (0.7 * item + 0.3 * item[::-1] for item in (np.eye(CLASSES)[labels], images))
     own, gradient = by_hand(start, pixels, targets)
     rows = pixels.reshape(BATCH, -1).astype(np.float64)
-    wanted, given = softmax(rows @ taught / 4), softmax(rows @ start / 2)
-    part = 4 * (wanted * np.log(wanted / given)).sum(1).mean()
-    gradient = 0.75 * gradient + 0.25 * 2 * rows.T @ (given - wanted) / BATCH
+    expected, given = softmax(rows @ teacher_weight / 4), softmax(rows @ start / 2)
+    distillation = 4 * (expected * np.log(expected / given)).sum(1).mean()
+    gradient = 0.75 * gradient + 0.25 * 2 * rows.T @ (given - expected) / BATCH
     assert updated is True
-    assert found == pytest.approx(0.75 * own + 0.25 * part, rel=1e-5)
+    assert found == pytest.approx(0.75 * own + 0.25 * distillation, rel=1e-5)
     assert norm == pytest.approx(np.linalg.norm(gradient), rel=1e-5)
     np.testing.assert_allclose(network.weight.asnumpy(), start - RATES[0] * gradient, atol=1e-5)
-    np.testing.assert_array_equal(teacher.network.weight.asnumpy(), taught)
+    np.testing.assert_array_equal(teacher.network.weight.asnumpy(), teacher_weight)
 
 
-def test_a_plain_step_carries_nothing_it_does_not_need():
+def test_a_plain_step_has_no_unused_parameters():
     step = step_of(Linear(np.ones((FEATURES, CLASSES), np.float32)), OptimizerSettings("sgd"))
     assert {item.name for item in step.get_parameters()} == {"weight", "optimizer.momentum.weight", "optimizer.step"}

@@ -1,4 +1,4 @@
-"""100 steps of a small ViT beside PyTorch's, from the same weights on the same batches."""
+"""100 steps of a small ViT compared with PyTorch, from the same weights on the same batches."""
 
 import json
 from pathlib import Path
@@ -11,9 +11,10 @@ from sklearn.datasets import load_digits
 
 from mindvit.losses import CrossEntropySmooth
 from mindvit.models import ViT, ViTConfig
-from mindvit.training.optimizers import OptimizerSettings, make_optimizer
-from mindvit.training.param_groups import make_rules, resolve_param_groups
 from mindvit.training.lr_schedule import ScheduleSettings, learning_rates
+from mindvit.training.optimizer_settings import OptimizerSettings
+from mindvit.training.optimizers import make_optimizer
+from mindvit.training.param_groups import make_rules, resolve_param_groups
 from mindvit.training.step import TrainStep
 
 REFERENCE = Path(__file__).parent.parent / "references/training_curves.npz"
@@ -27,21 +28,20 @@ def reference():
 
 @pytest.fixture(scope="module", params=["adamw", "sgd"])
 def run(request, reference):
-    """The run's name, its loss, gradient norm and learning rate of every step, and its final weights."""
+    """The optimizer, the loss, gradient norm and learning rate of every step, and the final weights."""
     settings = json.loads(str(reference["settings"]))
     network = ViT(ViTConfig(**settings["model"]))
     for parameter in network.get_parameters():
         parameter.set_data(Tensor(reference[f"weights/{parameter.name}"]))
     common = {name: settings[name] for name in ("clip_norm", "layer_decay")}
-    optimizing = OptimizerSettings(request.param, **common, **settings[request.param])
+    optimizer_settings = OptimizerSettings(request.param, **common, **settings[request.param])
     parameters = network.trainable_params()
-    optimizer = make_optimizer(
-        optimizing, parameters, resolve_param_groups(parameters, make_rules(optimizing, network.config.depth))
-    )
+    rules = make_rules(optimizer_settings, network.config.depth)
+    optimizer = make_optimizer(optimizer_settings, parameters, resolve_param_groups(parameters, rules))
     batches, schedule = reference["indices"], ScheduleSettings("cosine", **settings["schedule"])
-    rates = learning_rates(schedule, optimizing.lr, len(batches), steps_per_epoch=len(batches))
+    rates = learning_rates(schedule, optimizer_settings.lr, len(batches), steps_per_epoch=len(batches))
     loss = CrossEntropySmooth(network.config.num_classes, settings["label_smoothing"])
-    step = TrainStep(network, loss, optimizer, rates, clip_norm=optimizing.clip_norm).set_train()
+    step = TrainStep(network, loss, optimizer, rates, clip_norm=optimizer_settings.clip_norm).set_train()
     digits, data = load_digits(), settings["data"]
     images = ((digits.images / data["white"] - data["mean"]) / data["std"]).astype(np.float32)
     images = np.repeat(images[:, None], network.config.in_channels, 1)
@@ -61,17 +61,17 @@ def batch_of(images, labels, indices):
 
 
 @pytest.mark.parametrize(("curve", "tolerance"), [("loss", 1e-5), ("grad_norm", 1e-4), ("lr", 1e-6)])
-def test_every_step_is_pytorchs(run, reference, curve, tolerance):
+def test_every_step_agrees_with_pytorch(run, reference, curve, tolerance):
     name, curves, _ = run
     np.testing.assert_allclose(curves[curve], reference[f"{name}/{curve}"], rtol=tolerance)
 
 
-def test_the_final_weights_are_pytorchs(run, reference):
+def test_the_final_weights_agree_with_pytorch(run, reference):
     name, _, weights = run
     for parameter, values in weights.items():
         expected = reference[f"{name}/final/{parameter}"]
         if parameter.endswith("qkv.bias"):
-            # The keys' part has no effect, so that its gradient is rounding, which Adam makes steps of.
+            # The bias of the keys has no effect. Its gradient is rounding noise, which Adam amplifies.
             values, expected = (
                 np.delete(item, np.s_[len(item) // 3 : 2 * len(item) // 3]) for item in (values, expected)
             )

@@ -1,6 +1,7 @@
 import errno
 import json
 import shutil
+from dataclasses import asdict
 
 import mindspore as ms
 import numpy as np
@@ -8,20 +9,21 @@ import pytest
 import yaml
 
 from mindvit import files
-from mindvit.parsing import parse
 from mindvit.data.digits import open_digits
 from mindvit.errors import UserError
 from mindvit.factory import load_trained
+from mindvit.parsing import parse
 from mindvit.training import trainer
+from mindvit.training.overview import Summary
 from mindvit.training.recipe import Recipe
-from mindvit.training.train_checkpoint import read_train_checkpoint
+from mindvit.training.resume import read_train_checkpoint
 from mindvit.weights.checkpoint import read_checkpoint
-from tests.training.runs import records, tensors
+from tests.training.run_files import lines, tensors
 
 
 @pytest.fixture(scope="module")
 def three_digits(tmp_path_factory):
-    """The digits 0, 1 and 2: a part of the real images."""
+    """The digits 0, 1 and 2 of the real images."""
     root = tmp_path_factory.mktemp("digits")
     open_digits(root / "all")
     for split in ("train", "val"):
@@ -30,7 +32,7 @@ def three_digits(tmp_path_factory):
     return root / "three"
 
 
-def test_a_small_network_learns_a_part_of_the_digits(train, three_digits):
+def test_a_small_network_learns_three_digits(train, three_digits):
     folder = train(
         *("--data.path", three_digits, "--data.batch_size", 32, "--train.epochs", 12, "--optimizer.lr", 2e-3),
         *("--augment.crop_scale", "[0.8,1.0]", "--augment.flip", "false", "--model.patch_size", 2),
@@ -38,11 +40,11 @@ def test_a_small_network_learns_a_part_of_the_digits(train, three_digits):
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["top1"] > 90, "chance is 33"
     assert summary["num_images"] == sum(1 for _ in (three_digits / "val").rglob("*.png"))
-    losses = [record["train_loss"] for record in records(folder)]
+    losses = [line["train_loss"] for line in lines(folder)]
     assert losses[-1] < 0.6 * losses[0]
 
 
-def test_a_run_writes_its_whole_folder(train, make_folder):
+def test_a_run_writes_all_files_of_its_folder(train, make_folder):
     folder = train("--data.path", make_folder(counts=6), "--train.epochs", 3, "--train.log_steps", 2)
     assert {path.name for path in folder.iterdir()} == {
         "config.yaml",
@@ -52,18 +54,18 @@ def test_a_run_writes_its_whole_folder(train, make_folder):
         "best.ckpt",
         "last.ckpt",
         "checkpoints",
-        "states",
+        "train_checkpoints",
     }
-    epochs = records(folder)
-    assert [record["epoch"] for record in epochs] == [1, 2, 3]
-    assert [record["step"] for record in epochs] == [3, 6, 9]
-    assert [record["step"] for record in records(folder, "step")] == [2, 4, 6, 8]
+    epochs = lines(folder)
+    assert [line["epoch"] for line in epochs] == [1, 2, 3]
+    assert [line["step"] for line in epochs] == [3, 6, 9]
+    assert [line["step"] for line in lines(folder, "step")] == [2, 4, 6, 8]
     keys = {"train_loss", "lr", "grad_norm", "mfu", "images_per_second", "top1", "top5", "val_loss", "num_images"}
-    assert all(keys <= record.keys() for record in epochs)
-    assert all(record["num_images"] == 12 for record in epochs)
+    assert all(keys <= line.keys() for line in epochs)
+    assert all(line["num_images"] == 12 for line in epochs)
 
     summary = json.loads((folder / "summary.json").read_text())
-    best = max(epochs, key=lambda record: (record["top1"], -record["val_loss"]))
+    best = max(epochs, key=lambda line: (line["top1"], -line["val_loss"]))
     assert (summary["top1"], summary["best_epoch"]) == (best["top1"], best["epoch"])
     assert summary["train_seconds"] > 0
     assert summary["images_per_second"] > 0
@@ -71,7 +73,7 @@ def test_a_run_writes_its_whole_folder(train, make_folder):
     assert read_checkpoint(folder / "last.ckpt").metadata.epoch == 3
 
 
-def test_the_passport_knows_the_run(train, make_folder):
+def test_the_metadata_describes_the_run(train, make_folder):
     root = make_folder(counts=6)
     metadata = read_checkpoint(train("--data.path", root, "--train.epochs", 1) / "best.ckpt").metadata
     assert metadata.model_name == "vit_mini_4_32"
@@ -81,11 +83,11 @@ def test_the_passport_knows_the_run(train, make_folder):
     assert set(metadata.metrics) == {"train_loss", "top1", "top5", "val_loss", "num_images"}
 
 
-def test_the_resolved_config_repeats_the_run(train, make_folder, tmp_path):
+def test_the_resolved_config_reproduces_the_run(train, make_folder, tmp_path):
     first = train("--data.path", make_folder(counts=6), "--train.epochs", 2)
     resolved = yaml.safe_load((first / "config.yaml").read_text())
-    chosen = {"device": "CPU", "precision": "O0", "half": "float16", "fused_attention": False, "data_sink": False}
-    assert resolved["runtime"] == {**chosen, "peak_tflops": 0.1}
+    actual = {"device": "CPU", "amp_level": "O0", "amp_dtype": "float16", "fused_attention": False, "data_sink": False}
+    assert resolved["runtime"] == {**actual, "peak_tflops": 0.1}
     assert resolved["augment"]["flip"] is True
     assert resolved["model"]["norm_eps"] == 1e-6
     ms.set_seed(123)
@@ -97,23 +99,23 @@ def test_the_resolved_config_repeats_the_run(train, make_folder, tmp_path):
         np.testing.assert_array_equal(value, other[name])
 
 
-def test_another_seed_trains_other_weights(train, make_folder):
+def test_another_seed_gives_other_weights(train, make_folder):
     root = make_folder(counts=6)
     runs = [train("--data.path", root, "--train.epochs", 1, "--train.seed", s, name=f"s{s}") for s in (0, 1)]
     one, other = (tensors(folder / "last.ckpt")["transformer.layers.0.0.cell.1.qkv.weight"] for folder in runs)
     assert np.abs(one - other).max() > 0.01
 
 
-def test_the_learning_rate_is_the_schedules(train, make_folder):
+def test_the_learning_rate_follows_the_schedule(train, make_folder):
     folder = train(
         *("--data.path", make_folder(counts=6), "--train.epochs", 2, "--train.log_steps", 1),
         *("--optimizer.lr", 0.01, "--schedule.warmup_epochs", 1),
     )
-    rates = [record["lr"] for record in records(folder, "step")]
+    rates = [line["lr"] for line in lines(folder, "step")]
     np.testing.assert_allclose(rates, [0, 0.01 / 3, 0.02 / 3, 0.01, 0.0075, 0.0025], rtol=1e-5)
 
 
-def test_training_from_a_checkpoint_begins_with_its_weights(train, make_folder):
+def test_training_from_a_checkpoint_starts_with_its_weights(train, make_folder):
     root = make_folder(counts=6)
     start = train("--data.path", root, "--train.epochs", 1) / "last.ckpt"
     frozen = ["--optimizer.lr", 1e-12, "--train.epochs", 1, "--data.path", root]
@@ -126,12 +128,12 @@ def test_training_from_a_checkpoint_begins_with_its_weights(train, make_folder):
 @pytest.mark.parametrize(
     ("classes", "words"),
     [
-        (("ant", "bee", "cow"), "head tells 3 classes apart and the model's 2; dense is fresh"),
-        (("cow", "dog"), "head tells other classes apart than the model's; dense is fresh"),
-        (("dog", "cat"), "head tells other classes apart than the model's; dense is fresh"),
+        (("ant", "bee", "cow"), "head has 3 classes and the model's has 2; dense is newly initialized"),
+        (("cow", "dog"), "head has other classes than the model's; dense is newly initialized"),
+        (("dog", "cat"), "head has other classes than the model's; dense is newly initialized"),
     ],
 )
-def test_training_for_other_classes_starts_a_fresh_head_and_says_so(
+def test_training_for_other_classes_starts_with_a_new_head_and_warns(
     train, make_folder, tiny_checkpoint, classes, words
 ):
     start = tiny_checkpoint(classes=classes)
@@ -155,64 +157,76 @@ def test_training_for_the_same_classes_keeps_the_head(train, make_folder, tiny_c
     np.testing.assert_allclose(one["dense.weight"], other["dense.weight"], atol=1e-7)
 
 
-def test_a_part_of_the_classes_and_of_their_images_is_trained_on(train, make_folder):
+def test_a_run_trains_on_a_subset_of_the_classes_and_of_their_images(train, make_folder):
     root = make_folder(classes=("ant", "cat", "dog"), counts=7)
-    part = ["--data.classes", "[ant, dog]", "--data.samples_per_class", 4, "--train.epochs", 1]
-    folder = train("--data.path", root, *part)
+    subset = ["--data.classes", "[ant, dog]", "--data.samples_per_class", 4, "--train.epochs", 1]
+    folder = train("--data.path", root, *subset)
     resolved = yaml.safe_load((folder / "config.yaml").read_text())
     assert (resolved["data"]["classes"], resolved["data"]["samples_per_class"]) == (["ant", "dog"], 4)
-    assert len(records(folder, "step")) == 0
-    assert records(folder)[0]["num_images"] == 14, "all images of both classes are validated on"
+    assert len(lines(folder, "step")) == 0
+    assert lines(folder)[0]["num_images"] == 14, "all images of both classes are in the validation split"
     metadata = read_checkpoint(folder / "best.ckpt").metadata
     assert metadata.classes.ids == ("ant", "dog")
-    assert metadata.is_part
+    assert metadata.is_class_subset
     again, _ = parse(Recipe, "", ["--config", str(folder / "config.yaml")])
     assert again.data.classes == ("ant", "dog")
 
 
+def test_train_returns_the_summary(tmp_path, tiny, make_folder):
+    options = ["--data.path", str(make_folder(counts=6)), "--train.epochs", "1", "--ema.decay", "0.9"]
+    recipe, _ = parse(Recipe, "", [*tiny, *options, "--output_dir", str(tmp_path / "run")])
+    summary = trainer.train(recipe)
+    assert isinstance(summary, Summary)
+    assert asdict(summary) == json.loads((tmp_path / "run/summary.json").read_text())
+    assert (summary.num_images, summary.epochs, summary.best_epoch) == (12, 1, 1)
+    assert summary.best_weights in ("raw", "ema")
+    best = read_checkpoint(tmp_path / "run/best.ckpt").metadata.metrics
+    assert (summary.top1, summary.top5) == (best["top1"], best["top5"])
+
+
 def test_o2_trains_on_cpu(train, make_folder):
     folder = train("--data.path", make_folder(counts=6), "--train.epochs", 1, "--runtime.amp_level", "O2")
-    assert np.isfinite(records(folder)[0]["train_loss"])
+    assert np.isfinite(lines(folder)[0]["train_loss"])
 
 
-def test_one_splits_folder_trains_without_evaluation(train, make_folder):
+def test_a_folder_without_validation_images_trains_without_evaluation(train, make_folder):
     folder = train("--data.path", make_folder(counts=6) / "train", "--train.epochs", 1)
-    assert "top1" not in records(folder)[0]
+    assert "top1" not in lines(folder)[0]
     assert not (folder / "best.ckpt").exists()
     assert read_checkpoint(folder / "last.ckpt").metadata.epoch == 1
     assert json.loads((folder / "summary.json").read_text())["top1"] is None
 
 
-def test_a_loss_that_is_no_number_stops_the_run_and_names_step_and_state(train, make_folder, tmp_path):
+def test_a_loss_that_is_not_finite_ends_the_run_with_an_error_that_names_the_step(train, make_folder, tmp_path):
     options = ["--data.path", make_folder(counts=6), "--train.epochs", 3, "--optimizer.name", "sgd"]
     blow_up = ["--optimizer.lr", 1e30, "--schedule.name", "step", "--schedule.step_epochs", 9]
-    with pytest.raises(UserError, match=r"not finite at step 2 \(epoch 1\).*No state had been kept.*optimizer\.lr"):
+    with pytest.raises(UserError, match=r"not finite at step 2 \(epoch 1\).*no training checkpoint yet.*optimizer\.lr"):
         train(*options, *blow_up)
 
 
-def test_early_stopping_waits_as_many_epochs_as_told(train, make_folder):
+def test_early_stopping_waits_for_its_patience(train, make_folder):
     options = ["--data.path", make_folder(counts=6), "--train.epochs", 9, "--train.patience", 2]
     folder = train(*options, "--optimizer.lr", 1e-12)
-    assert [record["epoch"] for record in records(folder)] == [1, 2, 3]
+    assert [line["epoch"] for line in lines(folder)] == [1, 2, 3]
     assert json.loads((folder / "summary.json").read_text())["epochs"] == 3
     train(*options, "--optimizer.lr", 1e-12, "--resume", "auto")
-    assert len(records(folder)) == 3, "a run that stopped early has ended"
+    assert len(lines(folder)) == 3, "a run that stopped early does not resume"
 
 
-def test_a_run_can_be_counted_in_steps(train, make_folder):
+def test_the_length_of_a_run_can_be_set_in_steps(train, make_folder):
     folder = train("--data.path", make_folder(counts=6), "--train.steps", 5, "--train.log_steps", 1)
-    assert [record["step"] for record in records(folder, "step")] == [1, 2, 3, 4, 5]
-    assert [record["step"] for record in records(folder)] == [3, 5], "the end is evaluated too"
-    np.testing.assert_allclose(records(folder, "step")[-1]["lr"], 1e-3 * (1 + np.cos(np.pi * 4 / 5)) / 2, rtol=1e-4)
+    assert [line["step"] for line in lines(folder, "step")] == [1, 2, 3, 4, 5]
+    assert [line["step"] for line in lines(folder)] == [3, 5], "the last, incomplete epoch is evaluated too"
+    np.testing.assert_allclose(lines(folder, "step")[-1]["lr"], 1e-3 * (1 + np.cos(np.pi * 4 / 5)) / 2, rtol=1e-4)
 
 
-def test_averages_are_evaluated_kept_and_usable(train, make_folder):
+def test_averages_are_evaluated_and_saved(train, make_folder):
     averages = ["--ema.decay", 0.5, "--swa.start_epoch", 2]
     folder = train("--data.path", make_folder(counts=6), "--train.epochs", 2, *averages, "--optimizer.lr", 0.01)
-    first, second = records(folder)
+    first, second = lines(folder)
     assert {"top1", "ema_top1", "ema_val_loss"} <= first.keys()
     assert "swa_top1" not in first
-    assert second["swa_val_loss"] == pytest.approx(second["val_loss"]), "the mean of one epoch's weights is those"
+    assert second["swa_val_loss"] == pytest.approx(second["val_loss"]), "the mean of the weights of one epoch"
     assert len({second["val_loss"], second["ema_val_loss"]}) == 2
     for name, key in (("last.ckpt", "val_loss"), ("last_ema.ckpt", "ema_val_loss"), ("last_swa.ckpt", "swa_val_loss")):
         trained = load_trained(str(folder / name))
@@ -221,18 +235,18 @@ def test_averages_are_evaluated_kept_and_usable(train, make_folder):
 
 
 @pytest.mark.parametrize("metric", ["top1", "val_loss"])
-def test_the_best_weights_are_kept_by_metric_with_figures_in_their_names(train, make_folder, metric):
+def test_the_best_weights_are_kept_by_metric_with_loss_and_top1_in_their_names(train, make_folder, metric):
     kept = ["--checkpoint.keep_best", 2, "--checkpoint.keep_last", 1, "--checkpoint.metric", metric]
     folder = train("--data.path", make_folder(counts=6), "--train.epochs", 4, *kept, "--optimizer.lr", 0.01)
     by_metric = {"top1": lambda r: (-r["top1"], r["val_loss"]), "val_loss": lambda r: (r["val_loss"], -r["top1"])}
-    best = sorted(records(folder), key=by_metric[metric])[:2]
+    best = sorted(lines(folder), key=by_metric[metric])[:2]
     names = {f"epoch{r['epoch']:04d}-loss{r['val_loss']:.4f}-top1_{r['top1']:.2f}.ckpt" for r in best}
     assert {path.name for path in (folder / "checkpoints").iterdir()} == names
     assert read_checkpoint(folder / "best.ckpt").metadata.epoch == best[0]["epoch"]
-    assert len(list((folder / "states").iterdir())) == 1
+    assert len(list((folder / "train_checkpoints").iterdir())) == 1
 
 
-def test_linear_probing_trains_the_head_alone(train, make_folder, tiny_checkpoint, capfd):
+def test_linear_probing_trains_the_head_only(train, make_folder, tiny_checkpoint, capfd):
     start = tiny_checkpoint()
     probing = ["--optimizer.linear_probing", "true", "--optimizer.lr", 0.1]
     options = ["--data.path", make_folder(counts=6), "--train.epochs", 1]
@@ -243,19 +257,19 @@ def test_linear_probing_trains_the_head_alone(train, make_folder, tiny_checkpoin
     assert "frozen" in capfd.readouterr().out, "the groups are printed"
 
 
-def test_damaged_images_are_skipped_counted_and_listed(train, make_folder):
+def test_corrupt_images_are_skipped_counted_and_listed(train, make_folder):
     root = make_folder(counts=6)
-    for bad in ("train/cat/1.png", "val/dog/2.png"):
-        (root / bad).write_bytes((root / bad).read_bytes()[:60])
+    for corrupt in ("train/cat/1.png", "val/dog/2.png"):
+        (root / corrupt).write_bytes((root / corrupt).read_bytes()[:60])
     folder = train("--data.path", root, "--train.epochs", 1, "--data.on_corrupt", "skip")
-    (record,) = records(folder)
-    assert (record["skipped_images"], record["num_images"]) == (2, 11)
+    (line,) = lines(folder)
+    assert (line["skipped_images"], line["num_images"]) == (2, 11)
     listed = (folder / "corrupt_images.txt").read_text()
     assert "train/cat/1.png" in listed
     assert "val/dog/2.png" in listed
 
 
-def test_tensorboard_has_the_figures_of_steps_and_epochs(train, make_folder):
+def test_tensorboard_has_the_metrics_of_steps_and_epochs(train, make_folder):
     options = ["--data.path", make_folder(counts=6), "--train.epochs", 2, "--train.log_steps", 1]
     folder = train(*options, "--train.tensorboard", "true")
     content = b"".join(path.read_bytes() for path in (folder / "tensorboard").iterdir())
@@ -263,7 +277,9 @@ def test_tensorboard_has_the_figures_of_steps_and_epochs(train, make_folder):
         assert content.count(tag) == (6 if tag.startswith(b"step") else 2)
 
 
-def test_a_full_disk_ends_in_a_sentence_and_leaves_the_last_state_whole(train, make_folder, monkeypatch, tmp_path):
+def test_a_full_disk_ends_the_run_with_an_error_and_the_last_training_checkpoint_is_intact(
+    train, make_folder, monkeypatch, tmp_path
+):
     sync, calls = files.os.fsync, []
 
     def full(descriptor):
@@ -275,12 +291,12 @@ def test_a_full_disk_ends_in_a_sentence_and_leaves_the_last_state_whole(train, m
     monkeypatch.setattr(files.os, "fsync", full)
     with pytest.raises(UserError, match=r"cannot write .*: No space left on device"):
         train("--data.path", make_folder(counts=6), "--train.epochs", 9)
-    (*_, newest) = sorted((tmp_path / "run/states").glob("*.ckpt"))
+    (*_, newest) = sorted((tmp_path / "run/train_checkpoints").glob("*.ckpt"))
     assert read_train_checkpoint(newest).state.step >= 3
     assert not list((tmp_path / "run").rglob(".being-written*"))
 
 
-def test_a_run_is_not_written_over_unless_told(train, make_folder):
+def test_a_run_is_overwritten_only_if_the_setting_allows_it(train, make_folder):
     root = make_folder(counts=6)
     folder = train("--data.path", root, "--train.epochs", 1)
     kept = (folder / "last.ckpt").read_bytes()
@@ -288,22 +304,22 @@ def test_a_run_is_not_written_over_unless_told(train, make_folder):
         train("--data.path", root, "--train.epochs", 1)
     with pytest.raises(ValueError, match="nowhere does not exist"):
         train("--data.path", "nowhere", "--overwrite", "true")
-    assert (folder / "last.ckpt").read_bytes() == kept, "a mistake loses nothing"
+    assert (folder / "last.ckpt").read_bytes() == kept, "an error deletes nothing"
     train("--data.path", root, "--train.epochs", 2, "--overwrite", "true")
-    assert len(records(folder)) == 2
+    assert len(lines(folder)) == 2
     assert yaml.safe_load((folder / "config.yaml").read_text())["overwrite"] is False
 
 
-def test_label_smoothing_acts_on_the_training_loss_alone(train, make_folder, tiny_checkpoint):
+def test_label_smoothing_changes_the_training_loss_only(train, make_folder, tiny_checkpoint):
     same_images = ["--augment.crop_scale", "[1,1]", "--augment.crop_ratio", "[1,1]", "--augment.flip", "false"]
     start = ["--model.checkpoint", tiny_checkpoint(), "--optimizer.lr", 1e-12, "--train.epochs", 1]
     root = make_folder(counts=6)
     plain, some, more = (
-        records(train(*start, *same_images, "--data.path", root, "--loss.label_smoothing", s, name=f"s{s}"))[0]
+        lines(train(*start, *same_images, "--data.path", root, "--loss.label_smoothing", s, name=f"s{s}"))[0]
         for s in (0.0, 0.2, 0.4)
     )
     assert abs(some["train_loss"] - plain["train_loss"]) > 0.01
-    # The loss is a straight line in the smoothing.
+    # The loss is linear in the smoothing.
     difference = more["train_loss"] - plain["train_loss"]
     assert difference == pytest.approx(2 * (some["train_loss"] - plain["train_loss"]), rel=1e-3)
     assert plain["val_loss"] == pytest.approx(more["val_loss"], rel=1e-6)

@@ -123,9 +123,9 @@ class MetricsRecorder(Callback):
             )
         if state.skipped_in_a_row >= self.max_skipped:
             raise UserError(
-                f"{state.skipped_in_a_row} consecutive steps overflowed, up to step {state.step} (epoch {state.epoch}), "
-                f"although the loss scale was reduced. {self.last_checkpoint()} Try a smaller optimizer.lr, "
-                "optimizer.clip_norm 1.0 or runtime.amp_level O0"
+                f"{state.skipped_in_a_row} consecutive steps overflowed, up to step {state.step} "
+                f"(epoch {state.epoch}), although the loss scale was reduced. {self.last_checkpoint()} "
+                "Try a smaller optimizer.lr, optimizer.clip_norm 1.0 or runtime.amp_level O0"
             )
 
     @property

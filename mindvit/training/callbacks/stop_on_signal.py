@@ -1,4 +1,4 @@
-"""Stopping a run by Ctrl-C or SIGTERM."""
+"""Stops a run on Ctrl-C or SIGTERM."""
 
 import signal
 from types import FrameType
@@ -13,18 +13,21 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopOnSignal(Callback):
-    """Lets a step finish, then stops the run, when Ctrl-C is pressed or SIGTERM arrives at any of the workers.
+    """Stops the run after the current step when any rank receives Ctrl-C (SIGINT) or SIGTERM.
 
-    All workers stop after the same step, else one would wait for another at a collective for ever: the worker that
-    was told asks the others within its next step, and all of them read the answer when that step's outputs are read.
+    All ranks must stop after the same step. Otherwise one of them would wait for the others at a collective forever.
+    The rank that received the signal requests the stop within its next step. All ranks learn of it when they read the
+    outputs of that step.
 
-    A second signal stops at once, by ``KeyboardInterrupt``. It serves as callback of ``Model.train`` and of each
-    ``Model.eval`` within, which enter their callbacks as context managers: so long it holds the signals' handlers.
+    A second signal stops the run at once, with ``KeyboardInterrupt``.
+
+    The callback serves ``Model.train`` and each ``Model.eval`` during the run. They enter their callbacks as context
+    managers; the signal handlers are set for that time.
 
     Args:
-        record: reads the steps' outputs.
+        recorder: reads the outputs of the steps.
         step: the ``TrainStep``.
-        world_size: workers of the job.
+        world_size: number of ranks.
     """
 
     def __init__(self, recorder: MetricsRecorder, step: TrainStep, world_size: int = 1) -> None:
@@ -33,9 +36,9 @@ class StopOnSignal(Callback):
         self.step = step
         self.world_size = world_size
         self.received: signal.Signals | None = None
-        """The signal that reached this worker."""
+        """The signal that this rank received."""
         self.agreed = False
-        """Whether all workers stop."""
+        """Whether all ranks stop."""
         self._asked = False
         self._replaced: list[dict] = []
 
@@ -58,10 +61,10 @@ class StopOnSignal(Callback):
 
     def on_eval_step_end(self, run_context: RunContext) -> None:
         if self.received:
-            run_context.request_stop()  # The others finish this evaluation, and learn of it after that.
+            run_context.request_stop()  # The other ranks finish this evaluation, and learn of the stop after it.
 
     def agree(self) -> bool:
-        """Whether any worker was told to stop; all workers ask this together, between two collectives."""
+        """Whether any rank received a signal; all ranks call it together, between two collectives."""
         self.agreed = self.agreed or any(all_gather_object(self.received is not None))
         return self.agreed
 

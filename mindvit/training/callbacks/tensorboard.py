@@ -12,12 +12,13 @@ _NOT_METRICS = ("event", "epoch", "step")
 
 
 class TensorBoard(Callback):
-    """Writes event files: loss, learning rate and norm of the gradient of steps, and all metrics of each epoch.
+    """Writes event files: loss, learning rate and gradient norm of steps, and all metrics of each epoch.
 
     Args:
-        folder: where they go. A run that goes on lets TensorBoard drop what came after its state.
+        folder: the folder for the event files. A run that resumes makes TensorBoard discard the entries that were
+            written after its training checkpoint.
         recorder: holds the metrics of the step and of the epoch.
-        state: where the run stands.
+        state: progress of the run.
         log_steps: steps between two entries within an epoch.
 
     Raises:

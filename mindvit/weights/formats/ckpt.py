@@ -37,7 +37,7 @@ def read_ckpt(path: Path) -> tuple[dict[str, Parameter], dict[str, str]]:
     except UserError:
         raise
     except (ValueError, RuntimeError, TypeError) as error:
-        raise UserError(f"{path} is corrupt, or is not a MindSpore checkpoint; download it again") from error
+        raise UserError(f"{path} is corrupt, or is not a MindSpore checkpoint; use another copy of it") from error
     tensors = {name: value for name, value in content.items() if isinstance(value, Parameter)}
     return tensors, {name: str(value) for name, value in content.items() if name not in tensors}
 

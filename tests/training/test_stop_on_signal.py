@@ -1,0 +1,66 @@
+"""Stopping a run by a signal."""
+
+import signal
+
+import pytest
+
+from mindvit.evaluation.metrics import NumImages
+from mindvit.parsing import parse
+from mindvit.training import trainer
+from mindvit.training.recipe import Recipe
+from mindvit.weights.checkpoint import read_checkpoint
+from tests.training.run_files import assert_same_tensors, lines, metrics_without_clock
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_a_run_after_its_step_and_the_run_resumes_exactly(
+    train, make_folder, signalled, tmp_path, number
+):
+    options = ["--data.path", make_folder(counts=6), "--train.epochs", 3, "--model.drop_path", 0.2]
+    uninterrupted = train(*options, name="uninterrupted")
+    end_signals = signalled(4, number)
+    handlers = [signal.getsignal(known) for known in (signal.SIGINT, signal.SIGTERM)]
+    with pytest.raises(KeyboardInterrupt, match=r"kept .*step00000004\.ckpt.*train\.py --config .* --resume auto"):
+        train(*options)
+    assert [signal.getsignal(known) for known in (signal.SIGINT, signal.SIGTERM)] == handlers
+    folder = tmp_path / "run"
+    assert read_checkpoint(folder / "last.ckpt").metadata.epoch == 1, "the second epoch was not finished"
+    assert (folder / "curves.png").exists()
+    assert not (folder / "summary.json").exists()
+    assert [line["epoch"] for line in lines(folder)] == [1]
+    end_signals()
+    recipe, _ = parse(Recipe, "", ["--config", str(folder / "config.yaml"), "--resume", "auto"])
+    trainer.train(recipe)
+    assert metrics_without_clock(folder) == metrics_without_clock(uninterrupted)
+    assert_same_tensors(folder / "last.ckpt", uninterrupted / "last.ckpt")
+
+
+def test_an_evaluation_that_a_signal_interrupted_is_repeated_when_the_run_resumes(
+    train, make_folder, monkeypatch, tmp_path
+):
+    options = ["--data.path", make_folder(counts=6), "--train.epochs", 2, "--swa.start_epoch", 1]
+    uninterrupted = train(*options, name="uninterrupted")
+
+    class Signalled(NumImages):
+        def update(self, *inputs):
+            if not self._count:
+                signal.raise_signal(signal.SIGTERM)
+            super().update(*inputs)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("mindvit.evaluation.metrics.NumImages", Signalled)
+        with pytest.raises(KeyboardInterrupt, match=r"step00000003\.ckpt"):
+            train(*options)
+    folder = tmp_path / "run"
+    assert not lines(folder)
+    train(*options, "--resume", "auto")
+    assert metrics_without_clock(folder) == metrics_without_clock(uninterrupted)
+    for name in ("last.ckpt", "last_swa.ckpt"):
+        assert_same_tensors(folder / name, uninterrupted / name)
+
+
+@pytest.mark.parametrize(("step", "words"), [(2, "nothing was kept"), (5, r"kept .*epoch0001-step00000003")])
+def test_a_second_signal_stops_at_once(train, make_folder, signalled, step, words):
+    signalled(step, signal.SIGINT, signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt, match=words):
+        train("--data.path", make_folder(counts=6), "--train.epochs", 3)
