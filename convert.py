@@ -1,4 +1,4 @@
-"""Converts weights of other libraries, and back: python convert.py --source FILE --model vit_b_16_224 --output X.ckpt"""
+"""Converts weights of other libraries, and back: python convert.py --source FILE --model vit_b_16_224 --output X"""
 
 from mindvit.cli import run_command
 

@@ -12,6 +12,13 @@ from PIL import Image
 ROOT = Path(__file__).parent.parent
 
 
+def pytest_collection_modifyitems(items):
+    """Marks tests that train whole runs as slow."""
+    for item in items:
+        if "train" in item.fixturenames:
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def graph_mode():
     ms.set_context(mode=ms.GRAPH_MODE)

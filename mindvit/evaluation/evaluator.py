@@ -20,7 +20,6 @@ from mindvit.errors import UserError
 from mindvit.evaluation.metrics import Evaluation, EvaluationCell, evaluate_model, metrics
 from mindvit.factory import TrainedModel, load_trained
 from mindvit.files import make_folder, write_text
-from mindvit.models.choices import check_choices
 from mindvit.runtime import Runtime, RuntimeSettings, apply_amp, current_runtime, init_runtime
 from mindvit.weights.metadata import CheckpointMetadata
 
@@ -80,7 +79,6 @@ def evaluate(model: TrainedModel | str | Path, path: str | Path | None = None, *
     """
     try:
         settings = EvalDataSettings(path=None if path is None else str(path), **_known(data))
-        check_choices(settings, "data.")
     except (TypeError, ValueError) as error:
         raise UserError(str(error)) from error
     trained = model if isinstance(model, TrainedModel) else load_trained(str(model))
