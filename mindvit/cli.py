@@ -9,7 +9,8 @@ import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NoReturn
+from importlib import import_module
+from typing import Any, NoReturn
 
 # Before MindSpore is imported: its warnings (level 2) are about its internals, and hide the messages of this project.
 os.environ.setdefault("GLOG_v", "3")
@@ -21,16 +22,12 @@ from mindvit.errors import STOPPED_BY_USER, UserError
 class Command:
     """A command."""
 
-    run: Callable[[list[str], str], None]
-    """Runs it with its arguments, and its name for ``--help``."""
     help: str
     """What it does, in one line."""
     example: str
     """Arguments of an example."""
-
-    def describe(self, usage: str) -> str:
-        """The description for ``--help``."""
-        return f"{self.help} Example: {usage} {self.example}"
+    run: Callable[[list[str], str, str], None]
+    """Runs it with its arguments, its name for ``--help``, and its description."""
 
 
 def main() -> NoReturn:
@@ -62,7 +59,8 @@ def run_command(name: str, arguments: list[str] | None = None, usage: str | None
     usage = os.path.basename(sys.argv[0]) if usage is None else usage  # noqa: PTH119 (argv need not be a path)
     warnings.formatwarning = lambda message, *where: f"note: {message}\n"
     try:
-        _find(name).run(arguments, usage)
+        command = _find(name)
+        command.run(arguments, usage, f"{command.help} Example: {usage} {command.example}")
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
@@ -93,88 +91,78 @@ def _overview() -> str:
     )
 
 
-def _train(arguments: list[str], usage: str) -> None:
-    from mindvit.parsing import parse
-    from mindvit.training.recipe import Recipe
-    from mindvit.training.trainer import train
+def _call(settings: str, action: str, flags: dict[str, tuple[str, str]] | None = None) -> Callable:
+    """The ``run`` of a command that parses settings and calls a function with them.
 
-    recipe, _ = parse(Recipe, COMMANDS["train"].describe(usage), arguments, usage=usage)
-    train(recipe)
+    Args:
+        settings: the dataclass of its settings, as ``module:name``; imported when the command runs.
+        action: the function, likewise.
+        flags: options without a value: the keyword argument of the function that each sets to True, and its help.
+    """
+    flags = flags or {}
 
+    def run(arguments: list[str], usage: str, description: str) -> None:
+        from mindvit.parsing import parse
 
-def _eval(arguments: list[str], usage: str) -> None:
-    from mindvit.evaluation.evaluator import EvalSettings, evaluate_checkpoint
-    from mindvit.parsing import parse
+        helps = {name: text for name, (_, text) in flags.items()}
+        parsed, given = parse(_import(settings), description, arguments, helps, usage)
+        _import(action)(parsed, **{flags[name][0]: True for name in given})
 
-    settings, _ = parse(EvalSettings, COMMANDS["eval"].describe(usage), arguments, usage=usage)
-    evaluate_checkpoint(settings)
-
-
-def _infer(arguments: list[str], usage: str) -> None:
-    from mindvit.inference import InferSettings, infer
-    from mindvit.parsing import parse
-
-    flags = {"json": "Print the predictions as JSON."}
-    settings, given = parse(InferSettings, COMMANDS["infer"].describe(usage), arguments, flags, usage)
-    infer(settings, as_json="json" in given)
+    return run
 
 
-def _convert(arguments: list[str], usage: str) -> None:
-    from mindvit.conversion import ConvertSettings, convert
-    from mindvit.parsing import parse
-
-    settings, _ = parse(ConvertSettings, COMMANDS["convert"].describe(usage), arguments, usage=usage)
-    convert(settings)
+def _import(place: str) -> Any:
+    module, name = place.split(":")
+    return getattr(import_module(module), name)
 
 
-def _extract_features(arguments: list[str], usage: str) -> None:
-    from mindvit.extraction import ExtractSettings, extract
-    from mindvit.parsing import parse
-
-    settings, _ = parse(ExtractSettings, COMMANDS["extract-features"].describe(usage), arguments, usage=usage)
-    extract(settings)
-
-
-def _convert_to_mindrecord(arguments: list[str], usage: str) -> None:
-    from mindvit.data.mindrecord.converter import MindRecordSettings, convert_to_mindrecord
-    from mindvit.parsing import parse
-
-    flags = {
-        "download": "Download the tutorial's subset of ImageNet if --source imagenet finds no folder.",
-        "overwrite": "Replace an earlier conversion in --output.",
-    }
-    description = COMMANDS["convert-to-mindrecord"].describe(usage)
-    settings, given = parse(MindRecordSettings, description, arguments, flags, usage)
-    convert_to_mindrecord(settings, **dict.fromkeys(given, True))
-
-
-def _launch(arguments: list[str], usage: str) -> None:
+def _launch(arguments: list[str], usage: str, description: str) -> None:
     from mindvit.launch.launcher import launch
 
     launch(arguments, usage)
 
 
 COMMANDS = {
-    "train": Command(_train, "Train a Vision Transformer.", "--config configs/digits.yaml --output_dir output/digits"),
-    "eval": Command(_eval, "Evaluate a checkpoint.", "--ckpt output/digits/best.ckpt"),
+    "train": Command(
+        "Train a Vision Transformer.",
+        "--config configs/digits.yaml --output_dir output/digits",
+        _call("mindvit.training.recipe:Recipe", "mindvit.training.trainer:train"),
+    ),
+    "eval": Command(
+        "Evaluate a checkpoint.",
+        "--ckpt output/digits/best.ckpt",
+        _call("mindvit.evaluation.evaluator:EvalSettings", "mindvit.evaluation.evaluator:evaluate_checkpoint"),
+    ),
     "infer": Command(
-        _infer, "Classify an image.", "--ckpt output/digits/best.ckpt --image IMAGE --output annotated.jpg"
+        "Classify an image.",
+        "--ckpt output/digits/best.ckpt --image IMAGE --output annotated.jpg",
+        _call(
+            "mindvit.inference:InferSettings",
+            "mindvit.inference:infer",
+            {"json": ("as_json", "Print the predictions as JSON.")},
+        ),
     ),
     "convert": Command(
-        _convert,
-        "Convert weights from Google, timm, Hugging Face, torchvision, MindCV or the tutorial, or to timm and "
-        "Hugging Face.",
+        "Convert weights of other libraries to a checkpoint, or export a checkpoint to timm or Hugging Face.",
         "--source FILE --model vit_b_16_224 --output ckpt/mine.ckpt",
+        _call("mindvit.conversion:ConvertSettings", "mindvit.conversion:convert"),
     ),
     "extract-features": Command(
-        _extract_features,
         "Extract the features of all images in a folder.",
         "--ckpt output/digits/best.ckpt --folder IMAGES --output features.npz",
+        _call("mindvit.extraction:ExtractSettings", "mindvit.extraction:extract"),
     ),
     "convert-to-mindrecord": Command(
-        _convert_to_mindrecord,
         "Convert an image folder or ImageNet to MindRecord shards.",
         "--source folder --path DIR --output OUT",
+        _call(
+            "mindvit.data.mindrecord.converter:MindRecordSettings",
+            "mindvit.data.mindrecord.converter:convert_to_mindrecord",
+            {
+                "download": ("download", "Download the tutorial's subset of ImageNet if the source has no folder."),
+                "overwrite": ("overwrite", "Replace an earlier conversion in --output."),
+            },
+        ),
     ),
-    "launch": Command(_launch, "Run train or eval on several devices or nodes.", "train --config configs/digits.yaml"),
+    "launch": Command("Run train or eval on several devices or nodes.", "train --config configs/digits.yaml", _launch),
 }

@@ -14,7 +14,7 @@ def run(monkeypatch):
     """Runs a command that does what `action` does. Returns the exit code."""
 
     def run_one(action):
-        monkeypatch.setitem(cli.COMMANDS, "probe", cli.Command(lambda arguments, usage: action(), "Probes.", ""))
+        monkeypatch.setitem(cli.COMMANDS, "probe", cli.Command("Probes.", "", lambda *given: action()))
         with pytest.raises(SystemExit) as exited:
             cli.run_command("probe", [])
         return exited.value.code
@@ -49,7 +49,7 @@ def test_a_command_without_error_has_exit_code_0(run):
 
 @pytest.mark.parametrize("error", [ValueError("a bug"), OSError(errno.EIO, "broken")])
 def test_a_bug_keeps_its_traceback(monkeypatch, error):
-    monkeypatch.setitem(cli.COMMANDS, "probe", cli.Command(lambda arguments, usage: raising(error)(), "Probes.", ""))
+    monkeypatch.setitem(cli.COMMANDS, "probe", cli.Command("Probes.", "", lambda *given: raising(error)()))
     with pytest.raises(type(error)):
         cli.run_command("probe", [])
 
