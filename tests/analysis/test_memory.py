@@ -1,8 +1,6 @@
 """Formulas of memory and communication, compared with hand calculation, the parameters of a step and the literature."""
 
-import re
 import runpy
-import shlex
 from dataclasses import replace
 
 import numpy as np
@@ -187,16 +185,6 @@ def test_more_ranks_store_less_and_send_more_up_to_a_limit():
 def test_an_invalid_setting_is_an_error_that_names_it(change):
     with pytest.raises(ValueError, match=next(iter(change))):
         StepConfig(**{"batch_size": 1, **change})
-
-
-def test_the_tables_in_the_docs_are_the_output_of_the_script(capsys):
-    text = "".join((ROOT / "docs" / name).read_text() for name in ("distributed.md", "memory.md"))
-    tables = re.findall(r"`python scripts/list_memory\.py ([^`]+)`[^|`]*?\n\n((?:\|.*\n)+)", text)
-    assert len(tables) == 3
-    main = runpy.run_path(str(ROOT / "scripts/list_memory.py"))["main"]
-    for arguments, table in tables:
-        main(shlex.split(arguments))
-        assert capsys.readouterr().out == table, arguments
 
 
 def test_the_script_lists_every_model_and_number_of_npus(capsys):
