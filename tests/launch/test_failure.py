@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from mindvit.launch.failure import exit_codes, explain
@@ -26,6 +28,11 @@ def test_exit_codes_are_read_from_the_log_of_msrun(logs):
 def test_a_user_error_is_reported_with_its_message(logs):
     folder = logs(worker_0="hello\n", worker_1="hello\nerror: no such data\nbye\n")
     assert explain(JOB, folder, [(0, None), (1, 2)]) == "no such data"
+
+
+def test_the_second_node_reads_the_logs_of_its_own_ranks(logs):
+    folder = logs(worker_1="error: a log of the first node\n", worker_3="error: no such data\n")
+    assert explain(replace(JOB, node_rank=1), folder, []) == "no such data"
 
 
 def test_a_killed_rank_is_reported_with_the_signal(logs):

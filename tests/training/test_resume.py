@@ -331,6 +331,11 @@ def test_a_run_resumes_from_a_given_training_checkpoint_into_another_folder(trai
     assert [line["epoch"] for line in lines(copy)] == [2]
     assert_same_tensors(copy / "last.ckpt", uninterrupted / "last.ckpt")
 
+    before = (copy / "last.ckpt").read_bytes()
+    with pytest.raises(UserError, match="copy already holds a run"):
+        train(*options, "--resume", first, name="copy")
+    assert (copy / "last.ckpt").read_bytes() == before
+
 
 def test_a_run_resumes_from_the_training_checkpoint_before_a_corrupt_one(train, make_folder, capfd):
     options = ["--data.path", make_folder(counts=6), "--train.epochs", 2]
