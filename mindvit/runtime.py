@@ -76,7 +76,7 @@ def init_runtime(settings: RuntimeSettings, seed: int | None = None) -> Runtime:
     """
     device = choose_device(settings.device, {name: _device(name).is_available() for name in _DEVICES})
     ms.set_context(mode=ms.GRAPH_MODE)
-    ms.set_device(device)
+    _set_device(device)
     rank, world_size = distributed.init_distributed()
     if seed is not None:
         ms.set_seed(seed)
@@ -89,6 +89,19 @@ def init_runtime(settings: RuntimeSettings, seed: int | None = None) -> Runtime:
             settings.fused_attention, device, amp_level, lambda: fused_attention_works(amp_dtype)
         )
     return Runtime(device, amp_level, rank, world_size, amp_dtype, fused, data_sink)
+
+
+def _set_device(device: str) -> None:
+    """Sets the device. In a process that has computed already, MindSpore refuses even the device that it runs on."""
+    try:
+        ms.set_device(device)
+    except RuntimeError as error:
+        current = ms.get_context("device_target")
+        if current != device:
+            raise UserError(
+                f"runtime.device {device}: MindSpore already runs on {current} in this process; "
+                f"start a new process, or call mindspore.set_device({device!r}) before anything is computed"
+            ) from error
 
 
 def current_runtime() -> Runtime:

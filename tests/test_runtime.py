@@ -324,3 +324,14 @@ def test_current_runtime_is_float32_on_the_current_device_and_changes_nothing(mo
         assert ms.get_seed() == ms.dataset.config.get_seed() == 0
     finally:
         ms.set_context(mode=ms.GRAPH_MODE)
+
+
+def test_a_process_that_has_computed_already_keeps_its_device(monkeypatch):
+    def refuse(device):
+        raise RuntimeError("The runtime has been initialized")
+
+    monkeypatch.setattr(ms, "set_device", refuse)
+    assert init_runtime(RuntimeSettings(device="CPU")).device == "CPU"
+    monkeypatch.setattr(ms, "get_context", lambda name: "Ascend")
+    with pytest.raises(UserError, match="MindSpore already runs on Ascend in this process"):
+        init_runtime(RuntimeSettings(device="CPU"))

@@ -105,7 +105,7 @@ def test_every_setting_reaches_its_component():
     assert (step.micro_batches, step.clip_norm) == (4, 0.7)
     assert isinstance(step.scaler, amp.DynamicLossScaler)
     assert isinstance(step.optimizer, SGD)
-    assert step.optimizer.share.asnumpy() == np.float32(0.6)
+    assert step.optimizer.momentum_factor.asnumpy() == np.float32(0.6)
     assert isinstance(step.loss, BinaryCrossEntropySmooth)
     assert step.loss.on_value == 0.8
     assert step.mixup is not None
