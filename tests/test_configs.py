@@ -198,6 +198,7 @@ def test_the_table_of_recipes_is_whole():
     assert sorted([*RUNS, *DIGITS]) == NAMES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RUNS)
 def test_batch_steps_and_learning_rates_are_those_of_the_source(name, build):
     run, built = RUNS[name], build(name)
@@ -304,6 +305,7 @@ def batch_of(built):
     return built.plan.samples_per_step
 
 
+@pytest.mark.slow
 @every_recipe
 def test_every_setting_reaches_what_is_built(name, build):
     built, settings = build(name), written(name)
@@ -328,6 +330,7 @@ def test_every_setting_reaches_what_is_built(name, build):
     assert components.models.keys() == {WeightsKind.RAW, *averages}
 
 
+@pytest.mark.slow
 @every_recipe
 def test_every_augmentation_changes_the_images(name, images):
     recipe, default = read(name), AugmentSettings()
@@ -347,6 +350,7 @@ def test_every_augmentation_changes_the_images(name, images):
             assert any((a != b).any() for a, b in zip(with_all, without, strict=True)), field.name
 
 
+@pytest.mark.slow
 @every_recipe
 def test_one_step_at_the_peak_trains_every_weight(name, build):
     built = build(name)

@@ -91,6 +91,7 @@ def test_progress_counts_images_and_the_bar_is_closed(run, tiny_checkpoint, monk
     assert [(bar.leave, bar in tqdm._instances) for bar in bars] == [(False, False)] * 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [{"batch_size": 1}, {"batch_size": 16, "num_workers": CORES}], ids=str)
 def test_the_batch_size_does_not_change_the_values(run, tiny_checkpoint, how):
     ckpt = tiny_checkpoint()
@@ -117,6 +118,7 @@ BLOCKS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("block", "tokens", "network", "name", "choose"), BLOCKS.values(), ids=BLOCKS)
 def test_the_output_of_a_block(run, tiny_checkpoint, images, block, tokens, network, name, choose):
     ckpt = tiny_checkpoint(**network)

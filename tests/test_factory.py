@@ -45,6 +45,7 @@ def logits(network, images=None):
 # Loading trained models.
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error")
 def test_a_trained_model_is_restored_from_its_checkpoint(tiny_checkpoint, rng):
     path = tiny_checkpoint(drop_path=0.1)
@@ -224,6 +225,7 @@ def test_overrides_have_priority(published):
     assert config.preprocessing == Preprocessing(IMAGENET, HALVES, "nearest", 0.7)
 
 
+@pytest.mark.slow
 def test_overrides_change_the_logits(published):
     expected = PublishedFile("timm")["vit/logits"]
     for settings in ({"gelu": "tanh"}, {"norm_eps": 1e-5}):
@@ -234,6 +236,7 @@ def test_overrides_change_the_logits(published):
 # Loading into an existing model.
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error")
 def test_loading_changes_the_numerics_of_a_compiled_model(published):
     network = create_model("vit_b_16_224", num_classes=7, **SIZES)
@@ -243,6 +246,7 @@ def test_loading_changes_the_numerics_of_a_compiled_model(published):
         np.testing.assert_allclose(logits(network), PublishedFile(library)["vit/logits"], rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_loading_changes_the_features_of_a_compiled_model(published):
     loaded = create_model("vit_b_16_224", num_classes=7, **SIZES).set_train(False)
     images = ms.Tensor(random_images())

@@ -25,6 +25,7 @@ def run_eval(*arguments):
     return evaluate_checkpoint(parse(EvalSettings, "", [*map(str, arguments), "--data.num_workers", "1"])[0])
 
 
+@pytest.mark.slow
 def test_every_image_counts_once_for_any_batch_size(tiny_checkpoint, make_folder):
     root, ckpt = make_folder(counts=7), tiny_checkpoint()
     results = [run_eval("--ckpt", ckpt, "--data.path", root, "--data.batch_size", size) for size in (1, 4, 5, 14, 100)]

@@ -36,6 +36,7 @@ class Weights(nn.Cell):
 LOCAL = (GRID, WINDOW_SIZE, PREFIX, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "is_local"),
     [
@@ -97,6 +98,7 @@ class Fused(nn.Cell):
         return fused_attention(query, key, value, bias)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("dtype", "tolerance", "with_bias"),
     [(ms.float32, 1e-6, False), (ms.float32, 1e-6, True), (ms.float16, 4e-3, True)],
@@ -117,6 +119,7 @@ def seven(query, key, value, head_num, **options):
     return value * 0 + 7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("enabled", "dtype", "head_dim", "dropout", "training", "has_bias", "fused"),
     [
@@ -165,6 +168,7 @@ def run_attention(fused, tokens, run, has_bias=False):
     return run(apply_amp(attention, Runtime("CPU", "O2", fused_attention=fused)), Tensor(tokens))
 
 
+@pytest.mark.slow
 def test_the_gradients_of_fused_attention_equal_those_of_unfused_attention(rng, monkeypatch):
     monkeypatch.setattr(ops, "flash_attention_score", flash_attention_score)
     tokens = rng.standard_normal((2, 5, 32)).astype(np.float32)
@@ -176,6 +180,7 @@ def test_the_gradients_of_fused_attention_equal_those_of_unfused_attention(rng, 
         np.testing.assert_allclose(one.asnumpy(), other.asnumpy(), atol=0.01 * np.abs(other.asnumpy()).max())
 
 
+@pytest.mark.slow
 def test_the_bias_has_a_gradient_although_the_fused_operator_has_none(rng, monkeypatch):
     monkeypatch.setattr(ops, "flash_attention_score", seven)
     tokens = rng.standard_normal((2, 5, 32)).astype(np.float32)

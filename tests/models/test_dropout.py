@@ -33,6 +33,7 @@ def test_drop_path_drops_whole_samples_and_keeps_the_expectation(rng):
     assert abs(kept.mean() - 0.75) < 0.01
 
 
+@pytest.mark.slow
 def test_drop_path_with_different_rng_ids_is_independent(rng):
     rng_key = random_keys(rng, 40000)
     p = 0.3
@@ -67,6 +68,7 @@ def test_dropout_has_no_pattern_along_any_axis(rng):
         assert 0.9 < gram.std() < 1.1
 
 
+@pytest.mark.slow
 def test_a_mask_depends_only_on_the_rng_key_of_the_sample(rng):
     x = rng.standard_normal((6, 5, 32)).astype(np.float32)
     rng_key = random_keys(rng, 6)
@@ -125,6 +127,7 @@ def test_every_dropout_of_a_network_has_another_rng_id():
     assert len({cell.rng_id for cell in cells}) == len(cells) == 3 + 3 * 7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("setting", ["dropout", "attention_dropout", "drop_path", "block_dropout", "patch_dropout"])
 def test_each_dropout_setting_acts_and_is_reproducible_with_rng_keys(rng, setting):
     sizes = {"image_size": 8, "embed_dim": 16, "depth": 2, "num_heads": 2, "mlp_dim": 32, "num_classes": 3}
@@ -157,6 +160,7 @@ def kept_patches(cell, batch, patches, rng_key=None, prefix=0):
     return out[:, prefix:, 0].astype(int) - prefix
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("p", "patches", "prefix", "kept"),
     [(0.5, 9, 0, 4), (0.4, 10, 2, 6), (0.9, 100, 2, 10), (0.9, 4, 1, 1), (0.0, 4, 1, 4)],

@@ -138,6 +138,7 @@ def images(rng):
     return rng.standard_normal((BATCH, 3, 8, 12)).astype(np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", KINDS.values(), ids=KINDS)
 def test_every_result_has_the_documented_name_shape_and_value(images, settings):
     network = vit(**settings)
@@ -153,6 +154,7 @@ def test_every_result_has_the_documented_name_shape_and_value(images, settings):
     assert found["block0.attention"].std() > 0.01, "the attention is not uniform"
 
 
+@pytest.mark.slow
 def test_results_equal_those_of_the_network_with_or_without_attention(images):
     network = vit(register_tokens=1)
     found, with_attention = (run(Intermediates(network, attention=value), images) for value in (False, True))

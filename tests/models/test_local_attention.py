@@ -64,6 +64,7 @@ def implementations(grid, window_size, prefix, block, dropout=0.0):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("grid", "window_size", "prefix", "block"), CASES)
 @pytest.mark.parametrize("with_bias", [False, True])
 def test_both_implementations_follow_the_definition(rng, grid, window_size, prefix, block, with_bias):

@@ -85,6 +85,7 @@ def test_a_block_in_training_matches_timm_in_gradients_and_statistics(net):
         np.testing.assert_allclose(parameter.asnumpy(), expected, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("padding", ["same", "symmetric"])
 @pytest.mark.parametrize(
     ("kernel", "stride", "depthwise"), [(3, 1, False), (7, 2, False), (1, 2, False), (3, 2, True), (5, 1, True)]

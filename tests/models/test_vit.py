@@ -19,6 +19,7 @@ def tutorial_shapes():
     return {name: tuple(map(int, shape.split("x"))) for name, shape in rows}
 
 
+@pytest.mark.slow
 def test_the_tutorials_checkpoint_loads_strictly_and_gives_the_tutorials_logits(tmp_path, rng):
     weights = numpy_vit.random_weights(tutorial_shapes(), rng)
     assert len(weights) == 152
@@ -37,6 +38,7 @@ def test_the_tutorials_checkpoint_loads_strictly_and_gives_the_tutorials_logits(
     np.testing.assert_allclose(logits, numpy_vit.vit(image, weights, num_heads=12), atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CONSTRUCTIONS)
 def test_each_architecture_gives_the_logits_of_the_numpy_reference(rng, name):
     config = config_of(name)
@@ -115,6 +117,7 @@ def tokens_of(images, weights, config):
     return embedded, tokens
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["map_with_all", "mean_norm_with_all", "distilled_with_all"])
 def test_embed_encode_and_pooled_match_the_numpy_reference(rng, name):
     config = config_of(name)
@@ -131,6 +134,7 @@ def test_embed_encode_and_pooled_match_the_numpy_reference(rng, name):
     np.testing.assert_allclose(logits, expected[0] if config.distilled else expected, atol=2e-5)
 
 
+@pytest.mark.slow
 def test_forward_features_follow_the_training_mode_of_the_network(rng):
     config = config_of("registers", image_size=16, patch_dropout=0.5, depth=1)
     network, _ = random_network(config, rng)
@@ -150,6 +154,7 @@ def test_forward_features_of_two_networks_are_independent(rng):
     assert np.abs(first - second).max() > 0.1
 
 
+@pytest.mark.slow
 def test_apply_numerics_changes_a_compiled_network(rng):
     config = config_of("map_with_all", depth=1, norm_eps=1e-6, gelu="tanh")
     network, weights = random_network(config, rng)
@@ -165,6 +170,7 @@ def test_apply_numerics_changes_a_compiled_network(rng):
     assert np.abs(results[1] - results[0]).max() > 0.01 and np.abs(results[2] - results[1]).max() > 5e-5
 
 
+@pytest.mark.slow
 def test_apply_numerics_changes_compiled_forward_features(rng):
     config = config_of("mean_norm_with_all", depth=1, norm_eps=1e-6, gelu="tanh")
     network, weights = random_network(config, rng)
@@ -185,6 +191,7 @@ def test_apply_numerics_changes_the_preprocessing(rng):
     assert network.config == config_of("plain", depth=1, preprocessing=preprocessing)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["map_with_all", "mean_norm_with_all", "distilled_with_all"])
 def test_every_parameter_has_a_gradient(rng, name):
     config = config_of(name, depth=1)

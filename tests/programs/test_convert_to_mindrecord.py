@@ -76,6 +76,7 @@ def finished_splits(out):
     return [name for name, (shard,) in splits.items() if shard["data"]]
 
 
+@pytest.mark.slow
 def test_a_killed_conversion_is_resumed(interrupted_conversion, run_program):
     start, root, out = interrupted_conversion
     conversion = start("kill")
@@ -115,6 +116,7 @@ def losses(folder):
     return [(line["step"], line["train_loss"], line["grad_norm"]) for line in steps]
 
 
+@pytest.mark.slow
 def test_training_on_shards_equals_training_on_the_folder(run_program, make_folder, tiny, tmp_path):
     root = make_folder(splits=("train",), counts=4)
     code, stdout, err = run_program(SCRIPT, "--source", "folder", "--path", root, "--output", tmp_path / "out")

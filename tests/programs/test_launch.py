@@ -5,6 +5,7 @@ import pytest
 from tests.programs.jobs import finish, start
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "environment", "message"),
     [

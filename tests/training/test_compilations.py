@@ -25,6 +25,7 @@ def compiled(monkeypatch):
     return counts
 
 
+@pytest.mark.slow
 def test_a_run_compiles_one_training_graph_and_one_evaluation_graph_for_each_network(
     compiled, tmp_path, tiny, make_folder
 ):

@@ -97,6 +97,7 @@ BASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("base", BASES)
 @pytest.mark.parametrize("dense", [False, True], ids=["labels", "mixed"])
 @pytest.mark.parametrize("chosen", [SOFT, HARD], ids=lambda chosen: chosen[0])
@@ -316,6 +317,7 @@ def heads_of(network, images):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("amp_level", ["O0", "O2"])
 def test_the_teacher_gets_the_mixed_images_of_the_student(images, labels, amp_level):
     """In two micro-batches, with the normalization of the teacher; at O2 to the precision of float16."""
@@ -357,6 +359,7 @@ def test_the_teacher_gets_the_mixed_images_of_the_student(images, labels, amp_le
     assert not [name for name in names if "teacher" in name]
 
 
+@pytest.mark.slow
 def test_two_heads_without_a_teacher_train_on_the_mean_that_evaluation_uses(images, labels):
     student = vit(distilled=True)
     first, second = heads_of(student, images)
@@ -368,6 +371,7 @@ def test_two_heads_without_a_teacher_train_on_the_mean_that_evaluation_uses(imag
         assert (values_of(student)[name] != before[name]).any(), name
 
 
+@pytest.mark.slow
 def test_a_student_of_random_labels_learns_the_predictions_of_its_teacher():
     """With alpha 1 the labels have no weight."""
     rng = np.random.default_rng(8)
@@ -405,6 +409,7 @@ def write_tutorial_layout(path, network):
     write_ckpt(path, network, {})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "write", "gelu"),
     [
@@ -444,6 +449,7 @@ def teacher(tmp_path):
     return write_teacher(tmp_path, network, Classes.named(("cat", "dog")))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*position embeddings are resized")
 def test_a_run_with_distillation_saves_no_teacher_and_resumes_exactly(
     run_program, tiny, make_folder, teacher, tmp_path

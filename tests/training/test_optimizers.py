@@ -69,6 +69,7 @@ def by_formula(settings, start, gradients, decays, scales):
     return results
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [
@@ -160,6 +161,7 @@ class Step(nn.Cell):
         return loss
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_in_one_graph_with_the_gradients_the_weights_change_after_the_gradients_are_computed(rng, name):
     options = [ParamOptions("first", weight_decay=0.9), ParamOptions("second", weight_decay=0.9)]
@@ -178,6 +180,7 @@ def test_in_one_graph_with_the_gradients_the_weights_change_after_the_gradients_
             np.testing.assert_allclose(parameter.asnumpy(), reference.asnumpy(), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_an_optimizer_resumes_from_the_states_of_another(start, gradients, name):
     whole, resumed = parameters_of(start), parameters_of(start)

@@ -37,6 +37,7 @@ def trained(attention_dropout, amp_level, **settings):
     return {parameter.name: parameter.asnumpy() for parameter in components.step.get_parameters()}, losses
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:train.recompute has no effect")
 @pytest.mark.parametrize(("attention_dropout", "amp_level", "micro_batches"), [(0.3, "O2", 1), (0.0, "O0", 2)])
 def test_a_run_that_recomputes_has_the_same_weights(attention_dropout, amp_level, micro_batches):
@@ -69,6 +70,7 @@ def test_a_warning_says_that_recompute_has_no_effect_with_accumulation():
         components_of(random_vit(**DROP_PATH), accumulate_steps=2, recompute=True)
 
 
+@pytest.mark.slow
 def test_recompute_stores_less_than_any_training_that_stores_activations():
     """The activations of a block are two norms, query, key, value, the attention weights, their weighted sum, and twice
     the hidden layer, of 2 * 128. All but the input of a GELU are factors of gradients."""

@@ -185,6 +185,7 @@ def take_steps(components, numbers):
     return outputs
 
 
+@pytest.mark.slow
 def test_training_resumes_from_a_training_checkpoint_bit_for_bit(tmp_path):
     uninterrupted, other = (components_of(seed=seed, micro_batches=1, distills=True) for seed in (3, 4))
     take_steps(uninterrupted, range(3))

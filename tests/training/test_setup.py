@@ -171,6 +171,7 @@ def at_both_levels(batches):
     return results
 
 
+@pytest.mark.slow
 def test_a_run_at_o2_scales_its_loss_and_agrees_with_the_run_in_float32(at_both_levels, rng):
     (*_, outputs), (components, network, at_o2) = at_both_levels
     for columns in (outputs, at_o2):

@@ -186,6 +186,7 @@ def whole_and_accumulated():
     return results
 
 
+@pytest.mark.slow
 def test_micro_batches_give_the_same_steps_as_the_whole_batch(whole_and_accumulated):
     (_, rows, weights, _), (_, accumulated_rows, accumulated_weights, _) = whole_and_accumulated
     np.testing.assert_allclose(accumulated_rows, rows, rtol=1e-5)

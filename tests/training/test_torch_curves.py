@@ -60,6 +60,7 @@ def batch_of(images, labels, indices):
     return Tensor(images[indices]), Tensor(labels[indices], ms.int32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("curve", "tolerance"), [("loss", 1e-5), ("grad_norm", 1e-4), ("lr", 1e-6)])
 def test_every_step_agrees_with_pytorch(run, reference, curve, tolerance):
     name, curves, _ = run

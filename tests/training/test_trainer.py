@@ -172,6 +172,7 @@ def test_a_run_trains_on_a_subset_of_the_classes_and_of_their_images(train, make
     assert again.data.classes == ("ant", "dog")
 
 
+@pytest.mark.slow
 def test_train_returns_the_summary(tmp_path, tiny, make_folder):
     options = ["--data.path", str(make_folder(counts=6)), "--train.epochs", "1", "--ema.decay", "0.9"]
     recipe, _ = parse(Recipe, "", [*tiny, *options, "--output_dir", str(tmp_path / "run")])

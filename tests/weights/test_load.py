@@ -224,6 +224,7 @@ def test_an_image_repeated_to_six_channels_gives_the_same_logits(rng):
 # Position embeddings.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("distilled", [False, True])
 def test_position_embeddings_of_prefix_tokens_are_added_to_the_tokens_if_the_model_has_none_for_them(rng, distilled):
     with_prefix = tiny(distilled=distilled)
@@ -318,6 +319,7 @@ def test_an_unchanged_grid_is_loaded_bit_for_bit():
     assert network.pos_embedding.asnumpy().tobytes() == checkpoint.tensors["pos_embedding"].tobytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "near"), [("bicubic", True), ("bilinear", False)])
 def test_the_resizing_method_is_applied(tmp_path, method, near):
     published = PublishedFile("timm")

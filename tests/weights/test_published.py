@@ -47,6 +47,7 @@ def assert_close(logits, expected):
     np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize(("library", "model", "name", "settings"), MODELS, ids=lambda value: str(value))
 def test_logits_match_the_library(tmp_path, library, model, name, settings):
@@ -55,6 +56,7 @@ def test_logits_match_the_library(tmp_path, library, model, name, settings):
     assert_close(logits_of(path, name, **settings), published[f"{model}/logits"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "shape"), [("vit", (48, 48)), ("vit", (32, 48)), ("vit", (16, 16)), ("deit3", (32, 48))]
 )
