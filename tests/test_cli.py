@@ -95,6 +95,7 @@ def test_the_programs_are_the_commands(program, run_program):
     assert cli.COMMANDS[program.replace("_", "-")].help.split()[0] in out
 
 
+@pytest.mark.slow
 def test_a_command_gives_what_its_program_gives(run_program, monkeypatch, capfd, tiny_checkpoint, make_folder):
     checkpoint, folder = tiny_checkpoint(), make_folder()
     image = folder / "val/cat/0.png"

@@ -226,6 +226,7 @@ def test_the_articles_other_schedule_drops_after_each_epoch():
     np.testing.assert_allclose(rates[[0, 124, 125, 250, 624]], [3e-5, 3e-5, 3e-6, 3e-7, 3e-9], rtol=1e-6)
 
 
+@pytest.mark.slow
 @every_recipe
 def test_the_network_at_its_own_size_is_what_the_recipe_says(name):
     recipe = read(name)

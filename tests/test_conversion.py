@@ -49,6 +49,7 @@ def safetensors(path):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("library", "gelu", "eps", "prepared"),
     [

@@ -67,6 +67,7 @@ def intermediates(ckpt, folder, names=ORDERED):
     return {name: values.asnumpy() for name, values in cell(Tensor(inputs)).items()}
 
 
+@pytest.mark.slow
 def test_features_are_the_input_of_the_head_sorted_by_path(run, tiny_checkpoint, images, capfd):
     ckpt = tiny_checkpoint(register_tokens=2, pre_logits_dim=12, dropout=0.5)
     features, files = run(ckpt)
@@ -100,6 +101,7 @@ def test_the_batch_size_does_not_change_the_values(run, tiny_checkpoint, how):
     assert same_files == files == ORDERED
 
 
+@pytest.mark.slow
 def test_a_single_image_has_a_row(run, tiny_checkpoint, images, tmp_path):
     ckpt = tiny_checkpoint()
     (tmp_path / "one").mkdir()
@@ -130,6 +132,7 @@ def test_the_output_of_a_block(run, tiny_checkpoint, images, block, tokens, netw
     assert np.abs(features - choose(expected[other])).max() > 0.01
 
 
+@pytest.mark.slow
 def test_float16_is_close_to_float32(run, tiny_checkpoint):
     ckpt = tiny_checkpoint()
     for settings in ({}, {"block": 1, "tokens": "all"}):
@@ -151,6 +154,7 @@ def test_a_corrupt_image_ends_the_extraction(run, tiny_checkpoint, images, tmp_p
     assert (tmp_path / "out.npz").read_bytes() == b"before"
 
 
+@pytest.mark.slow
 def test_corrupt_images_are_skipped_and_names_match_their_features(run, tiny_checkpoint, images, tmp_path, capfd):
     corrupt(images, "a b.png", "b/c/x.jpg", "ä/狗.png")
     ckpt = tiny_checkpoint()

@@ -36,6 +36,7 @@ def test_at_most_all_classes_are_reported(trained):
     assert sum(prediction.probability for prediction in ranked) == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_infer_writes_the_annotated_image_and_prints_json(tiny_checkpoint, tmp_path, run_program):
     Image.new("RGB", (40, 30), "red").save(tmp_path / "x.png")
     ckpt, output = tiny_checkpoint(), tmp_path / "new/out.jpg"

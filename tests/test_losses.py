@@ -22,6 +22,7 @@ def binary_cross_entropy(logits, targets):
     return -(targets * np.log(probability) + (1 - targets) * np.log(1 - probability)).mean(1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.5])
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 def test_integer_labels_follow_the_formula(rng, smoothing, reduction):
@@ -57,6 +58,7 @@ def test_the_loss_is_computed_in_float32():
     assert loss.asnumpy() == pytest.approx(200.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 def test_binary_cross_entropy_follows_the_formula(rng, smoothing, reduction):

@@ -46,6 +46,7 @@ def test_the_examples_of_the_python_api_run_as_written(workspace):
     assert (workspace / "output/python/summary.json").exists()
 
 
+@pytest.mark.slow
 def test_the_readme_example_runs_as_written(tmp_path):
     script = tmp_path / "example.py"
     (example,) = examples("README.md")

@@ -184,6 +184,7 @@ def without_gradient(*inputs, **options):
     return ops.stop_gradient(flash_attention_score(*inputs, **options))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("operator", "works"), [(flash_attention_score, True), (without_gradient, False)])
 def test_fused_attention_works_if_it_and_its_gradients_are_correct(monkeypatch, operator, works):
     monkeypatch.setattr(ops, "flash_attention_score", operator)
@@ -242,6 +243,7 @@ def test_a_peak_speed_of_zero_is_rejected():
         RuntimeSettings(peak_tflops=0)
 
 
+@pytest.mark.slow
 def test_o2_computes_in_float16_and_keeps_float32_weights(rng):
     network = create_model("vit_mini_4_32", num_classes=10, depth=2)
     network.dense.weight.set_data(ms.Tensor(rng.standard_normal(network.dense.weight.shape).astype(np.float32)))

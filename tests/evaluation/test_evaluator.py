@@ -35,6 +35,7 @@ def test_every_image_counts_once_for_any_batch_size(tiny_checkpoint, make_folder
         assert result.loss == pytest.approx(results[0].loss, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_evaluation_agrees_with_inference_for_each_image(tiny_checkpoint, make_folder):
     root, ckpt = make_folder(counts=7), tiny_checkpoint()
     trained = load_trained(str(ckpt))
@@ -62,6 +63,7 @@ def test_json_and_table_have_the_metrics(tiny_checkpoint, make_folder, tmp_path,
     assert "images   6" in table
 
 
+@pytest.mark.slow
 def test_labels_are_matched_by_class_name_not_by_position(tiny_checkpoint, make_folder):
     whole = run_eval("--ckpt", tiny_checkpoint("a.ckpt", ("ant", "cat", "dog")), "--data.path", make_folder())
     shuffled = run_eval("--ckpt", tiny_checkpoint("b.ckpt", ("ant", "dog", "cat")), "--data.path", make_folder("again"))
@@ -74,6 +76,7 @@ def test_classes_that_the_model_was_not_trained_on_are_an_error(tiny_checkpoint,
         run_eval("--ckpt", tiny_checkpoint("a.ckpt", ("cat", "cow")), "--data.path", make_folder())
 
 
+@pytest.mark.slow
 def test_a_checkpoint_without_metadata_is_evaluated_on_imagenet_by_its_name(make_folder, tmp_path, monkeypatch):
     make_folder("dataset", splits=("val",), classes=("n01440764", "n02107142"), counts=2)
     monkeypatch.chdir(tmp_path)
@@ -107,6 +110,7 @@ def with_corrupt_images(make_folder):
     return root
 
 
+@pytest.mark.slow
 def test_corrupt_images_are_skipped_counted_and_listed(
     tiny_checkpoint, with_corrupt_images, tmp_path, capsys, monkeypatch
 ):
@@ -171,6 +175,7 @@ def subset_checkpoint(tiny_checkpoint):
     return path
 
 
+@pytest.mark.slow
 def test_a_class_subset_is_evaluated_and_the_other_classes_are_reported_as_omitted(
     subset_checkpoint, make_folder, tmp_path, capsys
 ):
@@ -219,6 +224,7 @@ def pynative():
     ms.set_context(mode=ms.GRAPH_MODE)
 
 
+@pytest.mark.slow
 def test_evaluate_takes_a_path_or_a_trained_model_and_agrees_with_the_program(tiny_checkpoint, make_folder, capsys):
     root, ckpt = make_folder(counts=7), tiny_checkpoint()
     expected = run_eval("--ckpt", ckpt, "--data.path", root)
@@ -230,6 +236,7 @@ def test_evaluate_takes_a_path_or_a_trained_model_and_agrees_with_the_program(ti
     assert capsys.readouterr().out == "", "the function prints nothing"
 
 
+@pytest.mark.slow
 def test_evaluate_takes_the_settings_of_the_data(tiny_checkpoint, with_corrupt_images):
     trained = load_trained(str(tiny_checkpoint()))
     settings = {"source": "folder", "batch_size": 4, "num_workers": 1}

@@ -148,6 +148,7 @@ def test_an_error_that_the_screen_has_shown_is_not_repeated(supervise):
     assert (code, out, err) == (2, "", "error: no data\n")
 
 
+@pytest.mark.slow
 def test_a_failed_scheduler_ends_the_ranks(supervise):
     code, _, err, seconds = supervise("raise RuntimeError('Failed to initialize distributed job cluster')", WAIT, WAIT)
     assert code == 1

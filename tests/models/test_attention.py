@@ -204,6 +204,7 @@ class WeightsOf(nn.Cell):
         return self.attention.weights(tokens)
 
 
+@pytest.mark.slow
 def test_the_weights_of_fused_attention_are_available(rng, monkeypatch):
     monkeypatch.setattr(ops, "flash_attention_score", seven)
     attention = Attention(32, 2)
@@ -214,6 +215,7 @@ def test_the_weights_of_fused_attention_are_available(rng, monkeypatch):
     np.testing.assert_allclose(weights.sum(-1), 1, atol=2e-3)
 
 
+@pytest.mark.slow
 def test_the_onnx_export_equals_that_of_the_stock_softmax(tmp_path):
     exported = []
     for softmax in (Softmax(), nn.Softmax(-1)):

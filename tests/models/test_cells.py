@@ -49,6 +49,7 @@ class Weights(nn.Cell):
         return self.attention.weights(x)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [with_qk_norm, with_relative_bias])
 def test_the_attention_weights_give_the_output(rng, make):
     cell = make()
@@ -101,6 +102,7 @@ def test_layer_scale_multiplies_each_channel_of_a_branch():
     np.testing.assert_allclose(run(cell, x), [[1, 2, 3]] * 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("setting", ["dropout", "attention_dropout"])
 def test_dropout_acts_in_training_but_not_in_evaluation(rng, setting):
     cell = Attention(embed_dim=12, num_heads=3, **{setting: 0.5})

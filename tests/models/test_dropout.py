@@ -47,6 +47,7 @@ def test_drop_path_with_different_rng_ids_is_independent(rng):
     assert np.abs(correlation).max() < 4.5 / np.sqrt(40000)
 
 
+@pytest.mark.slow
 def test_dropout_drops_elements_at_its_rate_and_keeps_the_expectation(rng):
     out = train_output(with_rng_id(Dropout(0.1), 1), np.ones((8, 197, 64), np.float32), random_keys(rng, 8))
     dropped = out == 0
@@ -55,6 +56,7 @@ def test_dropout_drops_elements_at_its_rate_and_keeps_the_expectation(rng):
     assert abs(dropped.mean() - 0.1) < 4 * deviation
 
 
+@pytest.mark.slow
 def test_dropout_has_no_pattern_along_any_axis(rng):
     p = 0.5
     dropped = train_output(with_rng_id(Dropout(p), 1), np.ones((16, 64, 128), np.float32), random_keys(rng, 16)) == 0
@@ -90,6 +92,7 @@ def test_the_masks_follow_the_documented_formula(rng):
     np.testing.assert_array_equal(train_output(cell, np.ones((50, 1), np.float32), rng_key)[:, 0] != 0, kept)
 
 
+@pytest.mark.slow
 def test_the_gradient_has_the_same_mask(rng):
     cell = with_rng_id(Dropout(0.5), 0).set_train(True)
     x, rng_key = ms.Tensor(np.ones((2, 3, 8), np.float32)), random_keys(rng, 2)
@@ -97,6 +100,7 @@ def test_the_gradient_has_the_same_mask(rng):
     np.testing.assert_array_equal(gradient, cell(x, rng_key).asnumpy())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [Dropout, DropPath])
 def test_without_rng_keys_the_generator_of_mindspore_draws(kind):
     x = np.ones((4000, 1), np.float32)
@@ -109,6 +113,7 @@ def dropout_of_five_patches(p):
     return PatchDropout(p, 5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [Dropout, DropPath, dropout_of_five_patches])
 def test_dropout_does_nothing_in_evaluation(rng, kind):
     x = rng.standard_normal((4, 5, 3)).astype(np.float32)
@@ -183,6 +188,7 @@ def test_patch_dropout_keeps_all_patches_and_pairs_equally_often(rng):
     np.testing.assert_allclose(together[np.triu_indices(10, 1)], 4 * 3 / (10 * 9), atol=0.012)
 
 
+@pytest.mark.slow
 def test_kept_patches_depend_on_rng_key_and_rng_id(rng):
     rng_key = random_keys(rng, 2000)
     cell = with_rng_id(PatchDropout(0.6, 10), 2)

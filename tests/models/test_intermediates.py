@@ -201,6 +201,7 @@ def test_results_can_be_used_in_a_graph_and_have_gradients(images):
     np.testing.assert_allclose(gradient[1, 2, 5, 7], (scores[0] - scores[1]) / 2e-3, rtol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pool", ["cls", "mean", "mean_norm"])
 def test_forward_features_returns_all_tokens(images, pool):
     network = vit(pool=pool, depth=1)
@@ -229,6 +230,7 @@ def test_forward_features_does_not_change_the_network_in_a_parent_cell(images):
     np.testing.assert_allclose(parent(Tensor(images)).asnumpy(), reference(images, network)["logits"], atol=2e-5)
 
 
+@pytest.mark.slow
 def test_forward_features_follows_later_changes_of_the_network(images):
     network = vit(depth=1, dropout=0.5)
     in_evaluation = network.forward_features(Tensor(images)).asnumpy()

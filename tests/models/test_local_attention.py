@@ -96,6 +96,7 @@ class Gradients(nn.Cell):
         return self.gradients(self.cell)(query, key, value, bias, cotangent)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("grid", "window_size", "prefix", "block"), CASES[:2])
 def test_the_gradients_of_both_implementations_are_equal_and_correct(rng, grid, window_size, prefix, block):
     inputs = [*query_key_value(rng, grid, prefix), bias_table(rng, grid)]
@@ -150,6 +151,7 @@ def test_the_mask_marks_the_keys_of_each_query():
     np.testing.assert_array_equal(mask, np.array(expected, bool))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("implementation", ["masked", "blocked"])
 def test_dropout_acts_in_training_and_depends_on_the_rng_key(rng, implementation):
     grid, prefix = (8, 8), 1

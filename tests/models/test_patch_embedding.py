@@ -24,6 +24,7 @@ def cell_and_images(shape, rng):
     return cell, weights, rng.standard_normal((2, 3, *sides)).astype(np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES)
 def test_patches_are_projected_row_by_row(rng, shape):
     cell, weights, images = cell_and_images(shape, rng)
@@ -46,6 +47,7 @@ class StockConvolution(nn.Cell):
         return self.conv(x).reshape(batch, 5, -1).transpose(0, 2, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", ["wide", "tall_overlapping"])
 def test_output_and_gradients_equal_those_of_the_stock_convolution(rng, shape):
     cell, _, images = cell_and_images(shape, rng)

@@ -63,10 +63,12 @@ def check_gradients(net, cell):
     np.testing.assert_allclose(output.asnumpy(), REFERENCE[f"{net}/output"], atol=2e-4)
 
 
+@pytest.mark.slow
 def test_the_resnet_and_its_gradients_match_timm():
     check_gradients("resnet", with_reference_weights("resnet", ResNetStem(**RESNET)).set_train())
 
 
+@pytest.mark.slow
 def test_the_efficientnet_matches_timm_in_evaluation():
     cell = with_reference_weights("efficientnet", EfficientNetStem()).set_train(False)
     output = cell(Tensor(image("efficientnet"))).asnumpy()
@@ -128,6 +130,7 @@ class Classifier(nn.Cell):
         return self.block(images).mean((2, 3))
 
 
+@pytest.mark.slow
 def test_each_micro_batch_updates_the_statistics_that_evaluation_uses(rng):
     network = Classifier()
     parameters = network.trainable_params()
@@ -157,6 +160,7 @@ def test_each_micro_batch_updates_the_statistics_that_evaluation_uses(rng):
     np.testing.assert_array_equal(after, network(Tensor(images), rng_keys).asnumpy())
 
 
+@pytest.mark.slow
 def test_norms_and_weight_standardization_are_in_float32_at_o2(rng):
     """The squares of weights of 3e-4 underflow in float16, and those of features of 300 overflow."""
     convolution = StandardizedConvolution(32, 64, 3)
@@ -184,6 +188,7 @@ def test_weights_are_initialized_as_in_the_papers_and_units_as_their_shortcut():
     assert resnet.stages[1][0].norm2.gamma.asnumpy().all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STEMS)
 def test_a_stem_has_the_parameters_stride_and_channels_of_its_name(name):
     stem = make_stem(name, in_channels=3)
@@ -197,6 +202,7 @@ def test_an_unknown_stem_is_an_error_that_lists_the_stems(function):
         function("r51")
 
 
+@pytest.mark.slow
 def test_an_exported_stem_gives_the_same_features(tmp_path, rng):
     x = Tensor(rng.standard_normal((1, 3, 16, 32)).astype(np.float32))
     stem = ResNetStem(layers=(1,), width=32).set_train(False)

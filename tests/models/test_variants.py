@@ -122,6 +122,7 @@ def test_parameters_and_multiply_adds_match_torchvision(name, overrides, paramet
     assert round(forward_flops(config) / 2e9, 1) == billions
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "millions", "billions"), HYBRIDS)
 def test_parameters_and_multiply_adds_of_hybrids_match_timm(name, millions, billions):
     parameters, multiply_adds = counts(model_config(name))

@@ -65,6 +65,7 @@ class Passthrough(nn.Cell):
         return x
 
 
+@pytest.mark.slow
 def test_dropout_is_applied_after_the_pos_embed_and_before_the_head(rng):
     network = create_model("vit_mini_4_32", num_classes=5, depth=1, dropout=0.5)
     # Without layers between the two dropouts, an element reaches the output if both keep it.
@@ -84,6 +85,7 @@ def test_every_block_has_the_dropout_rates_of_the_config():
         assert (feed_forward.hidden_dropout.p, feed_forward.dropout.p) == (0.2, 0.2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["distilled_with_all", "deit3"])
 def test_a_distilled_network_returns_the_logits_of_both_heads_in_training(rng, name):
     config = config_of(name)
@@ -147,6 +149,7 @@ def test_forward_features_follow_the_training_mode_of_the_network(rng):
     np.testing.assert_array_equal(network.forward_features(images).asnumpy(), evaluated)
 
 
+@pytest.mark.slow
 def test_forward_features_of_two_networks_are_independent(rng):
     config = config_of("plain", depth=1)
     images = ms.Tensor(random_images(config, rng))

@@ -170,6 +170,7 @@ def test_a_file_that_is_not_an_image(fails_with, tiny_checkpoint, tmp_path, cont
     assert not output.exists()
 
 
+@pytest.mark.slow
 def test_annotated_image_of_an_unknown_format(fails_with, tiny_checkpoint, tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "x.png")
     arguments = ["--ckpt", tiny_checkpoint(), "--image", tmp_path / "x.png", "--output", tmp_path / "out.xyz"]

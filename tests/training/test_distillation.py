@@ -177,6 +177,7 @@ def images(rng):
     return rng.standard_normal((6, 3, 8, 8)).astype(np.float32)
 
 
+@pytest.mark.slow
 def test_a_teacher_stays_in_evaluation_mode_within_a_cell_in_training(images):
     dropout = {"dropout": 0.5, "drop_path": 0.5, "attention_dropout": 0.5, "drop_path_mode": "constant"}
     network = vit(**dropout)
@@ -201,6 +202,7 @@ def test_a_teacher_stays_in_evaluation_mode_within_a_cell_in_training(images):
     np.testing.assert_allclose(teacher(Tensor(images)).asnumpy(), expected, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_distilled_teacher_returns_the_mean_of_its_heads(images):
     network = vit(distilled=True)
     first, second = (values.asnumpy() for values in network.set_train()(Tensor(images)))
@@ -500,6 +502,7 @@ def test_a_run_with_distillation_saves_no_teacher_and_resumes_exactly(
     assert (again["train_loss"], again["val_loss"]) == (second["train_loss"], second["val_loss"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "content"),
     [

@@ -31,6 +31,7 @@ def network():
     return random_vit(scale=0.3)
 
 
+@pytest.mark.slow
 def test_ema_follows_every_update_and_ignores_skipped_steps(network, rng):
     settings, limit = OptimizerSettings(lr=0.05), 0.15
     parameters = network.trainable_params()

@@ -93,6 +93,7 @@ def test_updates_follow_the_formula_with_the_learning_rate_and_decay_of_each_wei
         np.testing.assert_allclose(parameter.asnumpy(), values, atol=2e-6, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_adam_is_adamw_without_weight_decay(start, gradients):
     parameters = parameters_of(start)
     settings = OptimizerSettings("adam", weight_decay=0.5)
@@ -104,6 +105,7 @@ def test_adam_is_adamw_without_weight_decay(start, gradients):
         np.testing.assert_allclose(parameter.asnumpy(), values, atol=2e-6, rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [2, 10, 1000, 100_000])
 def test_the_bias_correction_is_accurate(step):
     parameters = parameters_of([np.zeros(3)], OPTIONS[:1])
@@ -115,6 +117,7 @@ def test_the_bias_correction_is_accurate(step):
     np.testing.assert_allclose(parameters[0].asnumpy(), expected * np.array([1, -1, 1]), rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_weight_of_zero_without_gradient_does_not_change(name):
     parameters = parameters_of([np.zeros((2, 2))], OPTIONS[:1])
@@ -198,6 +201,7 @@ def test_an_optimizer_resumes_from_the_states_of_another(start, gradients, name)
         np.testing.assert_array_equal(parameter.asnumpy(), reference.asnumpy())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_full_states_are_loaded_into_another_optimizer(start, gradients, name):
     first, second = (make_optimizer(OptimizerSettings(name), parameters_of(start), OPTIONS) for _ in range(2))

@@ -80,6 +80,7 @@ def made(options):
     return {name: makers[name]() if name in makers else value for name, value in options.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 def test_a_step_follows_the_gradient_of_the_whole_batch(rng, options):
     start = rng.standard_normal((FEATURES, CLASSES)).astype(np.float32)
@@ -120,6 +121,7 @@ def contents(step):
     return {item.name: item.asnumpy().copy() for item in step.get_parameters() if not item.name.startswith(names)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bad", [1e38, np.inf, np.nan])
 @pytest.mark.parametrize("options", [{}, {"scaler": scaler, "accumulate_steps": 4}], ids=["plain", "scaled"])
 def test_an_overflow_changes_nothing_and_the_next_step_is_normal(rng, options, bad):
@@ -204,6 +206,7 @@ def test_step_count_and_ema_advance_once_for_all_micro_batches(whole_and_accumul
         np.testing.assert_allclose(weights_of(accumulated_ema.network)[name], values, atol=1e-5, err_msg=name)
 
 
+@pytest.mark.slow
 def test_dropout_masks_are_a_function_of_the_rng_keys(rng):
     """With a learning rate of 0 the weights stay, so steps on one batch differ only in their keys."""
     network = random_vit(scale=0.3, drop_path=0.4, drop_path_mode="constant")

@@ -19,6 +19,7 @@ from tests.training.builders import (
 )
 
 
+@pytest.mark.slow
 def test_swa_is_the_mean_of_the_weights_at_its_calls(rng):
     network = random_vit(scale=0.3)
     change, swa = keep_alive(ChangeWeights(network)), keep_alive(StochasticWeightAverage(network))

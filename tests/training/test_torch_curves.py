@@ -17,6 +17,8 @@ from mindvit.training.optimizers import make_optimizer
 from mindvit.training.param_groups import make_rules, resolve_param_groups
 from mindvit.training.step import TrainStep
 
+pytestmark = pytest.mark.slow
+
 REFERENCE = Path(__file__).parent.parent / "references/training_curves.npz"
 
 

@@ -186,6 +186,7 @@ def pixels(rng, channels):
     return rng.standard_normal((2, channels, 8, 8)).astype(np.float32)
 
 
+@pytest.mark.slow
 def test_a_grayscale_network_computes_as_an_rgb_network_with_a_repeated_channel(rng):
     rgb, grey = tiny(), tiny(in_channels=1)
     checkpoint = checkpoint_of(rgb)
@@ -211,6 +212,7 @@ def test_for_more_channels_the_weights_are_repeated_and_keep_their_sum(channels)
         np.testing.assert_allclose(loaded[:, channel], given[:, channel % 3] * 3 / channels, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_an_image_repeated_to_six_channels_gives_the_same_logits(rng):
     three, six = tiny(), tiny(in_channels=6)
     checkpoint = checkpoint_of(three)
@@ -238,6 +240,7 @@ def test_position_embeddings_of_prefix_tokens_are_added_to_the_tokens_if_the_mod
     assert_equal(logits(without_prefix, image), logits(with_prefix, image))
 
 
+@pytest.mark.slow
 def test_missing_position_embeddings_of_prefix_tokens_are_0(rng):
     with_prefix, without_prefix = tiny(), tiny(prefix_pos_embed=False)
     checkpoint = checkpoint_of(without_prefix)

@@ -70,6 +70,7 @@ def test_resized_position_embeddings_match_timm(tmp_path, model, shape):
     assert_close(logits, published[f"{model}/logits_{shape[0]}x{shape[1]}"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("model", "name"), [("vit", "vit_b_16_224"), ("deit", "deit_b_distilled_16_224")])
 def test_a_folder_saved_by_transformers(model, name):
     path = FOLDER / f"huggingface_{model}/model.safetensors"

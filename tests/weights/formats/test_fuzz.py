@@ -62,6 +62,7 @@ def limited_memory():
     resource.setrlimit(resource.RLIMIT_AS, before)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("kind", [*TORCH, "npz", "npz_compressed", "safetensors", "index", "ckpt"])
 def test_corrupt_files_give_arrays_or_a_user_error(tmp_path, rng, kind, limited_memory):

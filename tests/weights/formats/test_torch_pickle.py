@@ -228,6 +228,7 @@ def test_declared_sizes_are_not_allocated(operations):
     assert time.monotonic() - started < 30
 
 
+@pytest.mark.slow
 def test_deep_nesting_is_handled(tmp_path):
     """Python's functions for hashing, comparing and printing nested tuples are recursive."""
     deep = b")" + b"\x85" * 200_000
