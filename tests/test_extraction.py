@@ -123,7 +123,7 @@ BLOCKS = {
 @pytest.mark.slow
 @pytest.mark.parametrize(("block", "tokens", "network", "name", "choose"), BLOCKS.values(), ids=BLOCKS)
 def test_the_output_of_a_block(run, tiny_checkpoint, images, block, tokens, network, name, choose):
-    ckpt = tiny_checkpoint(**network)
+    ckpt = tiny_checkpoint(depth=2, **network)
     features, files = run(ckpt, block=block, tokens=tokens)
     expected = intermediates(ckpt, images)
     assert files == ORDERED
@@ -134,7 +134,7 @@ def test_the_output_of_a_block(run, tiny_checkpoint, images, block, tokens, netw
 
 @pytest.mark.slow
 def test_float16_is_close_to_float32(run, tiny_checkpoint):
-    ckpt = tiny_checkpoint()
+    ckpt = tiny_checkpoint(depth=2)
     for settings in ({}, {"block": 1, "tokens": "all"}):
         exact, _ = run(ckpt, **settings)
         rounded, _ = run(ckpt, runtime=RuntimeSettings("CPU", "O2"), **settings)

@@ -160,7 +160,7 @@ def test_position_embeddings_are_resized_with_a_warning(tiny_checkpoint):
 
 def test_the_numerics_of_the_metadata_apply_to_another_model_name(tiny_checkpoint):
     path = tiny_checkpoint(norm_eps=1e-5, gelu="exact", crop_pct=0.8)
-    sizes = {"image_size": 8, "patch_size": 4, "embed_dim": 32, "depth": 2, "num_heads": 2, "mlp_dim": 64}
+    sizes = {"image_size": 8, "patch_size": 4, "embed_dim": 32, "depth": 1, "num_heads": 2, "mlp_dim": 64}
     network = create_model("vit_b_16_224", checkpoint=str(path), **sizes)
     assert (network.config.norm_eps, network.config.gelu) == (1e-5, "exact")
     assert network.config.preprocessing == Preprocessing(HALVES, HALVES, "bilinear", 0.8)

@@ -11,6 +11,7 @@ import numpy as np
 import psutil
 from PIL import Image
 
+from mindvit.training.resume import newest_train_checkpoint
 from mindvit.weights.formats.ckpt import read_ckpt
 from tests.conftest import ROOT
 
@@ -28,6 +29,17 @@ def options(settings):
     """Settings by dotted name as options of a command line."""
     texts = {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in settings.items()}
     return [part for name, text in texts.items() for part in (f"--{name}", text)]
+
+
+def graph_cache(root, run_folder):
+    """Environment variables with which the sessions of one run share their compiled graphs.
+
+    MindSpore numbers the files of its cache by the order of compilation. A session that starts with the evaluation that
+    an interrupted one still lacked has another order than one that starts with training, so it has another cache.
+    """
+    newest = newest_train_checkpoint(run_folder / "train_checkpoints")
+    first = "evaluation" if newest is not None and newest.state.is_unrecorded else "training"
+    return {"MS_COMPILER_CACHE_ENABLE": "1", "MS_COMPILER_CACHE_PATH": str(root / f"graphs_{first}")}
 
 
 def start(script, *arguments, cwd=ROOT, **environment):

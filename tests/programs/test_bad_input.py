@@ -121,8 +121,8 @@ def test_device_that_is_not_available(train_fails, make_folder):
 
 
 def test_initial_checkpoint_of_another_network(train_fails, make_folder, tiny_checkpoint):
-    ckpt = tiny_checkpoint(depth=1)
-    words = ["is for another network: it differs in depth (the file's: 1, the model's: 2)"]
+    ckpt = tiny_checkpoint(depth=2)
+    words = ["is for another network: it differs in depth (the file's: 2, the model's: 1)"]
     train_fails(words, "--data.path", make_folder(), "--model.checkpoint", ckpt)
 
 

@@ -13,6 +13,7 @@ from tests.conftest import TINY
 from tests.programs.jobs import (
     assert_same_tensors,
     finish,
+    graph_cache,
     metrics_without_timings,
     options,
     read_metrics,
@@ -63,7 +64,7 @@ def runs(tmp_path_factory):
 
     def train(name):
         settings = options({**SETTINGS, "output_dir": root / name, "resume": "auto"})
-        return start("run_distribute_train.sh", recipe, *settings, NPROC="2")
+        return start("run_distribute_train.sh", recipe, *settings, NPROC="2", **graph_cache(root, root / name))
 
     whole = train("whole")
     code, out, err = finish(whole)

@@ -45,7 +45,7 @@ def test_a_missing_folder_and_a_folder_without_images(fails, tiny_checkpoint, tm
 @pytest.mark.parametrize(
     ("words", "arguments"),
     [
-        (["there is no block 2", "the network has 2, from 0 to 1"], ["--block", 2]),
+        (["there is no block 1", "the network has 1, from 0 to 0"], ["--block", 1]),
         (["there is no block -3"], ["--block", -3]),
         (["tokens applies to the output of a block", "--block"], ["--tokens", "all"]),
         (["no class token", "--tokens mean"], ["--block", 0, "--tokens", "cls"]),

@@ -9,7 +9,7 @@ import yaml
 from mindvit.weights.checkpoint import read_checkpoint
 from tests.conftest import ROOT
 
-SMALL = ["--model.depth", 2, "--model.embed_dim", 32, "--model.num_heads", 2, "--model.mlp_dim", 64]
+SMALL = ["--model.depth", 1, "--model.embed_dim", 32, "--model.num_heads", 2, "--model.mlp_dim", 64]
 
 
 def test_the_recipes_fit_together():

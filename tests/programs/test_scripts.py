@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 NEEDED = ("mindvit", "configs", "scripts", "train.py", "eval.py", "infer.py", "requirements.txt")
 TINY_DIGITS = options(
     {
-        **{"model.embed_dim": 32, "model.depth": 2, "model.num_heads": 2, "model.mlp_dim": 64},
+        **{"model.embed_dim": 32, "model.depth": 1, "model.num_heads": 2, "model.mlp_dim": 64},
         **{"train.epochs": 1, "schedule.warmup_epochs": 0, "data.num_workers": 1},
     }
 )

@@ -1,3 +1,4 @@
+import gc
 import signal
 
 import pytest
@@ -14,6 +15,7 @@ def train(tmp_path, tiny):
 
     def run(*arguments, name="run"):
         recipe, _ = parse(Recipe, "", [*tiny, "--output_dir", str(tmp_path / name), *map(str, arguments)])
+        gc.collect()  # See free_graphs: the graphs of an earlier run of the same test.
         trainer.train(recipe)
         return tmp_path / name
 
