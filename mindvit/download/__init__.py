@@ -1,0 +1,1 @@
+"""Downloading published files and archives, from servers that may stall or lie."""
