@@ -1,27 +1,43 @@
 """Reading a recipe file and the command line into typed, checked settings."""
 
-import difflib
 import json
 import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import is_dataclass
+from itertools import pairwise
 from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
 import yaml
-from jsonargparse import ActionConfigFile, ArgumentParser, set_parsing_settings
+from jsonargparse import ActionConfigFile, ArgumentParser, get_loader, set_loader, set_parsing_settings
 
+from mindvit.bounded_yaml import MAX_BYTES, RefusedYAML, check_yaml, load_yaml
 from mindvit.config import flatten
 from mindvit.errors import UserError
+from mindvit.models.setting_names import nearest_setting
+from mindvit.option_names import OPTION_NAMES
 
 if TYPE_CHECKING:
     from mindvit.training.recipe import Recipe
 
 T = TypeVar("T")
 
+_SHOWN_LENGTH = 100
+"""Characters of a wrong value in a message."""
+
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
+_load_unchecked = get_loader("yaml")
+
+
+def _load_value(text: str) -> Any:
+    """Loads a recipe or the value of an option, as jsonargparse does it, within the bounds of ``load_yaml``."""
+    load_yaml(text)
+    return _load_unchecked(text)
+
+
+set_loader("yaml", _load_value, (yaml.YAMLError,))
 
 
 class _Parser(ArgumentParser):
@@ -61,12 +77,17 @@ def parse(
     parser = make_parser(kind, description, flags, usage)
     known = sorted({option[2:] for action in parser._actions for option in action.option_strings if option[1:2] == "-"})
     types = dict(_types(kind))
+    settings = [*types, *(flags or {}), "config"]
     recipe, others = _take_config(arguments)
-    _check_names((item[2:].partition("=")[0] for item in others if item.startswith("--")), known, "the command line")
+    names = [item[2:].partition("=")[0] for item in others if item.startswith("--")]
+    _check_names(names, known, settings, "the command line")
+    _check_groups(others, types)
     if recipe is not None:
         written = flatten(_read_yaml(recipe))
-        _check_names(written, known, recipe)
+        _check_names(written, known, settings, recipe)
         for name, value in written.items():
+            if isinstance(value, str) and "\0" in value:
+                raise UserError(f"{name} contains a NUL character, which no path or name can have")
             if value is None and name in types and NoneType not in get_args(types[name]):
                 raise UserError(_wrong_type(name, types[name], "empty"))
             if any(option.startswith(f"{name}.") for option in types):
@@ -80,10 +101,15 @@ def parse(
     except UserError as error:
         entry = re.match(r'Parser key "([\w.]+)": Option \'(.*)\' is not accepted', str(error))
         if entry and entry[1] in types:
-            _check_names([entry[2]], list(get_type_hints(get_args(types[entry[1]])[0])), f"an entry of {entry[1]}")
+            members = list(get_type_hints(get_args(types[entry[1]])[0]))
+            _check_names([entry[2]], members, members, f"an entry of {entry[1]}")
         found = re.match(r'Parser key "([\w.]+)":.*[Vv]alue: (.*?)(?: Subclass types .*)?$', str(error))
         if found and found[1] in types:
+            _check_value(found[1], others)
             raise UserError(_wrong_type(found[1], types[found[1]], found[2])) from error
+        number = re.match(r'Parser key "([\w.]+)": Exceeds the limit', str(error))
+        if number and number[1] in types:
+            raise UserError(_wrong_type(number[1], types[number[1]], "one of thousands of digits")) from error
         raise
     except (ValueError, TypeError) as error:
         raise UserError(" ".join(str(error).split())) from error
@@ -131,7 +157,8 @@ def _types(kind: type, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _wrong_type(name: str, hint: Any, value: str) -> str:
-    return f"{name} must be {_in_words(hint)}, not {value}"
+    shown = value if len(value) <= _SHOWN_LENGTH else f"{value[:_SHOWN_LENGTH]}…"
+    return f"{name} must be {_in_words(hint)}, not {shown}"
 
 
 def _in_words(hint: Any) -> str:
@@ -168,9 +195,11 @@ def _take_config(arguments: list[str]) -> tuple[str | None, list[str]]:
 def _read_yaml(path: str) -> dict[str, Any]:
     try:
         with open(path, encoding="utf-8") as file:
-            content = yaml.safe_load(file)
+            content = load_yaml(file.read(MAX_BYTES + 1))
     except OSError as error:
         raise UserError(f"cannot read the recipe {path}: {error.strerror}") from error
+    except RefusedYAML as error:
+        raise UserError(f"the recipe {path}: {error}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"the recipe {path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
@@ -178,9 +207,40 @@ def _read_yaml(path: str) -> dict[str, Any]:
     return content
 
 
-def _check_names(names: Iterable[str], known: list[str], where: str) -> None:
+def _check_names(names: Iterable[str], known: list[str], settings: list[str], where: str) -> None:
+    """Checks names.
+
+    Args:
+        names: the names.
+        known: what they may be.
+        settings: what to suggest instead of an unknown one.
+        where: where they are, for the message.
+    """
     for name in names:
         if name not in known:
-            settings = [item for item in known if not item.endswith((".help", "+"))]
-            nearest = difflib.get_close_matches(name, settings, n=1, cutoff=0.0)
-            raise UserError(f"{where} has an unknown setting {name!r}; the nearest is {nearest[0]!r}")
+            nearest = nearest_setting(name, settings, OPTION_NAMES)
+            raise UserError(f"{where} has an unknown setting {name!r}; the nearest is {nearest!r}")
+
+
+def _check_groups(arguments: list[str], types: dict[str, Any]) -> None:
+    """Checks that no option is the name of a group with a value that is not a group: ``--model vit_b_16_224``."""
+    groups = {name.rpartition(".")[0] for name in types} - {""}
+    for index, item in enumerate(arguments):
+        name, has_value, value = item[2:].partition("=")
+        value = value if has_value else next(iter(arguments[index + 1 :]), "")
+        if item.startswith("--") and name in groups and not value.lstrip().startswith("{"):
+            nearest = nearest_setting(name, list(types), OPTION_NAMES)
+            raise UserError(f"--{name} is a group of settings and takes no value; the nearest setting is {nearest!r}")
+
+
+def _check_value(name: str, arguments: list[str]) -> None:
+    """Checks that the value of an option is YAML within the bounds. jsonargparse takes it as a text if it is not."""
+    values = [item.partition("=")[2] for item in arguments if item.startswith(f"--{name}=")]
+    values += [value for item, value in pairwise(arguments) if item == f"--{name}"]
+    for value in values:
+        try:
+            check_yaml(value)
+        except RefusedYAML as error:
+            raise UserError(f"the value of {name}: {error}") from error
+        except yaml.YAMLError:
+            pass  # The message about the type has the whole value, so it says more.

@@ -75,6 +75,16 @@ def test_every_recipe_of_the_project_is_read(path):
     [
         (["--optimizer.lrr", "1"], "unknown setting 'optimizer.lrr'; the nearest is 'optimizer.lr'"),
         (["--optimiser.lr=1"], "unknown setting 'optimiser.lr'; the nearest is 'optimizer.lr'"),
+        (["--lr", "1"], "the command line has an unknown setting 'lr'; the nearest is 'optimizer.lr'"),
+        (["--weight-decay=1"], "unknown setting 'weight-decay'; the nearest is 'optimizer.weight_decay'"),
+        (["--pretrained", "true"], "unknown setting 'pretrained'; the nearest is 'model.checkpoint'"),
+        (["--runtime.half", "true"], "unknown setting 'runtime.half'; the nearest is 'runtime.amp_level'"),
+        (["--model", "vit_b_16_224"], "--model is a group of settings .*; the nearest setting is 'model.name'"),
+        (["--data=/images"], "--data is a group of settings .*; the nearest setting is 'data.path'"),
+        (["--train.seed", "9" * 5000], "^train.seed must be a whole number, not one of thousands of digits$"),
+        (["--optimizer.rules", "[" * 50_000], "^the value of optimizer.rules: line 1 has more than 20 levels"),
+        (["--optimizer.rules=[{pattern: a, pattern: b}]"], "^the value of optimizer.rules: pattern is given twice"),
+        (["--model.mean", "[&a [1, 2], *a, *a"], "^model.mean must be a list of 3 numbers or null, not "),
         (["--optimizer.lr", "fast"], "^optimizer.lr must be a number, not fast$"),
         (["--data.batch_size", "3.5"], "^data.batch_size must be a whole number, not 3.5$"),
         (["--data.source", "mnist"], "^data.source must be one of folder, .*, digits, mindrecord, not mnist$"),
@@ -130,7 +140,15 @@ def test_errors_on_the_command_line_are_reported(arguments, words):
         ("optimizer:\n  rules: [{lr_scale: 2}]\n", "optimizer.rules.*required.*pattern"),
         ("optimizer:\n  rules: [{pattern: dense.*}]\n", "the rule for 'dense.\\*' sets nothing"),
         ("optimizer: [1\n", "is not YAML"),
+        ("optimizer: {lr: !!int x}\n", "is not YAML: it has a value that cannot be read"),
+        ("train: {seed: 1}\ntrain: {epochs: 3}\n", "recipe.yaml: train is given twice, in lines 1 and 2; remove one"),
+        ("optimizer:\n  lr: 1\n  lr: 2\n", "recipe.yaml: optimizer.lr is given twice, in lines 2 and 3"),
+        ("a: &a [x, x]\n" + "b: [*a]\n" * 2, "recipe.yaml: b is given twice"),
+        ("model: " + "[" * 5000, "recipe.yaml: line 1 has more than 20 levels of nesting"),
+        ("model: &a {name: *a}", "recipe.yaml: the alias \\*a in line 1 is inside the group that it stands for"),
+        ("#" * 2_000_000, "recipe.yaml: it has 1,048,577 bytes; at most 1,048,576 are read"),
         ("just words", "holds no settings"),
+        ('output_dir: "a\\0b"\n', "^output_dir contains a NUL character"),
     ],
 )
 def test_errors_in_a_recipe_are_reported(recipe, text, words):
@@ -181,3 +199,19 @@ def test_a_recipe_is_loaded_from_python_with_overrides(recipe):
     assert (loaded.data.source, loaded.train.patience) == ("digits", None)
     with pytest.raises(UserError, match="the nearest is"):
         load_recipe(path, {"optimizer.lrr": 1})
+
+
+def test_anchors_and_merge_keys_are_read(recipe):
+    text = "optimizer: &mine {lr: 0.5, weight_decay: 0.1}\nema: {decay: &decay 0.9}\nswa: {}\n"
+    settings = read("--config", recipe(text + "model: {dropout: 0.1, drop_path: *decay}\n"))
+    assert (settings.optimizer.lr, settings.ema.decay, settings.model.drop_path) == (0.5, 0.9, 0.9)
+
+
+def test_a_value_that_only_looks_like_yaml_is_a_text():
+    for text in ("[" * 30, "{a: 1, a: 2}", "a: b: c", "2026-11-31", "\udcff"):
+        assert read("--output_dir", text).output_dir == text
+
+
+def test_a_group_may_be_given_as_a_whole():
+    settings = read("--optimizer", "{name: sgd, lr: 0.5}", "--optimizer.momentum", "0.8")
+    assert (settings.optimizer.name, settings.optimizer.lr, settings.optimizer.momentum) == ("sgd", 0.5, 0.8)

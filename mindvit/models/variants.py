@@ -6,6 +6,7 @@ import re
 from dataclasses import fields, replace
 from typing import Any
 
+from mindvit.models.setting_names import nearest_setting
 from mindvit.models.vit_config import Preprocessing, ViTConfig
 
 # Widths and depths: Dosovitskiy et al. (2021), table 1, for B, L and H; Touvron et al. (2021), table 1, for Ti and S;
@@ -64,8 +65,8 @@ def _build_table() -> dict[str, ViTConfig]:
     add("vit_mini", "mini", 4, small, sizes=(32,), norm_eps=1e-6)
     for size, patches in _PATCHES.items():
         for patch in patches:
-            # Numerics and preprocessing of the tutorial; the metadata of a checkpoint replaces them. Patch size 14 does
-            # not divide 384, so these models exist at 224 only.
+            # Numerics and preprocessing of the tutorial, but with antialiasing, as in training; those of a checkpoint
+            # replace them. Patch size 14 does not divide 384, so these models exist at 224 only.
             add(f"vit_{size}", size, patch, Preprocessing(), large_crop=0.875)
     for name, size, patch, stem in (
         ("r26_s", "s", 32, "r26"),
@@ -118,8 +119,8 @@ def override(config: ViTConfig, **settings: Any) -> ViTConfig:
     preprocessing_names = {item.name for item in fields(Preprocessing)}
     model_names = {item.name for item in fields(ViTConfig)}
     for key in settings.keys() - preprocessing_names - model_names:
-        nearest = difflib.get_close_matches(key, preprocessing_names | model_names, n=1, cutoff=0.0)
-        raise ValueError(f"unknown model setting {key!r}; the nearest is {nearest[0]!r}")
+        nearest = nearest_setting(key, preprocessing_names | model_names | {"checkpoint"})
+        raise ValueError(f"unknown model setting {key!r}; the nearest is {nearest!r}")
     preprocessing = {key: value for key, value in settings.items() if key in preprocessing_names}
     replaced = {key: value for key, value in settings.items() if key in model_names}
     if preprocessing:

@@ -152,6 +152,24 @@ def test_an_unknown_setting_error_names_the_nearest():
         create_model("vit_ti_16_224", num_head=4)
 
 
+@pytest.mark.parametrize(
+    ("name", "setting"),
+    [
+        ("pretrained", "checkpoint"),
+        ("img_size", "image_size"),
+        ("drop_rate", "dropout"),
+        ("drop_path_rate", "drop_path"),
+        ("global_pool", "pool"),
+        ("num_layers", "depth"),
+        ("hidden_size", "embed_dim"),
+        ("in_chans", "in_channels"),
+    ],
+)
+def test_settings_of_other_libraries_lead_to_those_of_this_one(name, setting):
+    with pytest.raises(UserError, match=f"unknown model setting '{name}'; the nearest is '{setting}'"):
+        create_model("vit_ti_16_224", **{name: 1})
+
+
 def test_settings_of_model_and_preprocessing_are_overridden():
     config = override(model_config("vit_ti_16_224"), image_size=32, crop_pct=1.0, interpolation="bicubic")
     assert config.image_size == 32
