@@ -4,12 +4,10 @@ Every function that communicates is a collective: all ranks call it, the same nu
 With one rank, the functions return their input.
 """
 
-import ctypes
 import json
 import os
 import signal
 import socket
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -20,10 +18,9 @@ from mindspore import Parameter, Tensor, ops
 from mindspore.communication import get_group_size, get_rank, init
 
 from mindvit.errors import UserError
+from mindvit.parent_death import end_with_parent
 
 T = TypeVar("T")
-
-_PR_SET_PDEATHSIG = 1
 
 
 def is_distributed() -> bool:
@@ -164,12 +161,6 @@ def check_same_on_all_ranks(settings: dict[str, Any]) -> None:
                 f"rank {rank} on {host} has different settings from rank 0: {shown}{more}. "
                 "Start all nodes with the same recipe, options, data and version"
             )
-
-
-def end_with_parent(number: signal.Signals) -> None:
-    """Asks the system to send this process a signal when its parent process ends, for any reason. Linux only."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
 
 
 def _broadcast(value: Tensor) -> np.ndarray:

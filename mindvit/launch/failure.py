@@ -25,13 +25,14 @@ def exit_codes(logs: Path) -> dict[int, int]:
     return {int(pid): int(code) for pid, code in _RANK_FAILED.findall(_text(logs / "msrun.log"))}
 
 
-def explain(job: Job, logs: Path, died: Sequence[tuple[int, int | None]]) -> str:
+def explain(job: Job, logs: Path, died: Sequence[tuple[int, int | None]], scheduler_code: int | None = None) -> str:
     """The reason why a job ended, in one or a few sentences.
 
     Args:
         job: the job.
         logs: folder of its logs.
         died: the ranks that ended, in the order of their ends: each rank with its exit code, or None if it is unknown.
+        scheduler_code: exit code of the scheduler if it failed, negative for a signal.
     """
     local_ranks = range(job.first_rank, job.first_rank + job.ranks_per_node)
     ranks = [rank for rank, _ in died] or list(local_ranks)  # The end of a short-lived rank may not have been seen.
@@ -42,6 +43,11 @@ def explain(job: Job, logs: Path, died: Sequence[tuple[int, int | None]]) -> str
             return message[1]
     if died and "Traceback" not in texts[ranks[0]]:
         return f"rank {ranks[0]} {_cause(died[0][1])}; its log is {logs / f'worker_{ranks[0]}.log'}"
+    if scheduler_code is not None and scheduler_code < 0:
+        return (
+            f"the scheduler {_cause(scheduler_code)}, and the ranks cannot continue without it; start the job again, "
+            f"training with --resume auto; its log is {logs / 'scheduler.log'}"
+        )
     scheduler = _text(logs / "scheduler.log")
     contents = [*texts.values(), scheduler]
     if any(_JOIN_TIMED_OUT in text for text in contents):
@@ -58,6 +64,8 @@ def explain(job: Job, logs: Path, died: Sequence[tuple[int, int | None]]) -> str
     for rank, text in texts.items():
         if "Traceback" in text:
             return f"rank {rank} failed; {_end(logs / f'worker_{rank}.log')}"
+    if scheduler_code is not None:
+        return f"the scheduler {_cause(scheduler_code)}; {_end(logs / 'scheduler.log')}"
     return f"the job failed; {_end(logs / 'msrun.log')}"
 
 

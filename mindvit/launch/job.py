@@ -3,6 +3,7 @@
 import ipaddress
 import os
 import socket
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -11,6 +12,8 @@ from mindvit.runtime import choose_device, device_counts
 
 _DEFAULT_PORT = 8118
 _RANKS_ON_CPU = 2
+_RANKS_PER_CORE = 4
+"""Greatest number of ranks per CPU core. More only share the cores, and each takes at least 0.4 GB of memory."""
 _TRUE_OR_FALSE = {"true": True, "false": False}
 
 
@@ -67,11 +70,12 @@ def read_job(device: str = "auto", environment: Mapping[str, str] = os.environ) 
     if node_rank >= num_nodes:
         raise UserError(f"NODE_RANK is {node_rank}, but with NNODES={num_nodes} it must be from 0 to {num_nodes - 1}")
     ranks_per_node = _number(environment, "NPROC", _RANKS_ON_CPU if device == "CPU" else counts[device], 1)
-    if device != "CPU" and ranks_per_node > counts[device]:
+    if device == "CPU":
+        _check_cores(ranks_per_node)
+    elif ranks_per_node > counts[device]:
         raise UserError(f"NPROC is {ranks_per_node}, but this node has {counts[device]} {device} devices")
-    master_addr = environment.get("MASTER_ADDR", "127.0.0.1")
-    if num_nodes > 1:
-        _check_reachable(master_addr, num_nodes)
+    master_addr = environment.get("MASTER_ADDR", "").strip() or "127.0.0.1"
+    _check_address(master_addr, num_nodes)
     job = Job(
         ranks_per_node,
         num_nodes,
@@ -104,12 +108,28 @@ def _switch(environment: Mapping[str, str], name: str, default: bool) -> bool:
     return _TRUE_OR_FALSE[text] if text else default
 
 
-def _check_reachable(master_addr: str, num_nodes: int) -> None:
+def _check_cores(ranks: int) -> None:
+    cores = os.cpu_count() or 1
+    if ranks > _RANKS_PER_CORE * cores:
+        raise UserError(
+            f"NPROC is {ranks}, but this node has {cores} CPU cores; at most {_RANKS_PER_CORE} ranks per core are "
+            f"started, {_RANKS_PER_CORE * cores} here, and more than one per core makes a job slower"
+        )
+    if ranks > cores:
+        message = f"NPROC is {ranks}, but this node has {cores} CPU cores; ranks that share a core are slower"
+        warnings.warn(message, stacklevel=3)
+
+
+def _check_address(master_addr: str, num_nodes: int) -> None:
     try:
         address = ipaddress.ip_address(socket.getaddrinfo(master_addr, None)[0][4][0])
-    except OSError as error:
-        raise UserError(f"MASTER_ADDR {master_addr} cannot be resolved on this node: {error.strerror}") from error
-    if address.is_loopback:
+    except (OSError, ValueError) as error:  # ValueError: a name that cannot be one, such as an empty label.
+        why = getattr(error, "strerror", None) or "it is neither an address nor a name"
+        raise UserError(
+            f"MASTER_ADDR {master_addr} cannot be resolved on this node: {why}. Set it to the IP address of node 0, or "
+            "leave it unset on a single node"
+        ) from error
+    if num_nodes > 1 and (address.is_loopback or address.is_unspecified):
         raise UserError(
             f"with NNODES={num_nodes} MASTER_ADDR must be an address of node 0 that the other nodes can reach, "
             f"not {master_addr}"

@@ -14,10 +14,10 @@ from types import FrameType
 
 import psutil
 
-from mindvit.distributed import end_with_parent
 from mindvit.errors import STOPPED_BY_USER
 from mindvit.launch.failure import exit_codes, explain
 from mindvit.launch.job import Job
+from mindvit.parent_death import end_with_parent, name_launcher
 
 _POLL_SECONDS = 0.2
 """Time between two checks of the processes."""
@@ -48,7 +48,7 @@ def supervise(job: Job, command: list[str], logs: Path) -> int:
             stderr=subprocess.STDOUT,
             env=_environment(),
             start_new_session=True,
-            preexec_fn=partial(end_with_parent, signal.SIGKILL),
+            preexec_fn=partial(end_with_parent, signal.SIGKILL, os.getpid()),
         )
     processes = _Processes(msrun.pid, logs)
     screen = _Screen(logs / "worker_0.log" if job.node_rank == 0 else None)
@@ -72,7 +72,7 @@ def supervise(job: Job, command: list[str], logs: Path) -> int:
         print("the job was stopped", file=sys.stderr)
         return STOPPED_BY_USER
     died = [(processes.ranks[process], codes.get(process.pid)) for process in processes.died]
-    message = f"error: {explain(job, logs, died)}"
+    message = f"error: {explain(job, logs, died, processes.scheduler_code)}"
     if not screen.has_shown(message):
         print(message, file=sys.stderr)
     return max([1, *codes.values()])
@@ -96,7 +96,7 @@ def _msrun(job: Job, command: list[str], logs: Path) -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    environment = {**name_launcher(), "PYTHONUNBUFFERED": "1"}
     # The command of the ranks is "python", which msrun looks up on the PATH.
     environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     if sys.stdout.isatty():
@@ -121,6 +121,8 @@ class _Processes:
         self.died: list[psutil.Process] = []
         """The ranks that ended before any failure was detected, in the order of their ends."""
         self.scheduler: psutil.Process | None = None
+        self.scheduler_code: int | None = None
+        """The exit code of the scheduler if it failed, negative for a signal."""
         self._sent: signal.Signals | None = None
         self._failed_at: float | None = None
 
@@ -137,6 +139,8 @@ class _Processes:
             self.died += [process for process in self.ranks if process not in self.died and not _is_running(process)]
             if exit_codes(self.logs) or self._scheduler_failed():
                 self._failed_at = time.monotonic()
+                if self.scheduler_code is not None and self.scheduler_code < 0:
+                    self.kill()  # The ranks would wait for it, and have no error of their own to write.
         elif not any(map(_is_running, self.ranks)) or time.monotonic() - self._failed_at > _GRACE_SECONDS:
             self.kill()
 
@@ -165,11 +169,17 @@ class _Processes:
                     child.send_signal(self._sent)
 
     def _scheduler_failed(self) -> bool:
-        """Whether the scheduler ended with an error, which ``msrun`` ignores while ranks are running."""
-        log = self.logs / "scheduler.log"
-        if not log.exists() or (self.scheduler is not None and _is_running(self.scheduler)):
+        """Whether the scheduler ended with an error or was killed, which ``msrun`` ignores while ranks are running.
+
+        The ranks notice it only after a minute.
+        """
+        if self.scheduler is not None and _is_running(self.scheduler):
             return False
-        return "Traceback" in log.read_text(encoding="utf-8", errors="replace")
+        if self.scheduler is not None and (code := _exit_code(self.scheduler)):
+            self.scheduler_code = code
+            return True
+        log = self.logs / "scheduler.log"  # The end of a short-lived scheduler may not have been seen.
+        return log.exists() and "Traceback" in log.read_text(encoding="utf-8", errors="replace")
 
 
 class _Screen:
@@ -217,10 +227,10 @@ class _StopOnSignal:
             signal.signal(number, handler)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
-        if self.received:
-            self.processes.kill()
-        else:
+        if not self.received:
             self.processes.send_signal(signal.SIGTERM)
+        elif number != signal.SIGHUP:  # A terminal that closes may send several.
+            self.processes.kill()
         self.received = signal.Signals(number)
 
 
@@ -229,3 +239,17 @@ def _is_running(process: psutil.Process) -> bool:
         return process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def _exit_code(process: psutil.Process) -> int | None:
+    """The exit code of a process that ended and whose parent, another process, has not asked for it; Linux only.
+
+    It is negative for a signal, and None if it is not known.
+    """
+    try:
+        stat = Path(f"/proc/{process.pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    # The name of the program, in parentheses, may have spaces. The exit code is field 52, the one after it field 3.
+    state, *fields = stat.rpartition(")")[2].split()
+    return os.waitstatus_to_exitcode(int(fields[48])) if state == "Z" else None

@@ -45,6 +45,18 @@ def test_a_killed_rank_is_reported_with_the_signal(logs):
     assert "rank 0 ended with exit code 3" in explain(JOB, folder, [(0, 3)])
 
 
+def test_a_killed_scheduler_is_reported_with_the_signal(logs):
+    folder = logs(worker_0="step 1\n", worker_1="step 1\n", scheduler="")
+    message = explain(JOB, folder, [], -9)
+    assert message.startswith("the scheduler was killed by SIGKILL (the system does this when memory runs out")
+    assert message.endswith(f"training with --resume auto; its log is {folder / 'scheduler.log'}")
+
+
+def test_a_failed_scheduler_is_reported_with_the_end_of_its_log(logs):
+    message = explain(JOB, logs(worker_0="", scheduler="broken\n"), [], 3)
+    assert message.startswith("the scheduler ended with exit code 3; the end of ") and message.endswith("broken")
+
+
 def test_a_failed_rank_is_reported_with_the_end_of_its_log(logs):
     folder = logs(worker_0="", worker_1="old line\n" * 20 + TRACEBACK + "ValueError: broken\n")
     message = explain(JOB, folder, [(1, 1)])

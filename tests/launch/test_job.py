@@ -11,8 +11,9 @@ from mindvit.launch.job import read_job
 def machine(monkeypatch):
     """Sets the number of devices that the machine seems to have."""
 
-    def make(ascend=0, gpu=0):
+    def make(ascend=0, gpu=0, cores=8):
         monkeypatch.setattr(job_module, "device_counts", lambda: {"Ascend": ascend, "GPU": gpu, "CPU": 1})
+        monkeypatch.setattr(job_module.os, "cpu_count", lambda: cores)
 
     make()
     return make
@@ -89,6 +90,33 @@ def test_an_invalid_variable_is_rejected_by_name(machine, environment, message):
 def test_an_address_that_cannot_be_resolved_is_rejected(machine, resolver):
     with pytest.raises(UserError, match="MASTER_ADDR nowhere cannot be resolved on this node"):
         read_job("auto", {"NNODES": "2", "MASTER_ADDR": "nowhere"})
+
+
+@pytest.mark.parametrize("nodes", ["1", "2"])
+@pytest.mark.parametrize("address", ["no.such.name.invalid", "256.1.1.1", "a..b", "x" * 300, "http://10.0.0.1", "*"])
+def test_what_is_no_address_is_rejected_on_one_node_and_on_several(machine, monkeypatch, address, nodes):
+    monkeypatch.setattr(job_module, "_check_port", lambda job: None)
+    with pytest.raises(
+        UserError, match=r"^MASTER_ADDR .* cannot be resolved on this node: .*\. Set it to the IP address"
+    ):
+        read_job("auto", {"NNODES": nodes, "MASTER_ADDR": address})
+
+
+def test_an_empty_address_counts_as_unset(machine):
+    for address in ("", " "):
+        assert read_job("auto", {"MASTER_ADDR": address}).master_addr == "127.0.0.1"
+    with pytest.raises(UserError, match="with NNODES=2 MASTER_ADDR must be an address of node 0"):
+        read_job("auto", {"NNODES": "2", "MASTER_ADDR": "0.0.0.0"})
+
+
+def test_ranks_on_a_cpu_are_limited_by_its_cores(machine):
+    machine(cores=2)
+    with pytest.raises(UserError, match=r"^NPROC is 99, but this node has 2 CPU cores; at most 4 .*, 8 here"):
+        read_job("auto", {"NPROC": "99"})
+    with pytest.warns(UserWarning, match="NPROC is 8, but this node has 2 CPU cores; ranks that share a core are slow"):
+        assert read_job("auto", {"NPROC": "8"}).world_size == 8
+    machine(ascend=8, cores=1)
+    assert read_job("auto", {}).world_size == 8, "NPUs compute on themselves"
 
 
 def test_a_port_in_use_is_rejected(machine):

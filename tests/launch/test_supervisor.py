@@ -64,14 +64,7 @@ time.sleep(60)
 """
 
 
-@pytest.fixture(autouse=True)
-def default_signal_handling():
-    """Handles SIGINT and SIGHUP as in a terminal. Under nohup, or in the background of a shell, they are ignored."""
-    handlers = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
-    replaced = {number: signal.signal(number, handler) for number, handler in handlers.items()}
-    yield
-    for number, handler in replaced.items():
-        signal.signal(number, handler)
+pytestmark = pytest.mark.usefixtures("default_signal_handling")
 
 
 @pytest.fixture
@@ -156,6 +149,19 @@ def test_a_failed_scheduler_ends_the_ranks(supervise):
     assert seconds < 8
 
 
+def test_a_killed_scheduler_ends_the_job_with_the_reason(supervise):
+    killed = "import os, time; time.sleep(0.8); os.kill(os.getpid(), 9)"
+    code, _, err, seconds = supervise(killed, WAIT, WAIT)
+    assert code == 1
+    assert "error: the scheduler was killed by SIGKILL" in err
+    assert seconds < 9
+
+
+def test_a_scheduler_that_ends_normally_before_the_ranks_is_no_failure(supervise):
+    code, out, err, _ = supervise(EXIT, "import time; time.sleep(1.5); print('done')", EXIT)
+    assert (code, out, err) == (0, "done\n", "")
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_stops_the_ranks_after_their_step(supervise, send_signals_when_ready, number):
     send_signals_when_ready(number)
@@ -191,6 +197,26 @@ def test_a_second_signal_kills_the_ranks(supervise, send_signals_when_ready):
     code, _, _, seconds = supervise(WAIT, IGNORE_SIGTERM, IGNORE_SIGTERM)
     assert code == 130
     assert seconds < 8
+
+
+def test_a_terminal_that_closes_does_not_kill_ranks_that_still_save():
+    """A terminal that closes may send SIGHUP several times."""
+    sent = []
+
+    class Processes:
+        def send_signal(self, number):
+            sent.append(number)
+
+        def kill(self):
+            sent.append("kill")
+
+    stop = supervisor._StopOnSignal(Processes())
+    with stop:
+        for number in (signal.SIGHUP, signal.SIGHUP):
+            signal.raise_signal(number)
+        assert sent == [signal.SIGTERM]
+        signal.raise_signal(signal.SIGINT)
+        assert sent == [signal.SIGTERM, "kill"]
 
 
 def test_an_ignored_signal_stays_ignored(supervise):
