@@ -6,6 +6,10 @@ from typing import Literal
 import mindspore as ms
 from mindspore import nn, ops
 
+from mindvit.models.setting_checks import check_values
+
+Smoothing = Literal["others", "all"]
+
 
 @dataclass(frozen=True)
 class LossSettings:
@@ -14,11 +18,15 @@ class LossSettings:
     name: Literal["cross_entropy", "bce"] = "cross_entropy"
     """cross_entropy: softmax cross-entropy. bce: binary cross-entropy, one binary decision per class."""
     label_smoothing: float = 0.1
-    """Label smoothing: target weight moved from the true class to the other classes. 0 disables it."""
+    """Label smoothing: target weight taken from the true class, which smoothing spreads. 0 disables it."""
     target_threshold: float | None = None
     """bce: targets of mixed images above this value become 1, others 0. null keeps the soft targets."""
+    smoothing: Smoothing = "others"
+    """Classes that label smoothing spreads over. others: all but the true class, as in MindSpore's tutorial; all: also
+    the true class, as in timm and PyTorch."""
 
     def __post_init__(self) -> None:
+        check_values(self, "loss.")
         if self.target_threshold is not None and (self.name != "bce" or not 0 <= self.target_threshold < 1):
             raise ValueError("loss.target_threshold needs loss.name bce and a value in [0, 1)")
         if not 0 <= self.label_smoothing < 1:
@@ -28,15 +36,25 @@ class LossSettings:
 class _SmoothedLoss(nn.LossBase):
     """Base class of losses with label smoothing. Computes the smoothed targets, float32 (batch, num_classes)."""
 
-    def __init__(self, num_classes: int, label_smoothing: float = 0.0, reduction: str = "mean") -> None:
+    def __init__(
+        self,
+        num_classes: int,
+        label_smoothing: float = 0.0,
+        reduction: str = "mean",
+        smoothing: Smoothing = "others",
+    ) -> None:
         super().__init__(reduction)
         if num_classes < 2:
             raise ValueError(f"classification needs at least 2 classes, not {num_classes}")
         if not 0 <= label_smoothing < 1:
             raise ValueError(f"label_smoothing must lie in [0, 1), not {label_smoothing}")
         self.num_classes = num_classes
-        self.on_value = 1.0 - label_smoothing
-        self.off_value = label_smoothing / (num_classes - 1)
+        if smoothing == "all":
+            self.off_value = label_smoothing / num_classes
+            self.on_value = 1.0 - label_smoothing + self.off_value
+        else:
+            self.off_value = label_smoothing / (num_classes - 1)
+            self.on_value = 1.0 - label_smoothing
 
     def _targets(self, labels):
         if labels.ndim == 1:
@@ -45,16 +63,21 @@ class _SmoothedLoss(nn.LossBase):
 
 
 class CrossEntropySmooth(_SmoothedLoss):
-    """Softmax cross-entropy with label smoothing, with the arithmetic of MindSpore's ViT tutorial.
+    """Softmax cross-entropy with label smoothing.
 
-    The target of the true class is ``1 - s``. The target of each other class is ``s / (num_classes - 1)``. Here ``s``
-    is ``label_smoothing``. (Szegedy et al., 2016, spread ``s`` over all classes including the true one.)
-    Dense targets ``t`` become ``t (1 - s) + (1 - t) s / (num_classes - 1)``.
+    Each class has the target ``t``, 1 for the true class and 0 for the others, or between them for dense targets. With
+    ``s`` for ``label_smoothing`` and ``K`` classes, ``t`` becomes
+
+    - ``t (1 - s) + (1 - t) s / (K - 1)`` with smoothing ``"others"``: the true class keeps ``1 - s``, as in MindSpore's
+      ViT tutorial;
+    - ``t (1 - s) + s / K`` with smoothing ``"all"``: the true class gets its share of ``s`` too (Szegedy et al., 2016),
+      as in timm, DeiT, PyTorch's ``CrossEntropyLoss`` and the targets of timm's Mixup.
 
     Args:
-        num_classes: number of classes, at least 2.
+        num_classes: K, at least 2.
         label_smoothing: ``s``, in [0, 1).
         reduction: ``"mean"`` over the batch, ``"sum"``, or ``"none"`` for one value per sample.
+        smoothing: ``"others"`` or ``"all"``.
 
     Inputs: logits (batch, num_classes); labels, integers (batch,) or probabilities (batch, num_classes).
 
@@ -62,8 +85,14 @@ class CrossEntropySmooth(_SmoothedLoss):
         ValueError: for fewer than 2 classes or a smoothing outside [0, 1).
     """
 
-    def __init__(self, num_classes: int, label_smoothing: float = 0.0, reduction: str = "mean") -> None:
-        super().__init__(num_classes, label_smoothing, reduction)
+    def __init__(
+        self,
+        num_classes: int,
+        label_smoothing: float = 0.0,
+        reduction: str = "mean",
+        smoothing: Smoothing = "others",
+    ) -> None:
+        super().__init__(num_classes, label_smoothing, reduction, smoothing)
         self.cross_entropy = nn.SoftmaxCrossEntropyWithLogits(reduction="none")
 
     def construct(self, logits, labels):
@@ -77,8 +106,8 @@ class BinaryCrossEntropySmooth(_SmoothedLoss):
     inputs, errors and the other arguments are those of ``CrossEntropySmooth``.
 
     Args:
-        target_threshold: dense targets above it become 1, others 0; None keeps the dense targets. With 0, both classes
-            of a mixed image get the target 1, as in DeiT III.
+        target_threshold: dense targets above it become 1, others 0, before label smoothing; None keeps the dense
+            targets. With 0, both classes of a mixed image get the target 1, as in DeiT III.
     """
 
     def __init__(
@@ -87,8 +116,9 @@ class BinaryCrossEntropySmooth(_SmoothedLoss):
         label_smoothing: float = 0.0,
         reduction: str = "mean",
         target_threshold: float | None = None,
+        smoothing: Smoothing = "others",
     ) -> None:
-        super().__init__(num_classes, label_smoothing, reduction)
+        super().__init__(num_classes, label_smoothing, reduction, smoothing)
         self.target_threshold = target_threshold
 
     def construct(self, logits, labels):
@@ -104,8 +134,7 @@ class BinaryCrossEntropySmooth(_SmoothedLoss):
 
 def make_loss(settings: LossSettings, num_classes: int) -> nn.Cell:
     """Creates the loss function of the settings, averaged over the batch."""
+    smoothed = {"label_smoothing": settings.label_smoothing, "smoothing": settings.smoothing}
     if settings.name == "bce":
-        return BinaryCrossEntropySmooth(
-            num_classes, settings.label_smoothing, target_threshold=settings.target_threshold
-        )
-    return CrossEntropySmooth(num_classes, settings.label_smoothing)
+        return BinaryCrossEntropySmooth(num_classes, target_threshold=settings.target_threshold, **smoothed)
+    return CrossEntropySmooth(num_classes, **smoothed)

@@ -1,5 +1,6 @@
 """Every recipe is built: its model and learning rate at its own size, one step of training with a small network."""
 
+import json
 import re
 import shlex
 from dataclasses import asdict, dataclass, fields, replace
@@ -17,15 +18,18 @@ from mindvit.data.sources import open_source
 from mindvit.factory import ModelSettings, create_model
 from mindvit.losses import BinaryCrossEntropySmooth, CrossEntropySmooth
 from mindvit.models.variants import model_config, override
+from mindvit.models.vit import ViT
 from mindvit.parsing import parse
 from mindvit.run_metrics import WeightsKind
 from mindvit.runtime import Runtime
 from mindvit.training import setup
 from mindvit.training.distillation import DistillationLoss
-from mindvit.training.lr_schedule import learning_rates
+from mindvit.training.lr_schedule import ScheduleSettings, learning_rates
 from mindvit.training.optimizers import SGD, AdamW, Lamb
+from mindvit.training.param_groups import make_rules, resolve_param_groups
 from mindvit.training.recipe import Recipe
 from mindvit.training.run import TrainComponents
+from mindvit.weights.layouts.timm import timm_key_map
 from tests.conftest import ROOT
 
 FOLDER = ROOT / "configs"
@@ -42,12 +46,6 @@ class Run:
     batch: int
     """Images of a step."""
     steps: int
-    warmup: int
-    """Steps before the peak."""
-    rates: tuple[float, float, float]
-    """Learning rate of the first step, at the peak, and of the last step."""
-    left: float = 0.853553
-    """Share of the way from the peak to the end that is left after a quarter of it: (1 + cos(pi / 4)) / 2, a cosine."""
     gmacs: float = 17.5
     """Multiply-adds of an image's forward pass, 10^9; most are published with the networks."""
 
@@ -55,28 +53,30 @@ class Run:
 IMAGENET, CIFAR, EXAMPLE = 1_281_167, 50_000, 2_000
 DIGITS = {"digits.yaml": 1_437, "pretrain_digits.yaml": 720, "finetune_digits.yaml": 50}
 """Training images of the recipes that were trained here, whose headers have what they came to."""
-DEIT = Run(IMAGENET, 8, 1024, 375_300, 6_255, (1e-6, 1e-3, 1e-5))
+DEIT = Run(IMAGENET, 8, 1024, 375_300)
 RUNS = {
-    "article_cifar10_swa.yaml": Run(CIFAR, 1, 32, 31_240, 0, (1e-3, 1e-3, 0), gmacs=1.25),
-    "article_finetune.yaml": Run(EXAMPLE, 1, 16, 10_000, 500, (0, 3e-5, 0), left=0.75),
-    "augreg_b_16.yaml": Run(IMAGENET, 8, 4096, 93_600, 10_000, (0, 1e-3, 0)),
-    "cifar10_from_scratch.yaml": Run(CIFAR, 1, 128, 78_000, 1_950, (0, 1e-3, 1e-5), gmacs=0.428),
-    "deit3_finetune_b_16.yaml": Run(IMAGENET, 8, 512, 50_040, 12_510, (1e-6, 1e-5, 1e-5)),
-    "deit3_b_16.yaml": Run(IMAGENET, 8, 2048, 500_000, 3_125, (1e-6, 3e-3, 1e-5), gmacs=12.8),
-    "deit3_s_16.yaml": Run(IMAGENET, 8, 2048, 500_000, 3_125, (1e-6, 4e-3, 1e-5), gmacs=4.6),
+    "article_cifar10_swa.yaml": Run(CIFAR, 1, 32, 31_240, gmacs=1.25),
+    "article_finetune.yaml": Run(EXAMPLE, 1, 16, 10_000),
+    "augreg_b_16.yaml": Run(IMAGENET, 8, 4096, 93_600),
+    "cifar10_from_scratch.yaml": Run(CIFAR, 1, 128, 78_000, gmacs=0.428),
+    "deit3_finetune_b_16.yaml": Run(IMAGENET, 8, 512, 50_040),
+    "deit3_b_16.yaml": Run(IMAGENET, 8, 2048, 500_000, gmacs=12.8),
+    "deit3_s_16.yaml": Run(IMAGENET, 8, 2048, 500_000, gmacs=4.6),
     "deit_b_16.yaml": DEIT,
     "deit_b_distilled_16.yaml": replace(DEIT, gmacs=17.7),
     "deit_s_16.yaml": replace(DEIT, gmacs=4.6),
     "deit_s_distilled_16.yaml": replace(DEIT, gmacs=4.6),
     "deit_ti_16.yaml": replace(DEIT, gmacs=1.25),
     "deit_ti_distilled_16.yaml": replace(DEIT, gmacs=1.26),
-    "finetune_own_images.yaml": Run(EXAMPLE, 1, 32, 1_240, 62, (0, 6.25e-5, 0)),
-    "plain_vit_s_16.yaml": Run(IMAGENET, 8, 1024, 112_590, 10_000, (0, 1e-3, 0), gmacs=4.6),
-    "vit_b_16_224_tutorial.yaml": Run(EXAMPLE, 1, 16, 1_250, 0, (5e-5, 5e-5, 0)),
-    "vit_finetune_cifar10.yaml": Run(CIFAR, 8, 512, 10_000, 500, (0, 0.03, 0), gmacs=55.5),
-    "vit_finetune_cifar100.yaml": Run(CIFAR, 8, 512, 10_000, 500, (0, 0.03, 0), gmacs=55.5),
-    "vit_finetune_imagenet.yaml": Run(IMAGENET, 8, 512, 20_000, 500, (0, 0.03, 0), gmacs=55.5),
+    "finetune_own_images.yaml": Run(EXAMPLE, 1, 32, 1_240),
+    "plain_vit_s_16.yaml": Run(IMAGENET, 8, 1024, 112_590, gmacs=4.6),
+    "vit_b_16_224_tutorial.yaml": Run(EXAMPLE, 1, 16, 1_250),
+    "vit_finetune_cifar10.yaml": Run(CIFAR, 8, 512, 10_000, gmacs=55.5),
+    "vit_finetune_cifar100.yaml": Run(CIFAR, 8, 512, 10_000, gmacs=55.5),
+    "vit_finetune_imagenet.yaml": Run(IMAGENET, 8, 512, 20_000, gmacs=55.5),
 }
+REFERENCES = json.loads((ROOT / "tests/references/recipes.json").read_text())
+"""Learning rates and parameter groups by the programs that the recipes name: see make_recipe_references.py."""
 OF_WEIGHTS = {"name", "checkpoint", "resize_pos_embed"}
 """Settings of the group model that say where a network comes from."""
 IMAGES = 12
@@ -142,15 +142,21 @@ def build(images):
     def make(name):
         recipe = read(name)
         micro_batches, repeats = recipe.train.accumulate_steps, recipe.augment.repeated_aug
-        num_images, ranks = (RUNS[name].images, RUNS[name].ranks) if name in RUNS else (DIGITS[name], 1)
-        plan = SamplingPlan(num_images, recipe.data.batch_size * micro_batches, 0, repeats, 0, ranks)
-        total_steps = recipe.train.steps or recipe.train.epochs * plan.steps_per_epoch
+        plan, total_steps = full_size(name, recipe)
         teacher = small_network(read("digits.yaml")) if recipe.distill.teacher else None
         components = setup.build(recipe, Runtime("CPU", "O0"), small_network(recipe), plan, total_steps, teacher)
         few = SamplingPlan(IMAGES, 2 * micro_batches if micro_batches > 1 else 4, 0, repeats)
         return Built(recipe, components, plan, batches(recipe, recipe.augment, images, few))
 
     return make
+
+
+def full_size(name, recipe):
+    """The sampling plan of a recipe with the images and the ranks of its command, and the steps of the run."""
+    num_images, ranks = (RUNS[name].images, RUNS[name].ranks) if name in RUNS else (DIGITS[name], 1)
+    batch_size = recipe.data.batch_size * recipe.train.accumulate_steps
+    plan = SamplingPlan(num_images, batch_size, 0, recipe.augment.repeated_aug, 0, ranks)
+    return plan, recipe.train.steps or recipe.train.epochs * plan.steps_per_epoch
 
 
 def small_network(recipe):
@@ -200,30 +206,62 @@ def test_the_table_of_recipes_is_whole():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RUNS)
-def test_batch_steps_and_learning_rates_are_those_of_the_source(name, build):
+def test_batch_and_steps_are_those_of_the_source(name, build):
     run, built = RUNS[name], build(name)
     assert commands(name)[0][0] == run.ranks
     assert built.plan.samples_per_step == run.batch
+    assert len(built.rates) == run.steps
     if run.images != EXAMPLE:
         assert header(name)["Cost"].startswith(f"{run.steps:,} steps of {run.batch:,} images")
 
-    rates, (first, peak, last) = built.rates, run.rates
-    assert len(rates) == run.steps
-    assert rates[0] == pytest.approx(first, rel=1e-6)
-    assert rates.argmax() == run.warmup
-    assert rates[run.warmup] == pytest.approx(peak, rel=1e-6)
-    if run.warmup:
-        assert rates[run.warmup - 1] == pytest.approx(peak - (peak - first) / run.warmup, rel=1e-6)
-    quarter = run.warmup + (run.steps - run.warmup) // 4
-    assert rates[quarter] == pytest.approx(last + (peak - last) * run.left, rel=2e-3)
-    assert rates[-1] == pytest.approx(last, abs=2e-3 * peak)
+
+def source_rates(name):
+    found = REFERENCES["rates"][name]
+    return REFERENCES["rates"][found] if isinstance(found, str) else found
 
 
-def test_the_articles_other_schedule_drops_after_each_epoch():
-    recipe = read("article_finetune.yaml", *commands("article_finetune.yaml")[1][1][4:])
-    rates = learning_rates(recipe.schedule, recipe.optimizer.lr, recipe.train.epochs * 125, 125)
-    assert recipe.train.steps is None
-    np.testing.assert_allclose(rates[[0, 124, 125, 250, 624]], [3e-5, 3e-5, 3e-6, 3e-7, 3e-9], rtol=1e-6)
+def assert_rates(recipe, plan, total_steps, expected):
+    assert (plan.steps_per_epoch, total_steps) == (expected["steps_per_epoch"], expected["total_steps"])
+    rates = learning_rates(
+        recipe.schedule, recipe.optimizer.peak_lr(plan.samples_per_step), total_steps, plan.steps_per_epoch
+    )
+    steps, values = zip(*expected["rates"], strict=True)
+    np.testing.assert_allclose(rates[list(steps)], values, rtol=1e-6, atol=1e-12)
+
+
+@every_recipe
+def test_the_learning_rate_of_each_step_is_that_of_the_source(name):
+    recipe = read(name)
+    assert_rates(recipe, *full_size(name, recipe), source_rates(name))
+
+
+def test_the_articles_other_schedule_is_that_of_pytorch():
+    name = "article_finetune.yaml"
+    recipe = read(name, *commands(name)[1][1][4:])
+    assert_rates(recipe, *full_size(name, recipe), source_rates(f"{name}, second command"))
+
+
+@every_recipe
+def test_weight_decay_and_learning_rate_factor_of_each_parameter_are_those_of_the_source(name):
+    recipe = read(name)
+    sizes = {"depth": 3, "embed_dim": 32, "num_heads": 2, "mlp_dim": 64}
+    sizes |= {"pre_logits_dim": 32} if settings_of(recipe).pre_logits_dim else {}
+    config = override(settings_of(recipe), num_classes=2, **sizes)
+    parameters = ViT(config).trainable_params()
+    rules = make_rules(recipe.optimizer, config.depth, config.pool == "mean_norm")
+    theirs = {item.name: their_name(config, item.name) for item in parameters}
+    options = {theirs[item.name]: item for item in resolve_param_groups(parameters, rules)}
+    expected = {key: (scale, decay) for scale, decay, names in REFERENCES["groups"][name] for key in names}
+    # The bias of the keys is a part of qkv.bias in both.
+    assert {key: (item.lr_scale, item.weight_decay) for key, item in options.items()} == {
+        key: (pytest.approx(scale, rel=1e-12), decay) for key, (scale, decay) in expected.items()
+    }
+
+
+def their_name(config, name):
+    """timm's name of a parameter."""
+    (theirs,) = timm_key_map(config).to_theirs({name: np.zeros(1)})
+    return theirs
 
 
 @pytest.mark.slow
@@ -263,17 +301,13 @@ def optimizer_name(built):
 # Where a setting is found in what was built. What stands in no table must be looked for by another test.
 FOUND = {
     "loss.name": lambda built: LOSSES[type(loss_of(built))],
-    "loss.label_smoothing": lambda built: 1 - loss_of(built).on_value,
+    "loss.label_smoothing": lambda built: loss_of(built).off_value * smoothed_classes(built),
+    "loss.smoothing": lambda built: "all" if smoothed_classes(built) == loss_of(built).num_classes else "others",
     "loss.target_threshold": lambda built: loss_of(built).target_threshold,
     "optimizer.name": optimizer_name,
-    "optimizer.lr": lambda built: (
-        built.rates.max() * (built.recipe.optimizer.lr_base_batch_size or batch_of(built)) / batch_of(built)
-    ),
-    "optimizer.lr_base_batch_size": lambda built: round(
-        built.recipe.optimizer.lr * batch_of(built) / built.rates.max(), 2
-    ),
     "optimizer.momentum": lambda built: built.components.step.optimizer.momentum_factor.asnumpy().item(),
     "optimizer.weight_decay": lambda built: max(built.components.step.optimizer.weight_decays),
+    "optimizer.weight_decay_params": lambda built: "all" if all(built.components.step.optimizer.weight_decays) else "",
     # The embeddings are three layers below the head of a network of two blocks.
     "optimizer.layer_decay": lambda built: min(built.components.step.optimizer.lr_scales) ** (1 / 3),
     "optimizer.clip_norm": lambda built: built.components.step.clip_norm,
@@ -285,8 +319,6 @@ FOUND = {
     "train.steps": lambda built: len(built.rates),
     "train.epochs": lambda built: len(built.rates) / built.plan.steps_per_epoch,
     "data.batch_size": lambda built: built.plan.batch_size / built.components.step.micro_batches,
-    "schedule.warmup_epochs": lambda built: built.rates.argmax() / built.plan.steps_per_epoch,
-    "schedule.warmup_steps": lambda built: built.rates.argmax(),
     # These are the trainer's: they name files, images and the better of two epochs.
     "model.name": lambda built: built.recipe.model.name,
     "model.checkpoint": lambda built: built.recipe.model.checkpoint,
@@ -298,12 +330,16 @@ FOUND = {
     "data.path": lambda built: built.recipe.data.path,
     "checkpoint.metric": lambda built: built.recipe.checkpoint.metric,
 }
-SCHEDULE = {"schedule.name", "schedule.warmup_lr", "schedule.min_lr"}
-"""What the table of runs stands for."""
+RATES = {f"schedule.{field.name}" for field in fields(ScheduleSettings)}
+RATES |= {"optimizer.lr", "optimizer.lr_base_batch_size", "optimizer.rules"}
+"""What the learning rates and the parameter groups of the sources stand for."""
 
 
-def batch_of(built):
-    return built.plan.samples_per_step
+def smoothed_classes(built):
+    """The number of classes that label smoothing spreads over."""
+    taken_from_true_class = 1 - loss_of(built).on_value
+    keeps_its_share = taken_from_true_class < built.recipe.loss.label_smoothing * 0.999
+    return loss_of(built).num_classes - (not keeps_its_share)
 
 
 @pytest.mark.slow
@@ -312,7 +348,7 @@ def test_every_setting_reaches_what_is_built(name, build):
     built, settings = build(name), written(name)
     network = {f"model.{field.name}" for field in fields(ModelSettings)}
     augment = {f"augment.{field.name}" for field in fields(AugmentSettings)}
-    assert settings.keys() <= FOUND.keys() | network | augment | (SCHEDULE if name in RUNS else set())
+    assert settings.keys() <= FOUND.keys() | network | augment | RATES
     for key in settings.keys() & FOUND.keys():
         value = as_number(settings[key])
         assert FOUND[key](built) == (pytest.approx(value, rel=1e-5) if isinstance(value, float) else value), key

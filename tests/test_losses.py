@@ -1,8 +1,12 @@
+import json
+from dataclasses import replace
+
 import mindspore as ms
 import numpy as np
 import pytest
 
 from mindvit.losses import BinaryCrossEntropySmooth, CrossEntropySmooth, LossSettings, make_loss
+from tests.conftest import ROOT
 from tests.numpy_vit import softmax
 
 
@@ -132,3 +136,53 @@ def test_invalid_arguments_are_refused(kind, arguments, words):
 def test_an_invalid_label_smoothing_is_reported_with_the_setting():
     with pytest.raises(ValueError, match=r"loss.label_smoothing must lie in \[0, 1\), not 1.0"):
         LossSettings(label_smoothing=1.0)
+
+
+REFERENCE = json.loads((ROOT / "tests/references/recipes.json").read_text())["losses"]
+
+
+@pytest.mark.parametrize(
+    ("names", "settings"),
+    [
+        (("timm LabelSmoothingCrossEntropy", "torch CrossEntropyLoss"), LossSettings(smoothing="all")),
+        (("timm BinaryCrossEntropy",), LossSettings("bce", smoothing="all")),
+    ],
+    ids=["cross_entropy", "bce"],
+)
+def test_smoothing_over_all_classes_is_that_of_timm_and_pytorch(names, settings):
+    logits = ms.Tensor(REFERENCE["logits"], ms.float32)
+    loss = make_loss(replace(settings, label_smoothing=REFERENCE["smoothing"]), 5)
+    labels = ms.Tensor(REFERENCE["labels"], ms.int32)
+    for name in names:
+        assert loss(logits, labels).asnumpy() == pytest.approx(REFERENCE["values"][name], rel=1e-6), name
+
+
+@pytest.mark.parametrize(
+    ("names", "settings"),
+    [
+        (
+            ("timm SoftTargetCrossEntropy, dense", "torch CrossEntropyLoss, dense"),
+            LossSettings(smoothing="all"),
+        ),
+        (("timm BinaryCrossEntropy, dense",), LossSettings("bce", smoothing="all")),
+    ],
+    ids=["cross_entropy", "bce"],
+)
+def test_smoothing_of_mixed_targets_over_all_classes_is_that_of_timms_mixup(names, settings):
+    """The targets that timm's Mixup smooths, from the plain mixture."""
+    logits, dense = (ms.Tensor(REFERENCE[key], ms.float32) for key in ("logits", "dense"))
+    loss = make_loss(replace(settings, label_smoothing=REFERENCE["smoothing"]), 5)
+    for name in names:
+        assert loss(logits, dense).asnumpy() == pytest.approx(REFERENCE["values"][name], rel=1e-6), name
+
+
+def test_smoothing_over_the_other_classes_is_the_default_and_leaves_the_true_class_one_minus_s():
+    loss = CrossEntropySmooth(5, 0.2)
+    assert (loss.on_value, loss.off_value) == (0.8, pytest.approx(0.05))
+    over_all = CrossEntropySmooth(5, 0.2, smoothing="all")
+    assert (over_all.on_value, over_all.off_value) == (pytest.approx(0.84), pytest.approx(0.04))
+
+
+def test_an_unknown_smoothing_is_reported_with_the_setting():
+    with pytest.raises(ValueError, match=r"loss\.smoothing must be one of others, all, not 'some'"):
+        LossSettings(smoothing="some")

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mindvit.analysis.counting import parameter_count
-from mindvit.models.choices import check_choices
 from mindvit.models.dropout import num_kept_patches
+from mindvit.models.setting_checks import check_values
 from mindvit.models.vit_config import ViTConfig
 
 AmpLevel = Literal["O0", "O2"]
@@ -50,7 +50,7 @@ class StepConfig:
         for name in ("batch_size", "world_size", "accumulate_steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
-        check_choices(self)
+        check_values(self)
 
     @property
     def is_sharded(self) -> bool:

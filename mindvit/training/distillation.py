@@ -10,6 +10,7 @@ from mindspore import Tensor, nn, ops
 from mindvit.classes import Classes
 from mindvit.errors import UserError
 from mindvit.factory import load_trained
+from mindvit.models.setting_checks import check_values
 from mindvit.models.vit import ViT
 from mindvit.models.vit_config import ViTConfig
 
@@ -29,6 +30,7 @@ class DistillationSettings:
     """Divisor of the logits of both networks (soft)."""
 
     def __post_init__(self) -> None:
+        check_values(self, "distill.")
         if not 0 < self.alpha <= 1:
             raise ValueError(f"distill.alpha must lie in (0, 1], not {self.alpha}")
         if self.temperature <= 0:

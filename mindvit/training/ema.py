@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import mindspore as ms
 from mindspore import Tensor, ops
 
+from mindvit.models.setting_checks import check_values
 from mindvit.models.vit import ViT
 from mindvit.training.averaged_model import AveragedModel
 
@@ -19,6 +20,7 @@ class EMASettings:
     """Limit the decay of step t (from 0) to (1 + t) / (10 + t), so that the average forgets the first steps sooner."""
 
     def __post_init__(self) -> None:
+        check_values(self, "ema.")
         if self.decay is not None and not 0 < self.decay < 1:
             raise ValueError(f"ema.decay must lie between 0 and 1, not {self.decay}")
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from mindvit.config import setting
+from mindvit.models.setting_checks import check_values
 
 OptimizerName = Literal["adamw", "adam", "sgd", "lamb"]
 
@@ -23,6 +24,7 @@ class ParamRule:
 
     def __post_init__(self) -> None:
         where = f"optimizer.rules: the rule for {self.pattern!r}"
+        check_values(self, f"{where}: ")
         if self.lr_scale is None and self.weight_decay is None and self.frozen is None:
             raise ValueError(f"{where} sets nothing; give it lr_scale, weight_decay or frozen")
         if self.lr_scale is not None and self.lr_scale <= 0:
@@ -51,9 +53,15 @@ class OptimizerSettings:
     momentum: float = 0.9
     """Momentum factor (sgd)."""
     weight_decay: float = 0.05
-    """Weight decay of weight matrices (adamw, sgd, lamb). Biases, norms, tokens and position embeddings have none."""
+    """Weight decay (adamw, sgd, lamb)."""
+    weight_decay_params: Literal["matrices", "all"] = "matrices"
+    """Parameters with weight decay. matrices: all but biases, norms, tokens and position embeddings, as in timm and
+    Google's code; all: as PyTorch's optimizers do by default."""
     layer_decay: float = 1.0
     """Layer-wise learning-rate decay: factor from each block to the block below it. 1 disables it."""
+    layer_decay_norm: Literal["head", "last_block"] = "head"
+    """Layer, in layer_decay, of the norm before the pooling. head: factor 1, as in BEiT and MAE; last_block: as in
+    timm."""
     clip_norm: float | None = None
     """Maximum global norm of the gradient; larger gradients are scaled down to it. null disables clipping."""
     shard_states: bool = setting(False, changeable=True)
@@ -65,6 +73,7 @@ class OptimizerSettings:
     is multiplied; for the other options the last matching rule wins, also over the settings above."""
 
     def __post_init__(self) -> None:
+        check_values(self, "optimizer.")
         for name in ("lr", "eps", "lr_base_batch_size", "clip_norm"):
             if getattr(self, name) is not None and getattr(self, name) <= 0:
                 raise ValueError(f"optimizer.{name} must be above 0, not {getattr(self, name)}")

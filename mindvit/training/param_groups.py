@@ -30,27 +30,33 @@ class ParamOptions:
     """Whether the parameter is frozen."""
 
 
-def make_rules(settings: OptimizerSettings, depth: int) -> list[ParamRule]:
+def make_rules(settings: OptimizerSettings, depth: int, norm_after_pool: bool = False) -> list[ParamRule]:
     """The rules of a run: first those of this project, which depend on the settings, then those of the user.
 
     - Weight decay applies to weight matrices. Biases, norms, LayerScale, learned tokens and position embeddings have
-      none.
+      none, unless ``weight_decay_params`` is all. (timm decays two of these: the probe of attention pooling and the
+      table of relative position biases.)
     - Layer-wise learning-rate decay (Clark et al., 2020; layers counted as in BEiT and MAE): the stem and the
       embeddings are layer 0, block ``i`` is layer ``i + 1``, and all that follows the blocks is layer ``depth + 1``.
-      The learning rate of layer ``l`` has the factor ``layer_decay ^ (depth + 1 - l)``.
+      The learning rate of layer ``l`` has the factor ``layer_decay ^ (depth + 1 - l)``. With ``layer_decay_norm``
+      last_block, the norm before the pooling is in layer ``depth``.
     - Linear probing freezes everything but the head, ``dense`` (and ``dense_distillation``).
 
     Args:
         settings: settings of the optimizer.
         depth: number of blocks of the network.
+        norm_after_pool: whether the last norm of the network follows the pooling.
     """
     rules = [_BuiltInRule("*", weight_decay=settings.decay)]
     tokens = ("cls", "distillation", "registers", "pos_embedding", "pos_rows", "pos_columns")
     vectors = ("*.bias", "*.gamma", "*.beta", "*.layer_scale", "*.relative_bias.table", "pool.probe")
-    rules += [_BuiltInRule(name, weight_decay=0.0) for name in (*vectors, *tokens)]
+    if settings.weight_decay_params == "matrices":
+        rules += [_BuiltInRule(name, weight_decay=0.0) for name in (*vectors, *tokens)]
     if settings.layer_decay < 1:
         patterns = dict.fromkeys(("stem.*", "patch_embedding.*", *tokens), 0)
         patterns |= {f"transformer.layers.{index}.*": index + 1 for index in range(depth)}
+        if settings.layer_decay_norm == "last_block" and not norm_after_pool:
+            patterns["norm.*"] = depth
         rules += [
             _BuiltInRule(name, lr_scale=settings.layer_decay ** (depth + 1 - layer)) for name, layer in patterns.items()
         ]

@@ -6,6 +6,7 @@ from mindvit.config import setting
 from mindvit.data.settings import AugmentSettings, DataSettings
 from mindvit.factory import ModelSettings
 from mindvit.losses import LossSettings
+from mindvit.models.setting_checks import check_values
 from mindvit.runtime import RuntimeSettings
 from mindvit.training.best_checkpoints import CheckpointSettings
 from mindvit.training.distillation import DistillationSettings
@@ -41,6 +42,7 @@ class TrainSettings:
     """Write TensorBoard event files to tensorboard/ in the run folder. Needs the package tensorboardX."""
 
     def __post_init__(self) -> None:
+        check_values(self, "train.")
         for name in ("epochs", "steps", "accumulate_steps", "log_steps", "patience", "max_skipped_steps"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"train.{name} must be at least 1, not {getattr(self, name)}")

@@ -1,10 +1,12 @@
 """Stochastic weight averaging (SWA)."""
 
+import warnings
 from dataclasses import dataclass
 
 import mindspore as ms
 from mindspore import Parameter, Tensor, ops
 
+from mindvit.models.setting_checks import check_values
 from mindvit.models.vit import ViT
 from mindvit.training.averaged_model import AveragedModel
 
@@ -17,8 +19,18 @@ class SWASettings:
     """First epoch, from 1, whose final weights enter the average. null disables SWA."""
 
     def __post_init__(self) -> None:
+        check_values(self, "swa.")
         if self.start_epoch is not None and self.start_epoch < 1:
             raise ValueError(f"swa.start_epoch must be at least 1, not {self.start_epoch}")
+
+    def warn_if_beyond(self, epochs: int) -> None:
+        """Warns if no epoch of a run enters the average."""
+        if self.start_epoch is not None and self.start_epoch > epochs:
+            warnings.warn(
+                f"swa.start_epoch {self.start_epoch} is after the last epoch, {epochs}: no weights are averaged. Set a "
+                "smaller swa.start_epoch or train longer",
+                stacklevel=2,
+            )
 
 
 class StochasticWeightAverage(AveragedModel):

@@ -1,11 +1,15 @@
+import json
 from fnmatch import fnmatchcase
 
+import numpy as np
 import pytest
 from mindspore import Parameter
 from mindspore.common.initializer import initializer
 
 from mindvit import create_model
 from mindvit.errors import UserError
+from mindvit.models.vit import ViT
+from mindvit.models.vit_config import ViTConfig
 from mindvit.training.optimizer_settings import OptimizerSettings, ParamRule
 from mindvit.training.param_groups import (
     ParamOptions,
@@ -14,6 +18,8 @@ from mindvit.training.param_groups import (
     make_rules,
     resolve_param_groups,
 )
+from mindvit.weights.layouts.timm import timm_key_map
+from tests.conftest import ROOT
 
 DEPTH = 12
 BLOCK = "transformer.layers.{}"
@@ -119,6 +125,43 @@ def test_the_embeddings_are_layer_0_and_all_after_the_blocks_is_the_last_layer(o
     settings = resolved(make_network(depth=2, **overrides), layer_decay=0.5)
     assert {name: settings[name].lr_scale for name in layers} == {n: 0.5 ** (3 - layer) for n, layer in layers.items()}
     assert settings["patch_embedding.conv.weight"].lr_scale == 0.5**3
+
+
+REFERENCES = json.loads((ROOT / "tests/references/recipes.json").read_text())["groups"]
+
+
+@pytest.mark.parametrize(
+    ("case", "pool"), [("timm, norm before pooling", "cls"), ("timm, norm after pooling", "mean_norm")]
+)
+def test_the_norm_of_the_last_block_is_where_timm_has_it(case, pool):
+    config = ViTConfig(32, 16, num_classes=2, embed_dim=8, depth=3, num_heads=2, mlp_dim=16, pool=pool)
+    parameters = ViT(config).trainable_params()
+    settings = OptimizerSettings(layer_decay=0.75, weight_decay=0.05, layer_decay_norm="last_block")
+    rules = make_rules(settings, config.depth, norm_after_pool=pool == "mean_norm")
+    found = {
+        their_name(config, item.name): (item.lr_scale, item.weight_decay)
+        for item in resolve_param_groups(parameters, rules)
+    }
+    expected = {key: (scale, decay) for scale, decay, keys in REFERENCES[case] for key in keys}
+    assert found == {key: (pytest.approx(scale), decay) for key, (scale, decay) in expected.items()}
+
+
+def their_name(config, name):
+    """timm's name of a parameter."""
+    (theirs,) = timm_key_map(config).to_theirs({name: np.zeros(1)})
+    return theirs
+
+
+def test_only_the_norm_after_the_last_block_moves_with_layer_decay_norm(network):
+    before = resolved(network, layer_decay=0.75)
+    after = resolved(network, layer_decay=0.75, layer_decay_norm="last_block")
+    assert {name for name in before if before[name] != after[name]} == {"norm.gamma", "norm.beta"}
+    assert (before["norm.gamma"].lr_scale, after["norm.gamma"].lr_scale) == (1.0, 0.75)
+
+
+def test_weight_decay_of_all_parameters_is_that_of_pytorchs_optimizers(network):
+    settings = resolved(network, weight_decay=0.3, weight_decay_params="all")
+    assert {item.weight_decay for item in settings.values()} == {0.3}
 
 
 def test_a_stem_has_the_learning_rate_of_the_embeddings_and_its_kernels_have_weight_decay():

@@ -43,3 +43,11 @@ def test_swa_is_the_mean_of_the_weights_at_its_calls(rng):
 def test_a_start_epoch_below_one_is_an_error():
     with pytest.raises(ValueError, match=r"swa\.start_epoch must be at least 1, not 0"):
         SWASettings(start_epoch=0)
+
+
+def test_an_average_that_would_start_after_the_last_epoch_is_noted(recwarn):
+    SWASettings().warn_if_beyond(5)
+    SWASettings(start_epoch=5).warn_if_beyond(5)
+    assert not recwarn.list
+    with pytest.warns(UserWarning, match=r"swa.start_epoch 6 is after the last epoch, 5: no weights are averaged"):
+        SWASettings(start_epoch=6).warn_if_beyond(5)
