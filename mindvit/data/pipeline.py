@@ -14,7 +14,7 @@ from mindvit.data.rng import RngStream, generator
 from mindvit.data.sampling import SamplingPlan, TrainSampler
 from mindvit.data.settings import AugmentSettings
 from mindvit.data.split import PADDING_LABEL, Split
-from mindvit.data.transforms import TrainTransform, eval_transforms, to_input
+from mindvit.data.transforms import EvalTransform, TrainTransform, to_input
 from mindvit.models.vit_config import ViTConfig
 
 
@@ -113,7 +113,7 @@ def eval_pipeline(
 
     def prepare(index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         image, label = reader.or_blank(int(index))
-        return np.asarray(image), label
+        return transform(image), label
 
     shard = range(rank, len(split), world_size)
     missing = -len(shard) % batch_size or (0 if shard else batch_size)
@@ -121,15 +121,13 @@ def eval_pipeline(
     padding = [{"image": blank, "label": np.array(PADDING_LABEL, np.int32)}] * missing
     if not shard:
         return ds.PaddedDataset(padding).batch(batch_size)
-    reader = ImageReader(split, corrupt)
+    reader, transform = ImageReader(split, corrupt), EvalTransform(model.image_shape, model.preprocessing)
     dataset = ds.GeneratorDataset(
         _Indices(len(split)), ["index"], sampler=ds.SubsetSampler(list(shard)), num_parallel_workers=1
     )
     workers = {"num_parallel_workers": num_workers, "python_multiprocessing": False}
     dataset = dataset.map(prepare, ["index"], ["image", "label"], **workers)
-    dataset = dataset.map(
-        eval_transforms(model.image_shape, model.preprocessing), "image", num_parallel_workers=num_workers
-    )
+    dataset = dataset.map(to_input(model.preprocessing), "image", num_parallel_workers=num_workers)
     if missing:
         dataset += ds.PaddedDataset(padding)
     return dataset.batch(batch_size)

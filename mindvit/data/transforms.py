@@ -1,9 +1,10 @@
 """Transforms from an image to the network input: random for training, deterministic for everything else."""
 
-from typing import NamedTuple
+import math
 
 import numpy as np
 from mindspore.dataset import vision
+from mindspore.dataset.transforms import Compose
 from mindspore.dataset.vision import Inter
 from PIL import Image
 
@@ -13,18 +14,14 @@ from mindvit.data.augment.policies import make_policy
 from mindvit.data.settings import AugmentSettings
 from mindvit.models.vit_config import Preprocessing
 
-
-class _Interpolation(NamedTuple):
-    mindspore: Inter
-    pillow: Image.Resampling
-
-
-# PILCUBIC is Pillow's bicubic filter with antialiasing. The published ViT accuracies were measured with it.
-_INTERPOLATION = {
-    "nearest": _Interpolation(Inter.NEAREST, Image.Resampling.NEAREST),
-    "bilinear": _Interpolation(Inter.LINEAR, Image.Resampling.BILINEAR),
-    "bicubic": _Interpolation(Inter.PILCUBIC, Image.Resampling.BICUBIC),
+# Pillow's filters widen with the scale, so shrinking is antialiased. MindSpore's do not, as those of OpenCV.
+_PILLOW = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
 }
+_MINDSPORE = {"nearest": Inter.NEAREST, "bilinear": Inter.BILINEAR, "bicubic": Inter.BICUBIC}
+_MAX_ASPECT_RATIO = 64
 
 
 class TrainTransform:
@@ -44,7 +41,7 @@ class TrainTransform:
     def __init__(self, shape: tuple[int, int], preprocessing: Preprocessing, augment: AugmentSettings) -> None:
         self.shape = shape
         self.augment = augment
-        self.resample = _INTERPOLATION[preprocessing.interpolation].pillow
+        self.resample = _PILLOW[preprocessing.interpolation]
         fill = tuple(round(255 * value) for value in preprocessing.mean)
         self.policy = make_policy(augment, fill, self.resample)
 
@@ -65,37 +62,85 @@ class TrainTransform:
         return np.asarray(image)
 
 
-def eval_transforms(shape: tuple[int, int], preprocessing: Preprocessing) -> list:
-    """Resize, center crop to ``shape`` (height and width), normalization, channels first.
+class EvalTransform:
+    """Resize and center crop of evaluation, as the library that ``preprocessing.resize`` names.
 
-    The image keeps its aspect ratio and is resized to the smallest size that covers ``shape / crop_pct``. For a square
-    shape, this sets the shorter side of the image.
-    """
-    covered = [round(side / preprocessing.crop_pct) for side in shape]
-    interpolation = _INTERPOLATION[preprocessing.interpolation]
-    square = shape[0] == shape[1]
-    if square:
-        resize = vision.Resize(covered[0], interpolation.mindspore)
-    else:
-        resize = _ResizeToCover(covered, interpolation.pillow)
-    return [resize, vision.CenterCrop(shape), *to_input(preprocessing)]
+    The image is resized so that it covers ``floor(shape / crop_pct)``, and its center is cropped.
 
+    - ``timm``: the aspect ratio is kept, and Pillow resizes. The pixels are those of torchvision's ``Resize`` and
+      ``CenterCrop``, which timm and the presets of torchvision use, and for a rectangle those of timm's
+      ``ResizeKeepRatio``.
+    - ``squash``: each side is resized by itself, and Pillow resizes. The pixels are those of timm's crop mode squash,
+      and of the image processors of Transformers' ViT (``crop_pct`` 1) and DeiT.
+    - ``mindspore``: the aspect ratio is kept, and MindSpore's ``Resize`` and ``CenterCrop`` are used, as in MindSpore's
+      tutorial and MindCV. ``Resize`` does not antialias.
 
-class _ResizeToCover:
-    """Resizes an image, uint8 (height, width, 3), to the smallest size that covers a rectangle, at its aspect ratio.
-
-    MindSpore has no such operation.
+    Args:
+        shape: height and width of the result, in pixels.
+        preprocessing: preprocessing of the network.
     """
 
-    def __init__(self, shape: list[int], resample: Image.Resampling) -> None:
+    def __init__(self, shape: tuple[int, int], preprocessing: Preprocessing) -> None:
         self.shape = shape
-        self.resample = resample
+        self.covered = tuple(math.floor(side / preprocessing.crop_pct) for side in shape)
+        self.interpolation = preprocessing.interpolation
+        self.transform = {"timm": self._timm, "squash": self._squash, "mindspore": self._mindspore}[
+            preprocessing.resize
+        ]
 
-    def __call__(self, image: np.ndarray) -> np.ndarray:
-        height, width = image.shape[:2]
-        factor = max(self.shape[0] / height, self.shape[1] / width)
-        size = max(self.shape[1], round(width * factor)), max(self.shape[0], round(height * factor))
-        return np.asarray(Image.fromarray(image).resize(size, self.resample))
+    def __call__(self, image: Image.Image) -> np.ndarray:
+        """Transforms an RGB image of any size; returns uint8 (height, width, 3)."""
+        return self.transform(image)
+
+    def _timm(self, image: Image.Image) -> np.ndarray:
+        image = _trim(image, self.covered)
+        return self._resize_and_crop(image, _covering_size((image.height, image.width), self.covered))
+
+    def _squash(self, image: Image.Image) -> np.ndarray:
+        return self._resize_and_crop(image, self.covered)
+
+    def _resize_and_crop(self, image: Image.Image, size: tuple[int, int]) -> np.ndarray:
+        resized = image.resize(size[::-1], _PILLOW[self.interpolation])
+        height, width = self.shape
+        # As torchvision's CenterCrop: a half pixel is rounded to the even offset.
+        top, left = round((size[0] - height) / 2), round((size[1] - width) / 2)
+        return np.asarray(resized.crop((left, top, left + width, top + height)))
+
+    def _mindspore(self, image: Image.Image) -> np.ndarray:
+        image, size = _trim(image, self.covered), self.covered[0]
+        if self.covered[0] != self.covered[1]:
+            size = _covering_size((image.height, image.width), self.covered)
+        resized = vision.Resize(size, _MINDSPORE[self.interpolation])(np.asarray(image))
+        return vision.CenterCrop(self.shape)(resized)
+
+
+def _covering_size(size: tuple[int, int], covered: tuple[int, int]) -> tuple[int, int]:
+    """The smallest height and width with the aspect ratio of ``size`` that cover a rectangle."""
+    if covered[0] == covered[1]:
+        # As torchvision's Resize: the longer side is rounded down.
+        shorter = min(size)
+        return tuple(covered[0] if side == shorter else int(covered[0] * side / shorter) for side in size)
+    # As timm's ResizeKeepRatio: both sides are rounded.
+    ratio = min(side / target for side, target in zip(size, covered, strict=True))
+    return tuple(round(side / ratio) for side in size)
+
+
+def _trim(image: Image.Image, covered: tuple[int, int]) -> Image.Image:
+    """Cuts off the ends of an image with an extreme aspect ratio, which the center crop removes anyway.
+
+    So memory is bounded: an image of 1 x 65,500 pixels, resized to cover 256 x 256, would take 12 GB.
+    """
+    size = image.height, image.width
+    scale = max(target / side for side, target in zip(size, covered, strict=True))
+    limits = [math.ceil(_MAX_ASPECT_RATIO * target / scale) for target in covered]
+    # The same number of pixels is cut off at both ends, so that the center stays where it is.
+    cut = [max(side - limit, 0) // 2 for side, limit in zip(size, limits, strict=True)]
+    return image.crop((cut[1], cut[0], size[1] - cut[1], size[0] - cut[0])) if any(cut) else image
+
+
+def eval_input(image: Image.Image, shape: tuple[int, int], preprocessing: Preprocessing) -> np.ndarray:
+    """The network input of one RGB image in evaluation, float32 (3, height, width)."""
+    return Compose(to_input(preprocessing))(EvalTransform(shape, preprocessing)(image))
 
 
 def to_input(preprocessing: Preprocessing) -> list:

@@ -1,13 +1,14 @@
 """The configuration of a Vision Transformer: its sizes, its regularization and the preprocessing of its images."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Literal
 
 from mindvit.models.activations import GELUForm
-from mindvit.models.choices import check_choices
+from mindvit.models.setting_checks import check_values
 from mindvit.models.stems import StemName, stem_stride
 
 Interpolation = Literal["nearest", "bilinear", "bicubic"]
+Resize = Literal["timm", "squash", "mindspore"]
 DropPathMode = Literal["linear", "constant"]
 PosEmbed = Literal["learned", "learned2d", "sincos2d", "relative", "none"]
 Pool = Literal["cls", "mean", "mean_norm", "map"]
@@ -27,7 +28,10 @@ class Preprocessing:
     interpolation: Interpolation = "bilinear"
     """Interpolation for resizing: nearest, bilinear or bicubic."""
     crop_pct: float = 0.875
-    """Side of the center crop in evaluation, as a fraction of the shorter side of the resized image, in (0, 1]."""
+    """Side of the center crop in evaluation, as a fraction of the shorter side of the resized image, in [0.1, 1]."""
+    resize: Resize = "timm"
+    """Resize before the center crop in evaluation. timm: as timm and torchvision; squash: without the aspect ratio, as
+    Transformers; mindspore: without antialiasing, as MindSpore's tutorial and MindCV."""
 
     def __post_init__(self) -> None:
         for name in ("mean", "std"):
@@ -37,9 +41,9 @@ class Preprocessing:
             object.__setattr__(self, name, tuple(float(value) for value in values))
         if min(self.std) <= 0:
             raise ValueError(f"std must be above 0, not {list(self.std)}")
-        check_choices(self)
-        if not 0 < self.crop_pct <= 1:
-            raise ValueError(f"crop_pct must be in (0, 1], not {self.crop_pct}")
+        check_values(self)
+        if not 0.1 <= self.crop_pct <= 1:
+            raise ValueError(f"crop_pct must be in [0.1, 1], not {self.crop_pct}")
 
 
 @dataclass(frozen=True)
@@ -167,7 +171,7 @@ class ViTConfig:
         for name in ("dropout", "attention_dropout", "drop_path", "block_dropout", "patch_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be in [0, 1), not {getattr(self, name)}")
-        check_choices(self)
+        check_values(self)
         for name in ("norm_eps", "layer_scale", "pre_logits_dim", "patch_stride"):
             value = getattr(self, name)
             if value is not None and value <= 0:
@@ -209,18 +213,3 @@ class ViTConfig:
             raise ValueError("distilled needs pool cls and no pre_logits_dim")
         if self.patch_dropout and (self.window_size is not None or self.pos_embed == "relative"):
             raise ValueError("patch_dropout cannot be combined with window_size or pos_embed relative")
-
-    @classmethod
-    def from_dict(cls, settings: dict) -> "ViTConfig":
-        """Creates a configuration from the result of ``dataclasses.asdict``.
-
-        Raises:
-            ValueError: for unknown settings.
-        """
-        known = {item.name for item in fields(cls)}
-        unknown = sorted(set(settings) - known)
-        if unknown:
-            raise ValueError(f"unknown model settings {', '.join(unknown)}")
-        settings = dict(settings)
-        settings["preprocessing"] = Preprocessing(**settings.get("preprocessing", {}))
-        return cls(**settings)

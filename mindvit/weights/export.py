@@ -1,12 +1,13 @@
 """Exports the weights of a network to timm and Hugging Face Transformers."""
 
 from dataclasses import dataclass, field
+from math import floor
 from typing import Any
 
 import numpy as np
 
 from mindvit.errors import UserError
-from mindvit.models.variants import model_config
+from mindvit.models.variants import list_models, model_config
 from mindvit.models.vit import ViT
 from mindvit.models.vit_config import ViTConfig
 from mindvit.weights.layouts.huggingface import huggingface_names
@@ -146,6 +147,11 @@ def _timm_base(config: ViTConfig, name: str) -> str:
     return "deit_b_distilled_16_224" if config.distilled else "vit_b_16_224"
 
 
+def timm_models() -> dict[str, str]:
+    """Our model names by timm's, of the models that both have."""
+    return {_timm_name(name): name for name in list_models() if name not in _NOT_IN_TIMM}
+
+
 def _timm_name(name: str) -> str:
     family, image_size = name.rsplit("_", 1)
     for theirs in (_TIMM_HYBRIDS, _TIMM_OTHERS):
@@ -221,12 +227,25 @@ def _huggingface_config(config: ViTConfig, metadata: CheckpointMetadata, archite
 
 
 def _huggingface_preprocessing(config: ViTConfig) -> dict[str, Any]:
-    height, width = config.image_shape
+    """The settings of a processor with the same resize and crop, which ``AutoImageProcessor`` creates.
+
+    There are two exceptions. A rectangle is always squashed: no processor covers it at the aspect ratio of the image.
+    Transformers always antialiases, also in place of the resize ``mindspore``.
+    """
     preprocessing = config.preprocessing
+    crop, resized = (
+        {"height": height, "width": width}
+        for height, width in (config.image_shape, [floor(side / preprocessing.crop_pct) for side in config.image_shape])
+    )
+    if preprocessing.resize != "squash" and crop["height"] == crop["width"]:
+        resized = {"shortest_edge": resized["height"]}
     return {
-        "image_processor_type": "ViTImageProcessor",
+        # It takes a size with either kind of keys, and crops. ViTImageProcessor of Transformers 4 does not crop.
+        "image_processor_type": "CLIPImageProcessor",
         "do_resize": True,
-        "size": {"height": height, "width": width},
+        "size": resized,
+        "do_center_crop": True,
+        "crop_size": crop,
         "resample": _PILLOW_FILTERS[preprocessing.interpolation],
         "do_rescale": True,
         "rescale_factor": 1 / 255,

@@ -3,6 +3,7 @@ from dataclasses import replace
 import mindspore.dataset as ds
 import numpy as np
 import pytest
+from mindspore.dataset import vision
 from PIL import Image
 
 from mindvit.classes import Classes
@@ -16,6 +17,7 @@ from mindvit.data.settings import AugmentSettings
 from mindvit.data.split import Split
 from mindvit.errors import UserError
 from mindvit.models import Preprocessing, ViTConfig
+from tests.data.photos import photo
 
 MODEL = ViTConfig(image_size=8, patch_size=4, preprocessing=Preprocessing((0.5,) * 3, (0.25,) * 3, crop_pct=0.5))
 AUGMENT = AugmentSettings(flip=True)
@@ -231,13 +233,33 @@ def test_too_few_images_for_a_step_are_refused():
 
 def test_evaluation_resizes_the_shorter_side_and_crops_the_center(tmp_path):
     values = np.zeros((32, 48, 3), np.uint8)
-    values[8:24, 16:32] = 255
+    values[7:25, 15:33] = 255
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         Image.fromarray(values).save(tmp_path / name / "x.png")
     (epoch,) = batches(eval_pipeline(read_split(tmp_path), MODEL, 2, 1))
-    # 32 x 48 becomes 16 x 24 (crop_pct 0.5 of 8 pixels). Its central 8 x 8 is the white square.
+    # 32 x 48 becomes 16 x 24 (crop_pct 0.5 of 8 pixels). Its central 8 x 8 covers 16 x 16 pixels, and the antialiasing
+    # filter one pixel more on each side: the white square.
     np.testing.assert_allclose(epoch[0]["image"], (1 - 0.5) / 0.25, atol=1e-5)
+
+
+def test_evaluation_as_mindspore_is_the_pipeline_of_the_tutorial(tmp_path):
+    for index, size in enumerate([(333, 500), (501, 375), (225, 223), (97, 301)]):
+        (tmp_path / "ab"[index % 2]).mkdir(exist_ok=True)
+        photo(*size, index).save(tmp_path / "ab"[index % 2] / f"{index}.png")
+    model = ViTConfig(preprocessing=Preprocessing(resize="mindspore"))
+    (epoch,) = batches(eval_pipeline(read_split(tmp_path), model, 4, 2))
+    mean, std = [0.485 * 255, 0.456 * 255, 0.406 * 255], [0.229 * 255, 0.224 * 255, 0.225 * 255]
+    theirs = [
+        vision.Decode(),
+        vision.Resize(256),
+        vision.CenterCrop(224),
+        vision.Normalize(mean, std),
+        vision.HWC2CHW(),
+    ]
+    tutorial = ds.ImageFolderDataset(str(tmp_path), shuffle=False).map(theirs, "image").batch(4)
+    (expected,) = batches(tutorial)
+    np.testing.assert_array_equal(epoch[0]["image"], expected[0]["image"])
 
 
 WIDE = replace(MODEL, image_size=(8, 16))

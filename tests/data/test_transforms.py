@@ -1,11 +1,14 @@
 import numpy as np
 import pytest
+from mindspore.dataset import vision
+from mindspore.dataset.vision import Inter
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
 from mindvit.data.augment.geometry import random_resized_crop_box
 from mindvit.data.settings import AugmentSettings
-from mindvit.data.transforms import TrainTransform, _ResizeToCover, eval_transforms
+from mindvit.data.transforms import EvalTransform, TrainTransform, _covering_size
 from mindvit.models import Preprocessing
+from tests.data.photos import CASES, REFERENCE, photos, summary
 
 BICUBIC = Image.Resampling.BICUBIC
 WHOLE = {"crop_scale": (1.0, 1.0), "crop_ratio": (4 / 3, 4 / 3), "flip": False}
@@ -47,14 +50,47 @@ def test_a_rectangular_result_has_its_height_and_width(image, shape, crop):
         np.testing.assert_array_equal(result, np.asarray(image.resize(shape[::-1], BICUBIC)))
 
 
-def apply_eval(image, shape, interpolation="bicubic", crop_pct=1.0):
-    """The result of the evaluation transforms, as uint8 (height, width, 3)."""
-    preprocessing = Preprocessing((0.0,) * 3, (1.0,) * 3, interpolation, crop_pct)
-    value = np.asarray(image)
-    for operation in eval_transforms(shape, preprocessing):
-        value = operation(value)
-    assert value.dtype == np.float32 and value.shape == (3, *shape)
-    return np.rint(value.transpose(1, 2, 0) * 255).astype(np.uint8)
+def evaluated(image, shape, resize="timm", interpolation="bicubic", crop_pct=1.0):
+    preprocessing = Preprocessing(interpolation=interpolation, crop_pct=crop_pct, resize=resize)
+    pixels = EvalTransform(shape, preprocessing)(image)
+    assert pixels.dtype == np.uint8 and pixels.shape == (*shape, 3)
+    return pixels
+
+
+@pytest.fixture(scope="module")
+def reference():
+    with np.load(REFERENCE) as stored:
+        return {name: stored[name].astype(np.float32) for name in stored}
+
+
+@pytest.fixture(scope="module")
+def images():
+    return photos()
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_evaluation_sees_the_pixels_of_other_libraries(reference, images, case):
+    """At most one level of 255 for each pixel; measured: none."""
+    for image, expected in zip(images, reference[case.name], strict=True):
+        pixels = evaluated(image, case.shape, case.resize, case.interpolation, case.crop_pct)
+        difference = np.abs(summary(pixels).astype(np.float32) - expected)
+        assert difference[:-1, :-1].max() <= 1, f"{image.size}: {difference[:-1, :-1].max()} levels"
+        assert difference.mean() <= 0.05, f"{image.size}: means of rows or columns"
+
+
+@pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "bicubic"])
+@pytest.mark.parametrize(("side", "crop_pct", "resized"), [(224, 0.875, 256), (224, 0.9, 248), (33, 1.0, 33)])
+def test_evaluation_as_mindspore_is_the_transform_of_the_tutorial_and_mindcv(
+    images, interpolation, side, crop_pct, resized
+):
+    """MindCV rounds the size down, and the tutorial has 256."""
+    resize, crop = vision.Resize(resized, Inter[interpolation.upper()]), vision.CenterCrop(side)
+    others = []
+    for image in images:
+        pixels = evaluated(image, (side, side), "mindspore", interpolation, crop_pct)
+        np.testing.assert_array_equal(pixels, crop(resize(np.asarray(image))))
+        others.append(np.abs(pixels.astype(int) - evaluated(image, (side, side), "timm", interpolation, crop_pct)))
+    assert np.mean([difference.mean() > 1 for difference in others]) > 0.3, "the transform of timm differs"
 
 
 # For an image of 40 x 30 (width x height): shape (height, width), crop_pct, resized size (width, height), and corner of
@@ -66,6 +102,8 @@ CROPS = [
     ((24, 12), 0.8, (40, 30), (14, 3)),  # 30 x 15 must be covered.
     ((30, 40), 1.0, (40, 30), (0, 0)),
     ((60, 20), 1.0, (80, 60), (30, 0)),  # Enlarged.
+    ((21, 21), 1.0, (28, 21), (4, 0)),  # 3.5 columns on the left are rounded to 4, the even number.
+    ((19, 19), 0.9, (28, 21), (4, 1)),  # 21.1 is rounded down; 4.5 columns are rounded to 4.
 ]
 
 
@@ -79,16 +117,36 @@ def test_evaluation_covers_a_rectangle_and_crops_its_center(
 ):
     box = (*corner, corner[0] + shape[1], corner[1] + shape[0])
     expected = np.asarray(image.resize(size, resample).crop(box))
-    np.testing.assert_array_equal(apply_eval(image, shape, interpolation, crop_pct), expected)
+    np.testing.assert_array_equal(evaluated(image, shape, "timm", interpolation, crop_pct), expected)
+
+
+@pytest.mark.parametrize("shape", [(30, 30), (24, 12)])
+def test_evaluation_by_squashing_crops_nothing_at_crop_1(image, shape):
+    expected = np.asarray(image.resize(shape[::-1], BICUBIC))
+    np.testing.assert_array_equal(evaluated(image, shape, "squash"), expected)
 
 
 @pytest.mark.parametrize("size", [(40, 30), (30, 40), (31, 97), (97, 31), (20, 20), (5, 3), (400, 7)])
-@pytest.mark.parametrize("shape", [(16, 24), (24, 16), (7, 33)])
-def test_a_rectangle_is_covered_at_the_aspect_ratio_of_the_image(size, shape):
-    covered = _ResizeToCover(list(shape), BICUBIC)(np.zeros((size[1], size[0], 3), np.uint8)).shape[:2]
-    assert covered[0] >= shape[0] and covered[1] >= shape[1]
-    assert covered[0] == shape[0] or covered[1] == shape[1], "no larger than necessary"
-    assert covered[1] / covered[0] == pytest.approx(size[0] / size[1], rel=0.5 / min(covered) + 1e-9)
+@pytest.mark.parametrize("covered", [(16, 24), (24, 16), (7, 33), (16, 16)])
+def test_a_rectangle_is_covered_at_the_aspect_ratio_of_the_image(size, covered):
+    resized = _covering_size(size, covered)
+    assert resized[0] >= covered[0] and resized[1] >= covered[1]
+    assert resized[0] == covered[0] or resized[1] == covered[1], "no larger than necessary"
+    assert resized[1] / resized[0] == pytest.approx(size[1] / size[0], rel=1 / min(resized) + 1e-9)
+
+
+@pytest.mark.parametrize("shape", [(32, 32), (24, 48)])
+@pytest.mark.parametrize("resize", ["timm", "mindspore"])
+@pytest.mark.parametrize("size", [(1, 65_500), (65_500, 1)])
+def test_an_extreme_aspect_ratio_takes_little_memory(monkeypatch, shape, resize, size):
+    """The whole image would be resized to 32 x 2,096,000 pixels; its center is white."""
+    resized, by_pillow, crop = [], Image.Image.resize, vision.CenterCrop.__call__
+    monkeypatch.setattr(Image.Image, "resize", lambda *a: (resized.append(a[1]), by_pillow(*a))[1])
+    monkeypatch.setattr(vision.CenterCrop, "__call__", lambda *a: (resized.append(a[1].shape[:2]), crop(*a))[1])
+    strip = np.zeros((size[1], size[0], 3), np.uint8)
+    strip[tuple(slice(max(side // 2 - 2, 0), side // 2 + 2) for side in strip.shape[:2])] = 255
+    assert (evaluated(Image.fromarray(strip), shape, resize, "bilinear") == 255).all(), "the center is cropped"
+    assert len(resized) == 1 and max(resized[0]) < 70 * max(shape)
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -7,10 +7,12 @@ import pytest
 from mindvit import create_model
 from mindvit.classes import Classes
 from mindvit.errors import UserError
+from mindvit.models import Preprocessing
 from mindvit.models.variants import list_models, model_config
 from mindvit.weights.export import to_huggingface, to_timm
 from mindvit.weights.metadata import CheckpointMetadata
-from tests.weights.published import FOLDER, SIZES, PublishedFile, assert_same_tensors, write_npz
+from mindvit.weights.sidecar_config import read_sidecar_config
+from tests.weights.published import FOLDER, SIZES, PublishedFile, assert_same_tensors, write_json, write_npz
 
 BASE = {"img_size": 32, "patch_size": 8, "embed_dim": 24, "depth": 2, "num_heads": 3, "mlp_ratio": 2.0}
 TINY = {"image_size": 8, "embed_dim": 12, "depth": 1, "num_heads": 2, "mlp_dim": 16, "num_classes": 3}
@@ -176,10 +178,20 @@ def test_the_config_for_transformers():
     assert config["id2label"] == {"0": "Katze", "1": "狗", "2": "emu"}
     assert config["label2id"] == {"Katze": 0, "狗": 1, "emu": 2}
     assert config["image_size"] == [8, 12]
-    assert prepared["size"] == {"height": 8, "width": 12}
+    assert prepared["size"] == {"height": 10, "width": 15}
+    assert prepared["crop_size"] == {"height": 8, "width": 12}
     assert (prepared["image_mean"], prepared["resample"]) == ([0.5, 0.5, 0.5], 2)
     assert export.usage == 'transformers.ViTForImageClassification.from_pretrained("{folder}")'
     assert json.loads(json.dumps(export.sidecars)) == export.sidecars
+
+
+@pytest.mark.parametrize("resize", ["timm", "squash"])
+def test_the_preprocessing_for_transformers_is_read_back(tmp_path, resize):
+    settings = {"crop_pct": 16 / 21, "interpolation": "bicubic", "resize": resize}
+    export, network = exported(to_huggingface, image_size=16, **settings)
+    write_json(tmp_path / "preprocessor_config.json", export.sidecars["preprocessor_config.json"])
+    read = read_sidecar_config(tmp_path / "model.safetensors")[0]
+    assert Preprocessing(**read) == network.config.preprocessing
 
 
 @pytest.mark.parametrize(

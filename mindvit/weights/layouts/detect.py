@@ -6,6 +6,7 @@ from mindvit.errors import UserError
 from mindvit.weights.layouts.google import GOOGLE
 from mindvit.weights.layouts.huggingface import HUGGINGFACE
 from mindvit.weights.layouts.layout import Arrays, Layout
+from mindvit.weights.layouts.look_alikes import refuse_look_alike
 from mindvit.weights.layouts.mindcv import MINDCV
 from mindvit.weights.layouts.timm import TIMM
 from mindvit.weights.layouts.torchvision import TORCHVISION
@@ -23,8 +24,10 @@ def detect_layout(arrays: Arrays, path: Path) -> Layout:
         path: the file, for messages.
 
     Raises:
-        UserError: if the file has none of the signature keys of that layout; the message names what does not fit.
+        UserError: if the file has none of the signature keys of that layout, or is of a known kind of model that is not
+            supported; the message names what does not fit.
     """
+    refuse_look_alike(arrays, path)
     unexpected = {layout: layout.unexpected(arrays) for layout in LAYOUTS}
     best = min(LAYOUTS, key=lambda layout: len(unexpected[layout]))
     if any(key in arrays for key in best.signature_keys):

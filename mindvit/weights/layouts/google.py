@@ -8,6 +8,7 @@ from mindvit.weights.layouts.key_map import KeyMap, KeyRule, Transform
 from mindvit.weights.layouts.layout import Arrays, Layout, augreg_preprocessing
 
 _BLOCK, _OURS = "Transformer/encoderblock_{}", "transformer.layers.{}"
+_MAX_BLOCKS = 1000
 _PREFIXES = ("params/img/", "params/", "opt/target/", "img/")
 
 
@@ -96,11 +97,13 @@ def _regular(arrays: Arrays) -> Arrays:
             break
     regular = {}
     for name, values in arrays.items():
-        if name.startswith("Transformer/encoderblock/") and values.ndim:
+        if name.startswith("Transformer/encoderblock/") and values.ndim and len(values) <= _MAX_BLOCKS:
             rest = name.removeprefix("Transformer/encoderblock/")
             regular |= {f"Transformer/encoderblock_{index}/{rest}": layer for index, layer in enumerate(values)}
         else:
-            name = re.sub(r"^block(\d+)/unit(\d+)/", lambda m: f"block{int(m[1]) - 1}/unit{int(m[2]) - 1}/", name)
+            name = re.sub(
+                r"^block(\d{1,4})/unit(\d{1,4})/", lambda m: f"block{int(m[1]) - 1}/unit{int(m[2]) - 1}/", name
+            )
             regular[name] = values
     return regular
 

@@ -1,7 +1,8 @@
 """The layout of Hugging Face Transformers' ViT and DeiT: the names in its files, and those of its modules since 5."""
 
+from mindvit.models.vit_config import Preprocessing
 from mindvit.weights.layouts.key_map import KeyMap, KeyRule, dense, norm
-from mindvit.weights.layouts.layout import Arrays, Layout, augreg_preprocessing
+from mindvit.weights.layouts.layout import Arrays, Layout
 
 _BLOCK = "transformer.layers.{}"
 _FILE, _MODULE = "encoder.layer.{}", "layers.{}"
@@ -51,13 +52,19 @@ def _without_prefix(arrays: Arrays) -> Arrays:
     return arrays
 
 
+def _preprocessing(image_size: int) -> Preprocessing:
+    """The defaults of ``ViTImageProcessor``: values from -1 to 1, and the whole image squashed, bilinear."""
+    halves = (0.5, 0.5, 0.5)
+    return Preprocessing(halves, halves, "bilinear", 1.0, "squash")
+
+
 HUGGINGFACE = Layout(
     name="huggingface",
     signature_keys=tuple(f"{prefix}embeddings.patch_embeddings.projection.weight" for prefix in ("", *_PREFIXES)),
     key_map=KeyMap([*_FILE_RULES, *_DISTILLED, *_MODULES]),
     norm_eps=1e-12,
     gelu="exact",
-    preprocessing=augreg_preprocessing,
+    preprocessing=_preprocessing,
     prepare=_without_prefix,
     ignored=("position_ids",),
 )

@@ -49,5 +49,5 @@ def augreg_preprocessing(image_size: int) -> Preprocessing:
 
 
 def tutorial_preprocessing(image_size: int) -> Preprocessing:
-    """The preprocessing of MindSpore's tutorial and torchvision: ImageNet's mean and std, bilinear, crop 0.875."""
-    return Preprocessing()
+    """The preprocessing of MindSpore's tutorial: ImageNet's mean and std, bilinear without antialiasing, crop 0.875."""
+    return Preprocessing(resize="mindspore")

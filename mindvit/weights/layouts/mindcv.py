@@ -1,9 +1,19 @@
 """MindCV's layout: timm's names, with MindSpore's names for the norms. For versions before 0.3 see tutorial.py."""
 
+from mindvit.models.vit_config import Preprocessing
 from mindvit.weights.layouts.key_map import KeyMap, KeyRule, dense, mindspore_norm
-from mindvit.weights.layouts.layout import Layout, tutorial_preprocessing
+from mindvit.weights.layouts.layout import Layout
 
 _BLOCK = "transformer.layers.{}"
+
+
+def _preprocessing(image_size: int) -> Preprocessing:
+    """The preprocessing of MindCV's recipes for ViT: ImageNet's mean and std, bicubic without antialiasing, crop 0.875.
+
+    It is the tutorial's but for the interpolation.
+    """
+    return Preprocessing(interpolation="bicubic", resize="mindspore")
+
 
 MINDCV = Layout(
     name="mindcv",
@@ -31,5 +41,5 @@ MINDCV = Layout(
     ),
     norm_eps=1e-7,
     gelu="tanh",
-    preprocessing=tutorial_preprocessing,
+    preprocessing=_preprocessing,
 )

@@ -1,9 +1,16 @@
 """torchvision's layout."""
 
+from mindvit.models.vit_config import Preprocessing
 from mindvit.weights.layouts.key_map import KeyMap, KeyRule, dense, norm
-from mindvit.weights.layouts.layout import Layout, tutorial_preprocessing
+from mindvit.weights.layouts.layout import Layout
 
 _THEIRS, _BLOCK = "encoder.layers.encoder_layer_{}", "transformer.layers.{}"
+
+
+def _preprocessing(image_size: int) -> Preprocessing:
+    """The preprocessing of torchvision's own ViTs: ImageNet's mean and std, bilinear, 256 to 224 pixels."""
+    return Preprocessing()
+
 
 TORCHVISION = Layout(
     name="torchvision",
@@ -29,5 +36,5 @@ TORCHVISION = Layout(
     ),
     norm_eps=1e-6,
     gelu="exact",
-    preprocessing=tutorial_preprocessing,
+    preprocessing=_preprocessing,
 )

@@ -37,23 +37,23 @@ def test_the_names_of_the_tutorial_are_detected_with_and_without_the_old_prefix_
 
 
 @pytest.mark.parametrize(
-    ("name", "eps", "gelu", "mean", "interpolation", "crops"),
+    ("name", "eps", "gelu", "mean", "interpolation", "crops", "resize"),
     [
-        ("tutorial", 1e-7, "tanh", 0.485, "bilinear", (0.875, 0.875)),
-        ("mindcv (before 0.3)", 1e-7, "tanh", 0.485, "bilinear", (0.875, 0.875)),
-        ("mindcv", 1e-7, "tanh", 0.485, "bilinear", (0.875, 0.875)),
-        ("timm", 1e-6, "exact", 0.5, "bicubic", (0.9, 1.0)),
-        ("huggingface", 1e-12, "exact", 0.5, "bicubic", (0.9, 1.0)),
-        ("torchvision", 1e-6, "exact", 0.485, "bilinear", (0.875, 0.875)),
-        ("google", 1e-6, "tanh", 0.5, "bicubic", (0.9, 1.0)),
+        ("tutorial", 1e-7, "tanh", 0.485, "bilinear", (0.875, 0.875), "mindspore"),
+        ("mindcv (before 0.3)", 1e-7, "tanh", 0.485, "bilinear", (0.875, 0.875), "mindspore"),
+        ("mindcv", 1e-7, "tanh", 0.485, "bicubic", (0.875, 0.875), "mindspore"),
+        ("timm", 1e-6, "exact", 0.5, "bicubic", (0.9, 1.0), "timm"),
+        ("huggingface", 1e-12, "exact", 0.5, "bilinear", (1.0, 1.0), "squash"),
+        ("torchvision", 1e-6, "exact", 0.485, "bilinear", (0.875, 0.875), "timm"),
+        ("google", 1e-6, "tanh", 0.5, "bicubic", (0.9, 1.0), "timm"),
     ],
 )
-def test_numerics_and_preprocessing_of_a_layout(name, eps, gelu, mean, interpolation, crops):
+def test_numerics_and_preprocessing_of_a_layout(name, eps, gelu, mean, interpolation, crops, resize):
     layout = next(layout for layout in LAYOUTS if layout.name == name)
     assert (layout.norm_eps, layout.gelu) == (eps, gelu)
     preprocessing = [layout.preprocessing(side) for side in (224, 384)]
     assert {item.mean[0] for item in preprocessing} == {mean}
-    assert {item.interpolation for item in preprocessing} == {interpolation}
+    assert {(item.interpolation, item.resize) for item in preprocessing} == {(interpolation, resize)}
     assert tuple(item.crop_pct for item in preprocessing) == crops
 
 
