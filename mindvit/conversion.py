@@ -1,19 +1,22 @@
 """Converts weights from one format and layout to another."""
 
-import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from mindvit.analysis.host_memory import check_fits
 from mindvit.errors import UserError
 from mindvit.factory import ModelOverrides, make_metadata, resolve_config
 from mindvit.files import make_folder, write_text
 from mindvit.models.vit import ViT
+from mindvit.printable import printable
+from mindvit.strict_json import dump_json
 from mindvit.weights.checkpoint import write_checkpoint
 from mindvit.weights.export import Export, to_huggingface, to_timm
 from mindvit.weights.formats.safetensors import write_safetensors
 from mindvit.weights.load import load_tensors
 from mindvit.weights.locate import find_checkpoint
+from mindvit.weights.metadata import FORMER_RESIZE_NOTE
 from mindvit.weights.read import read_weights
 
 
@@ -58,6 +61,7 @@ def convert(settings: ConvertSettings) -> None:
     if settings.num_classes is not None:
         overrides["num_classes"] = settings.num_classes
     config = resolve_config(name, loaded, **overrides)
+    check_fits(config)
     network = ViT(config)
     notes = load_tensors(network, loaded, settings.resize_pos_embed, settings.strict)
     if loaded.metadata is not None:
@@ -66,7 +70,10 @@ def convert(settings: ConvertSettings) -> None:
         metadata = make_metadata(name, loaded, config)
     if metadata.classes is not None and len(metadata.classes) != config.num_classes:
         # The head is newly initialized: class names and metrics of the old head are not valid any more.
-        metadata = replace(metadata, classes=None, metrics={}, epoch=0, data_source="folder", data_path=None)
+        unknown = {"classes": None, "metrics": {}, "former_resize": False, "data_source": "folder", "data_path": None}
+        metadata = replace(metadata, epoch=0, **unknown)
+    if metadata.former_resize:
+        notes.append(FORMER_RESIZE_NOTE)
     make_folder(output.parent)
     rows = {"source": f"{loaded.path} ({loaded.layout.name if loaded.layout else 'mindvit'})", "model": name}
     if settings.to == "mindvit":
@@ -80,13 +87,13 @@ def convert(settings: ConvertSettings) -> None:
     rows["numerics"] = f"{config.gelu} GELU, epsilon {config.norm_eps:g}"
     rows["preprocessing"] = (
         f"{'x'.join(map(str, config.image_shape))} px, {preprocessing.interpolation}, crop {preprocessing.crop_pct:g}, "
-        f"mean {list(preprocessing.mean)}, std {list(preprocessing.std)}"
+        f"resize {preprocessing.resize}, mean {list(preprocessing.mean)}, std {list(preprocessing.std)}"
     )
     rows["classes"] = f"{config.num_classes:,}" + ("" if metadata.classes else ", without names")
     rows["output"] = str(output)
-    print("\n".join(f"{key:<13} {value}" for key, value in rows.items()))
+    print("\n".join(f"{key:<13} {printable(value)}" for key, value in rows.items()))
     for note in notes:
-        print(f"note: {note}")
+        print(f"note: {printable(note)}")
 
 
 def _check_ending(output: Path, to: str) -> None:
@@ -99,5 +106,5 @@ def _check_ending(output: Path, to: str) -> None:
 
 def _write_export(output: Path, export: Export) -> None:
     for name, content in export.sidecars.items():
-        write_text(output.parent / name, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+        write_text(output.parent / name, dump_json(content, indent=2) + "\n")
     write_safetensors(output, export.arrays, {"format": "pt"})

@@ -4,6 +4,7 @@ import warnings
 from dataclasses import dataclass, replace
 from typing import Any
 
+from mindvit.analysis.host_memory import check_fits
 from mindvit.classes import Classes
 from mindvit.config import optional_settings
 from mindvit.data.imagenet import imagenet_classes
@@ -16,7 +17,7 @@ from mindvit.weights.infer_config import matching_models
 from mindvit.weights.layouts.detect import LAYOUTS
 from mindvit.weights.load import load_tensors
 from mindvit.weights.locate import find_checkpoint
-from mindvit.weights.metadata import CheckpointMetadata
+from mindvit.weights.metadata import FORMER_RESIZE_NOTE, CheckpointMetadata
 from mindvit.weights.read import read_weights
 from mindvit.weights.resize_pos_embed import Method
 from mindvit.weights.sidecar_config import read_sidecar_config
@@ -88,7 +89,9 @@ def create_model(
     outputs = num_classes if classes is None else len(classes)
     given = {"num_classes": outputs, "image_size": image_size}
     given = {key: value for key, value in given.items() if value is not None}
-    network = ViT(resolve_config(name, loaded, **given, **overrides))
+    config = resolve_config(name, loaded, **given, **overrides)
+    check_fits(config)
+    network = ViT(config)
     if loaded is not None:
         trained = checkpoint_classes(loaded)
         reset_head = classes is not None and trained is not None and trained.ids != classes.ids
@@ -114,8 +117,10 @@ def load_trained(checkpoint: str, download: bool = False, **overrides: Any) -> T
     loaded = read_weights(find_checkpoint(checkpoint, download))
     metadata = loaded.metadata or _metadata_by_name(loaded)
     metadata = replace(metadata, model=_override(metadata.model, overrides))
+    check_fits(metadata.model)
     network = ViT(metadata.model)
-    _warn(loaded, load_tensors(network, loaded))
+    notes = load_tensors(network, loaded)
+    _warn(loaded, [*notes, FORMER_RESIZE_NOTE] if metadata.former_resize else notes)
     return TrainedModel(network, metadata)
 
 
@@ -229,7 +234,7 @@ def make_metadata(name: str, loaded: Checkpoint, config: ViTConfig) -> Checkpoin
 
 def _head_outputs(loaded: Checkpoint) -> int | None:
     weights = loaded.tensors.get("dense.weight")
-    return weights.shape[0] if weights is not None and weights.ndim == 2 else None
+    return weights.shape[0] if weights is not None and weights.ndim == 2 and weights.size else None
 
 
 def _warn(loaded: Checkpoint, notes: list[str]) -> None:

@@ -1,23 +1,25 @@
 """Classifies images with a trained network."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import mindspore as ms
 import numpy as np
-from mindspore.dataset import transforms
 from PIL import Image
 
 from mindvit.data.images import read_image
-from mindvit.data.transforms import eval_transforms
+from mindvit.data.transforms import eval_input
 from mindvit.errors import UserError
 from mindvit.factory import TrainedModel, load_trained
 from mindvit.files import make_folder
+from mindvit.printable import printable
 from mindvit.runtime import RuntimeSettings, apply_amp, init_runtime
+from mindvit.strict_json import dump_json
 from mindvit.visualize.annotate import write_annotated_image
 
+_MAX_NAME = 200
+"""Characters of a class name that are printed."""
 ImageLike = str | Path | Image.Image | np.ndarray
 """An image file, a PIL image, or an RGB array, uint8 (height, width, 3)."""
 
@@ -65,20 +67,20 @@ def infer(settings: InferSettings, as_json: bool = False) -> list[Prediction]:
     runtime = init_runtime(settings.runtime)
     if settings.output:
         make_folder(Path(settings.output).parent)
-    image = np.asarray(read_image(Path(settings.image)))
+    image = read_image(Path(settings.image))
     trained = load_trained(settings.ckpt, settings.download)
     network = apply_amp(trained.network, runtime).set_train(False)
     predictions = classify(image, TrainedModel(network, trained.metadata), settings.top_k)
     if settings.output:
-        write_annotated_image(image, predictions, Path(settings.output))
+        write_annotated_image(np.asarray(image), predictions, Path(settings.output))
     if as_json:
         ranked = [asdict(prediction) for prediction in predictions]
-        print(json.dumps({"image": settings.image, "predictions": ranked}, ensure_ascii=False, indent=2))
+        print(dump_json({"image": settings.image, "predictions": ranked}, indent=2))
     else:
         for position, prediction in enumerate(predictions, 1):
-            print(f"{position}. {prediction.name}  {100 * prediction.probability:.2f} %")
+            print(f"{position}. {printable(prediction.name, _MAX_NAME)}  {100 * prediction.probability:.2f} %")
         if settings.output:
-            print(f"wrote {settings.output}")
+            print(f"wrote {printable(settings.output)}")
     return predictions
 
 
@@ -105,20 +107,23 @@ def predict(
     trained = model if isinstance(model, TrainedModel) else load_trained(str(model))
     trained.network.set_train(False)
     several = [images] if isinstance(images, str | Path | Image.Image | np.ndarray) else images
-    return [classify(_rgb(image), trained, top_k) for image in several]
+    return [classify(image, trained, top_k) for image in several]
 
 
-def classify(image: np.ndarray, model: TrainedModel, top_k: int = 5) -> list[Prediction]:
+def classify(image: ImageLike, model: TrainedModel, top_k: int = 5) -> list[Prediction]:
     """Ranks the classes of an image, with the preprocessing of evaluation.
 
     Args:
-        image: RGB, uint8 (height, width, 3).
+        image: a file, a PIL image, or an RGB array, uint8 (height, width, 3).
         model: a network in evaluation mode, and its metadata.
         top_k: number of classes to report; at most all are.
+
+    Raises:
+        UserError: if the file cannot be read, or is corrupt, if the array is not RGB, or if the outputs are not finite.
     """
     config, classes = model.metadata.model, model.metadata.classes
-    prepare = transforms.Compose(eval_transforms(config.image_shape, config.preprocessing))
-    logits = model.network(ms.Tensor(prepare(image)[None])).asnumpy()[0].astype(np.float64)
+    pixels = eval_input(_rgb(image), config.image_shape, config.preprocessing)
+    logits = model.network(ms.Tensor(pixels[None])).asnumpy()[0].astype(np.float64)
     if not np.isfinite(logits).all():
         raise UserError("the outputs of the network are not finite; the weights of the checkpoint are broken")
     odds = np.exp(logits - logits.max())
@@ -134,14 +139,14 @@ def classify(image: np.ndarray, model: TrainedModel, top_k: int = 5) -> list[Pre
     ]
 
 
-def _rgb(image: ImageLike) -> np.ndarray:
+def _rgb(image: ImageLike) -> Image.Image:
     if isinstance(image, str | Path):
-        return np.asarray(read_image(Path(image)))
+        return read_image(Path(image))
     if isinstance(image, Image.Image):
-        return np.asarray(image.convert("RGB"))
+        return image if image.mode == "RGB" else image.convert("RGB")  # convert() would copy an RGB image.
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise UserError(f"an image array must be RGB, uint8 (height, width, 3), not {image.dtype} {image.shape}")
-    return image
+    return Image.fromarray(image)
 
 
 def _check_top_k(top_k: int) -> None:

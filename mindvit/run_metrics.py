@@ -1,10 +1,18 @@
 """The metrics of a training run: their names in ``metrics.jsonl``, and the kinds of weights that they are of."""
 
-import json
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Any
+
+from mindvit.errors import UserError
+from mindvit.json_schema import decode_value
+from mindvit.printable import printable
+from mindvit.strict_json import parse_json
+
+
+class CorruptMetricsError(UserError):
+    """A ``metrics.jsonl`` with a line that nobody can use."""
 
 
 class WeightsKind(str, Enum):
@@ -78,6 +86,22 @@ class EpochMetrics:
 
 
 def read_epochs(path: Path) -> list[dict[str, Any]]:
-    """The epoch lines of a ``metrics.jsonl``, in order."""
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    return [line for line in lines if line["event"] == "epoch"]
+    """The epoch lines of a ``metrics.jsonl``, in order. Metrics that were not finite are None.
+
+    Raises:
+        OSError: if the file cannot be read.
+        CorruptMetricsError: if a line is not JSON, or an epoch line has no epoch or a metric that is not a number.
+    """
+    epochs = []
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+        try:
+            record = parse_json(line)
+            if record["event"] == "epoch":
+                decode_value(int, record["epoch"], "epoch")
+                decode_value(dict[str, float | None], {**record, "event": None}, "it")
+                epochs.append(record)
+        except (ValueError, LookupError, TypeError) as error:
+            raise CorruptMetricsError(
+                f"line {number} of {path} is corrupt ({printable(str(error), 200)}); remove it"
+            ) from error
+    return epochs

@@ -54,7 +54,7 @@ def safetensors(path):
     ("library", "gelu", "eps", "prepared"),
     [
         ("timm", "exact", 1e-6, Preprocessing(HALVES, HALVES, "bicubic", 0.9)),
-        ("mindcv", "tanh", 1e-7, Preprocessing()),
+        ("mindcv", "tanh", 1e-7, Preprocessing(interpolation="bicubic", resize="mindspore")),
     ],
 )
 def test_a_converted_checkpoint_gives_the_logits_of_the_library(source, converted, library, gelu, eps, prepared):
@@ -74,7 +74,7 @@ def test_a_converted_checkpoint_gives_the_logits_of_the_library(source, converte
     assert printed["numerics"] == f"{gelu} GELU, epsilon {eps:g}"
     assert printed["preprocessing"] == (
         f"32x32 px, {prepared.interpolation}, crop {prepared.crop_pct:g}, "
-        f"mean {list(prepared.mean)}, std {list(prepared.std)}"
+        f"resize {prepared.resize}, mean {list(prepared.mean)}, std {list(prepared.std)}"
     )
     assert printed["classes"] == "7, without names"
     assert printed["use"] == f"python eval.py --ckpt {path}"
@@ -86,7 +86,7 @@ def test_classes_and_preprocessing_of_the_sidecar_config_are_in_the_metadata(con
     path, printed = converted("mine.ckpt", str(FOLDER / "huggingface_vit/model.safetensors"))
     metadata = read_checkpoint(path).metadata
     assert metadata.classes.names == tuple(f"name of {index}" for index in range(7))
-    assert metadata.model.preprocessing == Preprocessing(HALVES, HALVES, "bilinear", 1.0)
+    assert metadata.model.preprocessing == Preprocessing(HALVES, HALVES, "bilinear", 1.0, "squash")
     assert printed["classes"] == "7"
 
 
@@ -162,10 +162,30 @@ def test_overrides_have_priority_over_the_layout(source, converted):
     assert (config.gelu, config.norm_eps, config.preprocessing.crop_pct) == ("tanh", 1e-6, 0.5)
 
 
+def test_weights_that_are_not_finite_are_not_converted(converted, tmp_path):
+    weights = PublishedFile("timm").weights("vit")
+    weights["norm.weight"][:3] = np.inf
+    path = str(write_npz(tmp_path / "broken.npz", weights))
+    for strict in (True, False):
+        with pytest.raises(UserError, match=r"NaN or infinity in 1 of \d+ tensors: norm\.weight \(3 of 24 values\)"):
+            converted("x.ckpt", path, strict=strict)
+    assert not (tmp_path / "x.ckpt").exists()
+
+
+def test_another_number_of_heads_than_in_config_json_is_refused(converted):
+    source = str(FOLDER / "huggingface_vit/model.safetensors")
+    words = "num_attention_heads is 3, but num_heads of the model is 4; override the setting"
+    with pytest.raises(UserError, match=words):
+        converted("x.ckpt", source, network=ModelOverrides(**SIZES | {"num_heads": 4}))
+
+
 def test_unexpected_tensors_are_refused_or_skipped_with_a_note(converted, tmp_path):
     weights = PublishedFile("timm").weights("vit") | {"mask_token": np.zeros(3, np.float32)}
     path = str(write_npz(tmp_path / "more.npz", weights))
-    with pytest.raises(UserError, match="does not fit this model: unexpected mask_token"):
+    words = (
+        "does not fit this model: unexpected mask_token; if these .* convert.py and --strict false, which skips them"
+    )
+    with pytest.raises(UserError, match=words):
         converted("x.ckpt", path)
     assert not (tmp_path / "x.ckpt").exists()
     assert converted("x.ckpt", path, strict=False)[1]["note:"] == "unexpected, skipped: mask_token"

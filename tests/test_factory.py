@@ -172,10 +172,10 @@ def test_the_numerics_of_the_metadata_apply_to_another_model_name(tiny_checkpoin
 @pytest.mark.parametrize(
     ("library", "gelu", "eps", "prepared"),
     [
-        ("tutorial", "tanh", 1e-7, Preprocessing()),
-        ("mindcv", "tanh", 1e-7, Preprocessing()),
+        ("tutorial", "tanh", 1e-7, Preprocessing(resize="mindspore")),
+        ("mindcv", "tanh", 1e-7, Preprocessing(interpolation="bicubic", resize="mindspore")),
         ("timm", "exact", 1e-6, Preprocessing(HALVES, HALVES, "bicubic", 0.9)),
-        ("huggingface", "exact", 1e-12, Preprocessing(HALVES, HALVES, "bicubic", 0.9)),
+        ("huggingface", "exact", 1e-12, Preprocessing(HALVES, HALVES, "bilinear", 1.0, "squash")),
         ("torchvision", "exact", 1e-6, Preprocessing()),
     ],
 )
@@ -195,7 +195,7 @@ def test_a_deit_keeps_its_own_preprocessing(published, model, crop):
 def test_the_sidecar_config_has_priority_over_the_layout():
     path = str(FOLDER / "huggingface_vit/model.safetensors")
     config = create_model("vit_b_16_224", checkpoint=path, **SIZES).config
-    assert config.preprocessing == Preprocessing(HALVES, HALVES, "bilinear", 1.0)
+    assert config.preprocessing == Preprocessing(HALVES, HALVES, "bilinear", 1.0, "squash")
 
 
 def test_the_sidecar_config_of_timm_changes_the_preprocessing_of_a_deit(published, tmp_path):

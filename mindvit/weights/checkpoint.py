@@ -1,6 +1,7 @@
 """This project's checkpoints: weights, and metadata that says how to use them."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from mindvit.errors import UserError
 from mindvit.weights.formats.ckpt import ckpt_arrays, read_ckpt, write_ckpt
 from mindvit.weights.layouts.layout import Layout
 from mindvit.weights.metadata import METADATA_KEY, CheckpointMetadata, read_metadata
+from mindvit.weights.published_architecture import Stated
 
 TRAIN_STATE_KEY = "mindvit.train_state"
 """Name of the text that marks a file as a training checkpoint, which holds more than weights."""
@@ -28,6 +30,8 @@ class Checkpoint:
     """None in files of other programs."""
     layout: Layout | None = None
     """Layout of another program's file; None for this project's own."""
+    architecture: Mapping[str, Stated] = field(default_factory=dict)
+    """What the ``config.json`` beside another program's file says of the network, by the names of ``ViTConfig``."""
 
 
 def write_checkpoint(path: Path, weights: nn.Cell | dict[str, Parameter], metadata: CheckpointMetadata) -> None:

@@ -10,12 +10,12 @@ from mindspore import Parameter, Tensor
 from mindvit.errors import UserError
 from mindvit.models.vit import ViT
 from mindvit.models.vit_config import ViTConfig
+from mindvit.weights.check_architecture import check_architecture
 from mindvit.weights.checkpoint import Checkpoint
-from mindvit.weights.infer_config import differences, infer_config, matching_models
+from mindvit.weights.infer_config import PATCH_KERNEL, first_kernel, infer_config
 from mindvit.weights.resize_pos_embed import Method, resize_grid, resize_pos_embed
 
 _HEADS = ("dense", "dense_distillation")
-_PATCH_KERNEL = "patch_embedding.conv.weight"
 _SHOWN = 5
 
 
@@ -46,11 +46,17 @@ def load_tensors(
     config, tensors, notes = network.config, dict(checkpoint.tensors), []
     expected = {parameter.name: tuple(parameter.shape) for parameter in network.get_parameters()}
     found = {name: values.shape for name, values in tensors.items()}
-    other_ndim = sorted(name for name in expected.keys() & found.keys() if len(expected[name]) != len(found[name]))
-    if other_ndim:
-        raise UserError(_mismatch(checkpoint, [], [], other_ndim, expected, found))
-    if _PATCH_KERNEL in tensors:
-        _check_architecture(checkpoint, config if strict else _ignore_pre_logits(checkpoint, config))
+    not_adaptable = sorted(
+        name for name in expected.keys() & found.keys() if not _is_adaptable(found[name], expected[name])
+    )
+    if not_adaptable:
+        raise UserError(_mismatch(checkpoint, [], [], not_adaptable, expected, found))
+    integers = [name for name in expected if name in tensors and tensors[name].dtype.kind != "f"]
+    if integers:
+        shown = [f"{name} has the data type {tensors[name].dtype}" for name in integers]
+        raise UserError(f"{checkpoint.path} does not fit this model: {_first_names(shown)}, not a floating-point one")
+    if PATCH_KERNEL in tensors:
+        notes += check_architecture(checkpoint, config if strict else _ignore_pre_logits(checkpoint, config))
         notes += _adapt_channels(tensors, config)
         notes += _adapt_pos_embed(tensors, checkpoint, config, method)
     notes += _drop_other_heads(tensors, network, reset_head)
@@ -80,17 +86,13 @@ def _ignore_pre_logits(checkpoint: Checkpoint, config: ViTConfig) -> ViTConfig:
     return replace(config, pre_logits_dim=infer_config(checkpoint.tensors)["pre_logits_dim"])
 
 
-def _check_architecture(checkpoint: Checkpoint, config: ViTConfig) -> None:
-    different = differences(checkpoint.tensors, config)
-    if different:
-        fitting = matching_models(checkpoint.tensors)
-        advice = f"it fits {', '.join(fitting)}" if fitting else "no listed model fits it, so override these settings"
-        raise UserError(f"{checkpoint.path} is for another network: it differs in {'; '.join(different)}; {advice}")
+def _is_adaptable(found: tuple[int, ...], expected: tuple[int, ...]) -> bool:
+    """Whether a tensor has the axes that adapting it needs, all with values."""
+    return len(found) == len(expected) and 0 not in found
 
 
 def _adapt_channels(tensors: dict[str, np.ndarray], config: ViTConfig) -> list[str]:
-    kernels = {None: _PATCH_KERNEL, "efficientnet_b0": "stem.conv.weight"}
-    name = kernels.get(config.stem, "stem.root.conv.weight")
+    name = first_kernel(config)
     weights = tensors.get(name)
     if weights is None:
         return []
@@ -114,7 +116,9 @@ def _drop_other_heads(tensors: dict[str, np.ndarray], network: ViT, reset: bool)
         if layer is None:
             continue
         have, want = tensors[weights].shape[0] if weights in tensors else None, layer.weight.shape[0]
-        if have is None:
+        if have is None and head == "dense_distillation" and "dense.weight" in tensors:
+            reason = "the checkpoint has no distillation head, and the mean of both heads is the output of the model"
+        elif have is None:
             reason = "the checkpoint has no head"
         elif have != want:
             reason = f"the checkpoint's head has {have:,} classes and the model's has {want:,}"
@@ -133,13 +137,15 @@ def _adapt_pos_embed(
 ) -> list[str]:
     old, new, notes = None, config.grid, []
     if config.pos_embed == "learned" and "pos_embedding" in tensors:
-        metadata, rows = checkpoint.metadata, tensors["pos_embedding"].shape[1]
-        old = metadata.model.grid if metadata else _infer_grid(rows, checkpoint, config)
+        batch, rows, width = tensors["pos_embedding"].shape
+        if (batch, width) != (1, config.embed_dim):
+            return []  # The caller refuses the shape.
+        old = checkpoint.metadata.model.grid if checkpoint.metadata else _infer_grid(rows, checkpoint, config)
         notes += _adapt_prefix_pos_embed(tensors, old, config)
         if old != new:
             tensors["pos_embedding"] = resize_pos_embed(tensors["pos_embedding"], old, new, method)
     elif config.pos_embed == "learned2d":
-        tables = [name for name in ("pos_rows", "pos_columns") if name in tensors]
+        tables = [name for name in ("pos_rows", "pos_columns") if name in tensors and len(tensors[name]) == 1]
         old = tuple(tensors[name].shape[1] for name in tables) if len(tables) == 2 else None
         for name in tables:
             size = new[0] if name == "pos_rows" else new[1]
@@ -155,15 +161,28 @@ def _adapt_pos_embed(
 
 
 def _infer_grid(rows: int, checkpoint: Checkpoint, config: ViTConfig) -> tuple[int, int]:
-    """The grid of a table from a checkpoint without metadata: that of the model if it fits, else a square."""
+    """The grid of a table from a checkpoint without metadata.
+
+    It is that of the image size in ``config.json``; without one a square; that of the model if there is no such square.
+    """
     tokens = config.has_class_token + config.distilled
-    for prefix in (tokens, 0):
-        if rows - prefix == config.num_patches:
-            return config.grid
+    stated = checkpoint.architecture.get("image_size")
+    if stated is not None:
+        patch, stride = config.patch_size, config.patch_stride or config.patch_size
+        grid = tuple(max((side - patch) // stride + 1, 0) for side in stated.value)
+        if rows - grid[0] * grid[1] not in (tokens, 0):
+            raise UserError(
+                f"{checkpoint.path} has {rows} position embeddings, but {checkpoint.path.parent / 'config.json'} says "
+                f"that {stated.text}, which has {grid[0]}x{grid[1]} patches; "
+                "correct or remove that file if it is not of these weights"
+            )
+        return grid
     for prefix in (tokens, 0):
         side = isqrt(max(rows - prefix, 0))
         if side and side * side == rows - prefix:
             return side, side
+        if rows - prefix == config.num_patches:
+            return config.grid
     raise UserError(
         f"{checkpoint.path} has {rows} position embeddings, which do not form a square grid of patches; "
         "set image_size to the size that it was trained at"
@@ -197,6 +216,11 @@ def _mismatch(
         parts.append(f"missing {_first_names(missing)}")
     if unexpected:
         parts.append(f"unexpected {_first_names(unexpected)}")
+    if unexpected and not (missing or other_shape):
+        parts.append(
+            "if these are not part of the classifier, such as the decoder of a masked autoencoder, "
+            "convert the file with convert.py and --strict false, which skips them"
+        )
     return f"{checkpoint.path} does not fit this model: {'; '.join(parts)}"
 
 

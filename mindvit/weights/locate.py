@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from mindvit.download import TUTORIAL_WEIGHTS, download_file
+from mindvit.download.published import TUTORIAL_WEIGHTS, download_file
 from mindvit.errors import UserError
+from mindvit.printable import printable
 from mindvit.weights.checkpoint import read_checkpoint
 
 FOLDER = Path("ckpt")
@@ -18,12 +19,15 @@ def find_checkpoint(path: str, download: bool = False) -> Path:
         download: whether to download a published file to ``ckpt/`` if it is in neither place.
 
     Raises:
-        UserError: if there is no such file; the message says how to get it.
+        UserError: if there is no such file, and the message says how to get it; or if its folder cannot be read.
     """
     given, in_folder = Path(path), FOLDER / Path(path).name
-    for candidate in (given, in_folder):
-        if candidate.is_file():
-            return candidate
+    try:
+        for candidate in (given, in_folder):
+            if candidate.is_file():
+                return candidate
+    except OSError as error:  # Such as a folder without permission, or a name that is too long.
+        raise UserError(f"cannot look for the checkpoint {printable(path, 200)}: {error.strerror}") from error
     published = _PUBLISHED.get(given.name)
     if published and download:
         download_file(published, in_folder, read_checkpoint)

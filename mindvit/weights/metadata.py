@@ -1,17 +1,33 @@
 """The metadata of a checkpoint: what evaluation and inference need to know beside the weights."""
 
-import json
+import math
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from mindvit.classes import Classes
+from mindvit.data.settings import SourceName
 from mindvit.errors import UserError
+from mindvit.json_schema import decode
+from mindvit.models.variants import list_models
 from mindvit.models.vit_config import ViTConfig
+from mindvit.printable import printable
+from mindvit.strict_json import dump_json, parse_json
 
 METADATA_KEY = "mindvit.metadata"
 """Name of the metadata among the texts of a ``.ckpt``."""
-_FORMAT = 2
+_FORMAT = 3
+
+# Format 3 says how images are resized for evaluation. Before it, all were resized in a way that is no longer there.
+_MINDSPORE_ORIGINS = ("tutorial", "mindcv", "mindcv (before 0.3)")
+FORMER_RESIZE_NOTE = (
+    "its recorded metrics were measured by mindvit 0.2 or before, which resized images for evaluation in another way; "
+    "they may differ from those of an evaluation now"
+)
+
+_MAX_PATH = 4096
+"""Greatest length of a path, in bytes, on Linux."""
 
 # Files of format 1, which versions before 0.2 wrote, have other names.
 _OLD_KEY = "mindvit.passport"
@@ -34,7 +50,7 @@ class CheckpointMetadata:
     """Configuration of the network, preprocessing included."""
     classes: Classes | None = None
     """Classes of the outputs; None if they are not known."""
-    data_source: str = "folder"
+    data_source: SourceName = "folder"
     """Kind of data source it was trained on, as ``data.source``."""
     data_path: str | None = None
     """Folder of that source, as ``data.path``."""
@@ -43,13 +59,15 @@ class CheckpointMetadata:
     epoch: int = 0
     """Epochs trained."""
     metrics: dict[str, float] = field(default_factory=dict)
-    """Metrics of the last evaluation."""
+    """Metrics of the last evaluation. Those that are not finite are not stored."""
+    former_resize: bool = False
+    """Whether the metrics were measured with the resize of mindvit 0.2 or before, which had slightly other pixels."""
     origin: str | None = None
     """Layout of the file that it was converted from; None for weights trained here."""
 
     def to_json(self) -> str:
         """The metadata as one line of JSON."""
-        return json.dumps({"format": _FORMAT, **asdict(self)}, ensure_ascii=False)
+        return dump_json({"format": _FORMAT, **asdict(self), "metrics": _finite(self.metrics)})
 
     @classmethod
     def from_json(cls, text: str) -> "CheckpointMetadata":
@@ -59,22 +77,21 @@ class CheckpointMetadata:
             UserError: if it is not metadata, or was written by a newer version.
         """
         try:
-            stored = json.loads(text)
-            version = stored.pop("format")
+            stored = parse_json(text)
+            if not isinstance(stored, dict):
+                raise ValueError("it must be a JSON object")
+            version = stored.pop("format", None)
+            if type(version) is not int or version < 1:
+                raise ValueError("format must be an integer, 1 or more")
             if version > _FORMAT:
                 raise UserError(f"a newer version of mindvit wrote it (metadata format {version}); update mindvit")
-            model, classes = stored.pop("model"), stored.pop("classes")
-            if version == 1:
-                stored, model = _renamed(stored, _OLD_FIELDS), _renamed(model, _OLD_MODEL_FIELDS)
-            return cls(
-                model=ViTConfig.from_dict(model),
-                classes=classes and Classes(tuple(classes["ids"]), tuple(classes["names"])),
-                **stored,
-            )
+            metadata = decode(cls, _in_current_format(stored, version))
+            _check_ranges(metadata)
+            return metadata
         except UserError:
             raise
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(f"its metadata cannot be read ({error})") from error
+        except ValueError as error:
+            raise UserError(f"its metadata cannot be read ({error}); use another copy of the file") from error
 
 
 def read_metadata(texts: Mapping[str, str]) -> CheckpointMetadata | None:
@@ -87,5 +104,48 @@ def read_metadata(texts: Mapping[str, str]) -> CheckpointMetadata | None:
     return None if text is None else CheckpointMetadata.from_json(text)
 
 
+def _in_current_format(stored: dict[str, Any], version: int) -> dict[str, Any]:
+    """The fields of an earlier format under the names of this one. Values of a wrong type stay, for ``decode``."""
+    model, metrics = stored.get("model"), stored.get("metrics")
+    if isinstance(metrics, dict):
+        stored = {**stored, "metrics": _finite(metrics)}
+    if not isinstance(model, dict):
+        return stored
+    if version == 1:
+        stored, model = _renamed(stored, _OLD_FIELDS), _renamed(model, _OLD_MODEL_FIELDS)
+    preprocessing = model.get("preprocessing", {})
+    if version < 3 and isinstance(preprocessing, dict):
+        resize = "mindspore" if stored.get("origin") in _MINDSPORE_ORIGINS else "timm"
+        model = {**model, "preprocessing": {**preprocessing, "resize": resize}}
+        stored = {**stored, "former_resize": bool(stored.get("metrics"))}
+    return {**stored, "model": model}
+
+
 def _renamed(settings: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
     return {names.get(name, name): value for name, value in settings.items()}
+
+
+def _finite(metrics: dict[str, Any]) -> dict[str, Any]:
+    """The metrics without None, NaN and infinity, which earlier versions stored for a run that diverged."""
+    return {
+        name: value
+        for name, value in metrics.items()
+        if value is not None and not (isinstance(value, float) and not math.isfinite(value))
+    }
+
+
+def _check_ranges(metadata: CheckpointMetadata) -> None:
+    """Checks what the types of the fields and their constructors do not.
+
+    Raises:
+        ValueError: naming the field and what is expected.
+    """
+    if metadata.model_name not in list_models():
+        raise ValueError(f"model_name must be one of mindvit.list_models(), not {printable(metadata.model_name, 40)!r}")
+    outputs = metadata.model.num_classes
+    if metadata.classes is not None and len(metadata.classes) != outputs:
+        raise ValueError(f"classes must be as many as model.num_classes, {outputs}, not {len(metadata.classes)}")
+    if metadata.epoch < 0:
+        raise ValueError(f"epoch must be 0 or more, not {metadata.epoch}")
+    if metadata.data_path is not None and len(os.fsencode(metadata.data_path)) > _MAX_PATH:
+        raise ValueError(f"data_path must have at most {_MAX_PATH} bytes")

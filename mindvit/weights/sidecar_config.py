@@ -1,16 +1,22 @@
 """Reads the JSON files that are published beside weights: ``config.json`` and ``preprocessor_config.json``."""
 
-import json
+from collections import Counter
+from math import floor, nextafter
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_type_hints
 
 from mindvit.classes import Classes
 from mindvit.errors import UserError
-from mindvit.models.vit_config import Interpolation
+from mindvit.json_schema import decode_value
+from mindvit.models.vit_config import Interpolation, Preprocessing, ViTConfig
+from mindvit.strict_json import parse_json
 
 _GELU = {"gelu": "exact", "gelu_new": "tanh", "gelu_pytorch_tanh": "tanh", "gelu_tanh": "tanh"}
 # Hugging Face stores the number of a Pillow filter.
 _FILTERS = {0: "nearest", 2: "bilinear", 3: "bicubic"}
+_TYPES = get_type_hints(ViTConfig) | get_type_hints(Preprocessing)
+# timm's crop modes, and the resize of each.
+_CROP_MODES = {"center": "timm", "squash": "squash"}
 
 
 def read_sidecar_config(path: Path) -> tuple[dict[str, Any], Classes | None]:
@@ -23,40 +29,44 @@ def read_sidecar_config(path: Path) -> tuple[dict[str, Any], Classes | None]:
     Raises:
         UserError: if a file is not JSON, has invalid values, or names an activation that is not supported.
     """
-    config, preprocessing = (_read(path.parent / name) for name in ("config.json", "preprocessor_config.json"))
+    names = ("config.json", "preprocessor_config.json")
+    config, preprocessing = (read_config_file(path.parent / name) for name in names)
     try:
         settings = (
             _model_settings(config)
             | _preprocessing_settings(preprocessing)
             | _timm_settings(config.get("pretrained_cfg") or {})
+            | _activation((config.get("model_args") or {}).get("act_layer"))
         )
-        return settings, _classes(config)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        return {name: decode_value(_TYPES[name], value, name) for name, value in settings.items()}, _classes(config)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise UserError(f"a JSON file beside {path} has invalid values ({error}); correct or remove it") from error
 
 
 def _model_settings(config: dict[str, Any]) -> dict[str, Any]:
-    settings: dict[str, Any] = {}
-    if "hidden_act" in config:
-        if config["hidden_act"] not in _GELU:
-            raise ValueError(
-                f"the activation {config['hidden_act']!r} is not supported; supported are {', '.join(_GELU)}"
-            )
-        settings["gelu"] = _GELU[config["hidden_act"]]
+    settings = _activation(config.get("hidden_act"))
     if "layer_norm_eps" in config:
         settings["norm_eps"] = float(config["layer_norm_eps"])
     return settings
+
+
+def _activation(name: str | None) -> dict[str, Any]:
+    if name is None:
+        return {}
+    if name not in _GELU:
+        raise ValueError(f"the activation {name!r} is not supported; supported are {', '.join(_GELU)}")
+    return {"gelu": _GELU[name]}
 
 
 def _preprocessing_settings(preprocessing: dict[str, Any]) -> dict[str, Any]:
     settings: dict[str, Any] = {}
     if "image_mean" in preprocessing:
         settings["mean"], settings["std"] = tuple(preprocessing["image_mean"]), tuple(preprocessing["image_std"])
-        # Transformers' ViT resizes the whole image to a square. The nearest setting here is no crop. Its DeiT crops.
-        crops = preprocessing.get("do_center_crop")
-        settings["crop_pct"] = (
-            _shorter_side(preprocessing["crop_size"]) / _shorter_side(preprocessing["size"]) if crops else 1.0
-        )
+        size, crops = preprocessing.get("size"), preprocessing.get("do_center_crop")
+        crop = crops and _crop_pct(_shorter_side(preprocessing["crop_size"]), _shorter_side(size))
+        settings["crop_pct"] = crop or 1.0
+        # A size without "shortest_edge" is that of both sides: Transformers' ViT and DeiT squash the image.
+        settings["resize"] = "timm" if isinstance(size, dict) and "shortest_edge" in size else "squash"
     if preprocessing.get("resample") in _FILTERS:
         settings["interpolation"] = _FILTERS[preprocessing["resample"]]
     return settings
@@ -66,32 +76,61 @@ def _shorter_side(size: int | dict[str, int]) -> int:
     return min(size.values()) if isinstance(size, dict) else size
 
 
+def _crop_pct(crop: int, size: int) -> float:
+    """The fraction of which ``floor(crop / fraction)`` is ``size``, in spite of rounding errors."""
+    if not 0 < crop <= size:
+        raise ValueError(f"crop_size must be above 0 and at most size, {size}, not {crop}")
+    fraction = crop / size
+    return fraction if floor(crop / fraction) >= size else nextafter(fraction, 0.0)
+
+
 def _timm_settings(published: dict[str, Any]) -> dict[str, Any]:
     settings = {name: published[name] for name in ("mean", "std", "crop_pct") if name in published}
     settings = {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
     if published.get("interpolation") in get_args(Interpolation):
         settings["interpolation"] = published["interpolation"]
+    mode = published.get("crop_mode")
+    if mode is not None:
+        if mode not in _CROP_MODES:
+            raise ValueError(f"the crop_mode {mode!r} is not supported; supported are {', '.join(_CROP_MODES)}")
+        settings["resize"] = _CROP_MODES[mode]
     return settings
 
 
 def _classes(config: dict[str, Any]) -> Classes | None:
     by_index = config.get("id2label")
     if by_index:
+        by_index = decode_value(dict[str, str], by_index, "id2label")
         names = [by_index[index] for index in sorted(by_index, key=int)]
         if any(name != f"LABEL_{index}" for index, name in enumerate(names)):
-            return Classes(tuple(names), tuple(names))
+            return Classes(_unique(names), tuple(names))
     names = config.get("label_names")
     if names:
         descriptions = config.get("label_descriptions", {})
-        return Classes(tuple(names), tuple(descriptions.get(name, name) for name in names))
+        return Classes(_unique(names), tuple(_text(descriptions.get(name, name)) for name in names))
     return None
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _unique(names: list[str]) -> tuple[str, ...]:
+    """Class ids: the names, with the index added to those that occur twice, such as "crane" in ImageNet."""
+    counts = Counter(_text(name) for name in names)
+    return tuple(f"{name} ({index})" if counts[name] > 1 else name for index, name in enumerate(names))
+
+
+def _text(name: Any) -> str:
+    return decode_value(str, name, "a class name")
+
+
+def read_config_file(path: Path) -> dict[str, Any]:
+    """Reads a JSON file beside weights; empty if there is none.
+
+    Raises:
+        UserError: if it cannot be read, or is not a JSON object.
+    """
     if not path.is_file():
         return {}
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"cannot read {path}, the config beside the weights ({error}); correct or remove it") from error
     if not isinstance(content, dict):

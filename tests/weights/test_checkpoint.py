@@ -12,7 +12,7 @@ from mindvit.weights.metadata import CheckpointMetadata
 
 METADATA = CheckpointMetadata(
     model_name="vit_ti_16_224",
-    model=ViTConfig(image_size=32, preprocessing=Preprocessing(crop_pct=0.9, interpolation="bicubic")),
+    model=ViTConfig(image_size=32, num_classes=2, preprocessing=Preprocessing(crop_pct=0.9, interpolation="bicubic")),
     classes=Classes(("n1", "n2"), ("Katze", "狗")),
     data_source="imagenet",
     data_path="dataset",

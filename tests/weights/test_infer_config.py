@@ -2,8 +2,14 @@ import numpy as np
 import pytest
 
 from mindvit import create_model
-from mindvit.models.variants import model_config
-from mindvit.weights.infer_config import comparable_config, differences, infer_config, matching_models
+from mindvit.models.variants import model_config, override
+from mindvit.weights.infer_config import (
+    comparable_config,
+    differences,
+    infer_config,
+    matching_models,
+    metadata_differences,
+)
 from mindvit.weights.read import read_weights
 from tests.weights.published import PublishedFile, write_npz
 
@@ -68,6 +74,22 @@ def test_inferred_and_actual_config_of_a_network_agree(special):
     assert differences(tensors, network.config) == []
 
 
+@pytest.mark.parametrize(
+    ("special", "with_other_heads"),
+    [
+        ({}, []),
+        ({"pos_embed": "learned2d", "image_size": (8, 12)}, []),
+        ({"pos_embed": "relative"}, ["heads and offsets (the tensors': (2, 3, 3), the metadata's: (3, 3, 3))"]),
+        ({"qk_norm": True}, ["head_dim (the tensors': 6, the metadata's: 4)"]),
+    ],
+)
+def test_the_metadata_of_a_network_fits_its_tensors(special, with_other_heads):
+    network = create_model("vit_mini_4_32", **{**SIZES, **special})
+    tensors = {parameter.name: parameter.asnumpy() for parameter in network.get_parameters()}
+    assert metadata_differences(tensors, network.config) == []
+    assert metadata_differences(tensors, override(network.config, num_heads=3)) == with_other_heads
+
+
 def test_differences_are_readable():
     network = create_model("vit_mini_4_32", **{**SIZES, "qk_norm": True, "pre_logits_dim": 5})
     tensors = {parameter.name: parameter.asnumpy() for parameter in network.get_parameters()}
@@ -106,6 +128,8 @@ def test_matching_models_are_found_at_any_image_size():
         {"patch_embedding.conv.weight": np.zeros(())},
         {"registers": np.zeros(3), "pre_logits.bias": np.zeros(()), "transformer.layers.x.y": np.zeros(1)},
         {"transformer.layers.": np.zeros(1)},
+        {"transformer.layers." + "1" * 5000 + ".x": np.zeros(1), "stem.stages." + "1" * 5000 + ".0.x": np.zeros(1)},
+        {"stem.stages.5.0.x": np.zeros(1), "transformer.layers.9999.x": np.zeros(1)},
     ],
 )
 def test_unknown_tensors_match_no_model(tensors):

@@ -10,6 +10,7 @@ from mindvit.models.variants import override
 from mindvit.weights.checkpoint import Checkpoint
 from mindvit.weights.load import load_tensors
 from mindvit.weights.metadata import CheckpointMetadata
+from mindvit.weights.published_architecture import Stated
 from mindvit.weights.resize_pos_embed import resize_grid, resize_pos_embed
 from tests.weights.published import SIZES as PUBLISHED_SIZES
 from tests.weights.published import PublishedFile, random_images, write_npz
@@ -26,8 +27,11 @@ def values(network):
     return {parameter.name: parameter.asnumpy().copy() for parameter in network.get_parameters()}
 
 
-def checkpoint_of(network, metadata=False, **changes):
-    """A checkpoint with random tensors for a network; changes are shapes by name, None removes a tensor."""
+def checkpoint_of(network, metadata=False, stated=None, **changes):
+    """A checkpoint with random tensors for a network; changes are shapes by name, None removes a tensor.
+
+    `stated` is what a published config.json says, by the names of ViTConfig.
+    """
     rng = np.random.default_rng(1)
     tensors = {name: rng.standard_normal(old.shape).astype(np.float32) for name, old in values(network).items()}
     for name, shape in changes.items():
@@ -37,7 +41,10 @@ def checkpoint_of(network, metadata=False, **changes):
         else:
             tensors[name] = np.zeros(shape, np.float32)
     return Checkpoint(
-        Path("x.ckpt"), tensors, CheckpointMetadata("vit_mini_4_32", network.config) if metadata else None
+        Path("x.ckpt"),
+        tensors,
+        CheckpointMetadata("vit_mini_4_32", network.config) if metadata else None,
+        architecture={name: Stated(value, f"their_{name} is {value}") for name, value in (stated or {}).items()},
     )
 
 
@@ -89,7 +96,10 @@ def test_float16_weights_are_loaded_as_float32():
             {"pos_embedding": (1, 8, 12)},
             "has 8 position embeddings, which do not form a square grid of patches; set image_size",
         ),
-        ({"pos_embedding": (1, 0, 12)}, "has 0 position embeddings"),
+        ({"pos_embedding": (1, 0, 12)}, r"pos_embedding has shape \(1, 0, 12\), not \(1, 5, 12\)"),
+        ({"pos_embedding": (1, 10, 0)}, r"pos_embedding has shape \(1, 10, 0\), not \(1, 5, 12\)"),
+        ({"pos_embedding": (2, 10, 12)}, r"pos_embedding has shape \(2, 10, 12\), not \(1, 5, 12\)"),
+        ({"patch_embedding__conv__weight": (12, 0, 4, 4)}, r"conv.weight has shape \(12, 0, 4, 4\)"),
         ({"cls": ()}, r"cls has shape \(\), not \(1, 1, 12\)"),
         ({"cls": None}, r"is for another network: it differs in class_token \(the file's: no, the model's: yes\)"),
         ({"registers": (1, 2, 12)}, r"differs in register_tokens \(the file's: 2, the model's: 0\)"),
@@ -149,6 +159,61 @@ def test_shapes_must_fit_even_if_not_strict():
         load_tensors(tiny(), checkpoint_of(tiny(), norm__gamma=(5,)), strict=False)
 
 
+def test_weights_that_are_integers_are_refused():
+    checkpoint = checkpoint_of(tiny())
+    checkpoint.tensors["norm.gamma"] = np.ones(12, np.int64)
+    with pytest.raises(UserError, match=r"norm\.gamma has the data type int64, not a floating-point one"):
+        load_tensors(tiny(), checkpoint)
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_the_number_of_heads_in_the_metadata_must_be_that_of_the_model(strict):
+    """No tensor shows it, but with another number the outputs are wrong."""
+    words = r"x\.ckpt is for another network: its metadata says that num_heads is 2, but num_heads of the model is 3"
+    with pytest.raises(UserError, match=words):
+        load_tensors(tiny(num_heads=3), checkpoint_of(tiny(), metadata=True), strict=strict)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "of_model"),
+    [("num_heads", 4, 2), ("embed_dim", 24, 12), ("depth", 3, 1), ("mlp_dim", 8, 16), ("patch_size", 8, 4)],
+)
+def test_a_published_architecture_must_be_that_of_the_model(name, value, of_model):
+    words = rf"config\.json says that their_{name} is {value}, but {name} of the model is {of_model}; override"
+    with pytest.raises(UserError, match=words):
+        load_tensors(tiny(), checkpoint_of(tiny(), stated={name: value}))
+    assert load_tensors(tiny(), checkpoint_of(tiny(), stated={name: of_model})) == []
+
+
+def test_the_published_channels_must_be_those_of_the_tensors():
+    checkpoint = checkpoint_of(tiny(), stated={"in_channels": 3})
+    assert len(load_tensors(tiny(in_channels=1), checkpoint)) == 1
+    with pytest.raises(UserError, match="their_in_channels is 1, but in_channels of the tensors is 3"):
+        load_tensors(tiny(in_channels=1), checkpoint_of(tiny(), stated={"in_channels": 1}))
+
+
+def test_settings_that_change_the_outputs_but_no_tensor_may_differ_with_a_note():
+    notes = load_tensors(tiny(pool="mean", class_token=True, window_size=3), checkpoint_of(tiny(), metadata=True))
+    assert notes == [
+        "its metadata says that pool is cls, but pool of the model is mean",
+        "its metadata says that window_size is None, but window_size of the model is 3",
+    ]
+    (note,) = load_tensors(tiny(), checkpoint_of(tiny(), stated={"pool": "mean_norm"}))
+    assert note.endswith("config.json says that their_pool is mean_norm, but pool of the model is cls")
+
+
+def test_the_stem_of_a_hybrid_is_the_reason_and_not_its_patch_size():
+    network = tiny()
+    tensors = checkpoint_of(network, patch_embedding__conv__weight=(12, 64, 1, 1)).tensors
+    for name in ("patch_embed.backbone.conv1.weight", "embeddings.patch_embeddings.backbone.bit.x", "stem.conv.weight"):
+        with pytest.raises(UserError) as error:
+            load_tensors(network, Checkpoint(Path("x.npz"), tensors | {name: np.ones(1, np.float32)}, None))
+        assert str(error.value) == (
+            "x.npz is for another network: it differs in stem (the file's: another convolutional network, the model's: "
+            "none); its stem is not supported; supported are r26, r50, r50_s16, efficientnet_b0"
+        )
+
+
 # Heads.
 
 
@@ -177,6 +242,13 @@ def test_the_head_is_newly_initialized_for_a_checkpoint_without_one():
     ]
     assert_equal(network.dense.weight.asnumpy(), before["dense.weight"])
     assert not np.array_equal(network.cls.asnumpy(), before["cls"])
+
+
+def test_a_distilled_network_without_a_distillation_head_is_told_that_both_heads_are_averaged():
+    network = tiny(distilled=True)
+    checkpoint = checkpoint_of(network, dense_distillation__weight=None, dense_distillation__bias=None)
+    (note,) = load_tensors(network, checkpoint)
+    assert "has no distillation head, and the mean of both heads is the output" in note
 
 
 # Input channels. The first convolution is linear in its channels, so the logits show whether its weights are adapted.
@@ -285,6 +357,38 @@ def test_a_grid_of_the_same_size_but_another_shape_is_resized_if_metadata_is_kno
     source, network = tiny(image_size=(4, 16)), tiny(image_size=8)
     checkpoint = checkpoint_of(source, metadata=True)
     assert load_tensors(network, checkpoint) == ["position embeddings are resized from 1x4 to 2x2 patches (bicubic)"]
+
+
+@pytest.mark.parametrize("method", ["bicubic", "bilinear"])
+def test_a_square_table_is_resized_to_another_grid_with_the_same_number_of_patches(method):
+    """As 14x14 patches of 224x224 pixels for 7x28 patches of 112x448 pixels."""
+    network, checkpoint = tiny(image_size=(4, 16)), checkpoint_of(tiny())
+    notes = load_tensors(network, checkpoint, method)
+    assert notes == [f"position embeddings are resized from 2x2 to 1x4 patches ({method})"]
+    expected = resize_pos_embed(checkpoint.tensors["pos_embedding"], (2, 2), (1, 4), method)
+    assert_equal(network.pos_embedding.asnumpy(), expected)
+
+
+def test_a_table_that_is_no_square_has_the_grid_of_a_model_with_as_many_patches():
+    network = tiny(image_size=(8, 16))
+    checkpoint = checkpoint_of(network)
+    assert load_tensors(network, checkpoint) == []
+    assert_equal(network.pos_embedding.asnumpy(), checkpoint.tensors["pos_embedding"])
+
+
+def test_a_published_image_size_determines_the_grid():
+    network = tiny()
+    checkpoint = checkpoint_of(tiny(image_size=(4, 16)), stated={"image_size": (4, 16)})
+    assert load_tensors(network, checkpoint) == ["position embeddings are resized from 1x4 to 2x2 patches (bicubic)"]
+    assert load_tensors(tiny(image_size=(4, 16)), checkpoint) == []
+
+
+def test_a_published_image_size_that_contradicts_the_table_is_refused():
+    words = (
+        r"has 5 position embeddings, but .*config\.json says that their_image_size is \(16, 16\), which has 4x4 patches"
+    )
+    with pytest.raises(UserError, match=words):
+        load_tensors(tiny(), checkpoint_of(tiny(), stated={"image_size": (16, 16)}))
 
 
 @pytest.mark.parametrize("metadata", [True, False])

@@ -33,6 +33,11 @@ def test_another_missing_checkpoint_is_reported():
         find_checkpoint("a.ckpt")
 
 
+def test_a_path_that_the_system_refuses_is_reported():
+    with pytest.raises(UserError, match=r"cannot look for the checkpoint x{199}…: File name too long"):
+        find_checkpoint("x" * 5000)
+
+
 def test_a_folder_is_refused(folder):
     (folder / "run").mkdir()
     with pytest.raises(UserError, match="run is a folder"):

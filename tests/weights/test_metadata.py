@@ -1,6 +1,7 @@
 """Metadata of checkpoints, in the current format and in the format of version 0.1."""
 
 import json
+import warnings
 from dataclasses import asdict, replace
 
 import mindspore as ms
@@ -10,17 +11,17 @@ import pytest
 from mindvit.classes import Classes
 from mindvit.errors import UserError
 from mindvit.factory import load_trained
-from mindvit.models import Preprocessing, ViTConfig
+from mindvit.models import Preprocessing, ViT, ViTConfig
 from mindvit.training.resume import read_train_checkpoint
-from mindvit.weights.checkpoint import OLD_TRAIN_STATE_KEY
+from mindvit.weights.checkpoint import OLD_TRAIN_STATE_KEY, write_checkpoint
 from mindvit.weights.formats.ckpt import read_ckpt, write_ckpt
-from mindvit.weights.metadata import METADATA_KEY, CheckpointMetadata, read_metadata
+from mindvit.weights.metadata import FORMER_RESIZE_NOTE, METADATA_KEY, CheckpointMetadata, read_metadata
 from mindvit.weights.read import read_weights
 from tests.weights.published import FOLDER
 
 METADATA = CheckpointMetadata(
     model_name="vit_ti_16_224",
-    model=ViTConfig(image_size=32, preprocessing=Preprocessing(crop_pct=0.9, interpolation="bicubic")),
+    model=ViTConfig(image_size=32, num_classes=2, preprocessing=Preprocessing(crop_pct=0.9, interpolation="bicubic")),
     classes=Classes(("n1", "n2"), ("Katze", "狗")),
     data_source="imagenet",
     data_path="dataset",
@@ -30,9 +31,10 @@ METADATA = CheckpointMetadata(
     origin="timm",
 )
 FORMAT_1 = FOLDER / "checkpoint_v1.ckpt"
-# What tests/references/make_checkpoint_v1.py wrote, under the names of format 2.
+# What tests/references/make_checkpoint_v1.py wrote, under the names of format 3.
 METADATA_OF_FORMAT_1 = replace(
     METADATA,
+    former_resize=True,
     model_name="vit_mini_4_32",
     model=ViTConfig(
         image_size=16,
@@ -55,7 +57,7 @@ METADATA_OF_FORMAT_1 = replace(
 
 def test_metadata_is_restored_exactly():
     text = METADATA.to_json()
-    assert json.loads(text)["format"] == 2
+    assert json.loads(text)["format"] == 3
     assert CheckpointMetadata.from_json(text) == METADATA
     assert read_metadata({METADATA_KEY: text, "other": ""}) == METADATA
 
@@ -94,26 +96,69 @@ def test_metadata_of_format_1_is_read():
     _, texts = read_ckpt(FORMAT_1)
     assert list(texts) == ["mindvit.passport"]
     assert json.loads(texts["mindvit.passport"])["format"] == 1
-    metadata = load_trained(str(FORMAT_1)).metadata
+    with pytest.warns(match=FORMER_RESIZE_NOTE):
+        metadata = load_trained(str(FORMAT_1)).metadata
     assert asdict(metadata) == asdict(METADATA_OF_FORMAT_1)
     for name in ("pos_embed", "prefix_pos_embed", "block_dropout", "window_size"):
         assert getattr(metadata.model, name) != getattr(ViTConfig(), name)
     assert metadata.is_class_subset
 
 
-def test_metadata_of_format_1_is_written_in_format_2():
+def test_metadata_of_format_1_is_written_in_format_3():
     metadata = read_weights(FORMAT_1).metadata
     text = metadata.to_json()
-    assert json.loads(text)["format"] == 2
+    assert json.loads(text)["format"] == 3
     assert CheckpointMetadata.from_json(text) == METADATA_OF_FORMAT_1
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error", "ignore:.*its recorded metrics were measured by mindvit 0.2")
 def test_a_checkpoint_of_format_1_gives_the_same_logits():
     with np.load(FORMAT_1.with_suffix(".npz")) as stored:
         images, expected = stored["images"], stored["logits"]
     network = load_trained(str(FORMAT_1)).network.set_train(False)
     np.testing.assert_array_equal(network(ms.Tensor(images)).asnumpy(), expected)
+
+
+def in_format_2(**changes):
+    """The text that version 0.2 wrote: it does not say how images are resized."""
+    stored = json.loads(replace(METADATA, **changes).to_json())
+    del stored["model"]["preprocessing"]["resize"], stored["former_resize"]
+    return json.dumps({**stored, "format": 2})
+
+
+@pytest.mark.parametrize(
+    ("origin", "resize"),
+    [(None, "timm"), ("timm", "timm"), ("tutorial", "mindspore"), ("mindcv", "mindspore"), ("google", "timm")],
+)
+def test_metadata_of_format_2_is_read_with_the_resize_of_its_origin(origin, resize):
+    metadata = CheckpointMetadata.from_json(in_format_2(origin=origin))
+    preprocessing = replace(METADATA.model.preprocessing, resize=resize)
+    model = replace(METADATA.model, preprocessing=preprocessing)
+    assert metadata == replace(METADATA, origin=origin, model=model, former_resize=True)
+
+
+def test_metrics_that_were_measured_with_the_former_resize_stay_known():
+    metadata = CheckpointMetadata.from_json(in_format_2())
+    assert CheckpointMetadata.from_json(metadata.to_json()).former_resize
+    assert not CheckpointMetadata.from_json(in_format_2(metrics={})).former_resize, "there are none"
+    assert not CheckpointMetadata.from_json(METADATA.to_json()).former_resize
+
+
+@pytest.mark.parametrize(("metrics", "notes"), [({"top1": 75.25}, 1), ({}, 0)])
+def test_an_earlier_checkpoint_is_loaded_with_one_note_on_its_metrics(tmp_path, metrics, notes):
+    stored = json.loads(read_ckpt(FORMAT_1)[1]["mindvit.passport"])
+    network = ViT(METADATA_OF_FORMAT_1.model)
+    write_ckpt(tmp_path / "old.ckpt", network, {"mindvit.passport": json.dumps({**stored, "metrics": metrics})})
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        trained = load_trained(str(tmp_path / "old.ckpt"))
+    texts = [str(warning.message) for warning in caught]
+    assert texts == [f"{tmp_path / 'old.ckpt'}: {FORMER_RESIZE_NOTE}"] * notes
+    write_checkpoint(tmp_path / "new.ckpt", network, replace(trained.metadata, former_resize=False))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        load_trained(str(tmp_path / "new.ckpt"))
+    assert not caught
 
 
 @pytest.fixture

@@ -1,12 +1,15 @@
+import json
+
 import mindspore as ms
 import numpy as np
 import pytest
 
 from mindvit.errors import UserError
 from mindvit.weights.checkpoint import TRAIN_STATE_KEY
-from mindvit.weights.formats.ckpt import write_ckpt
+from mindvit.weights.formats.ckpt import read_ckpt, write_ckpt
+from mindvit.weights.metadata import METADATA_KEY
 from mindvit.weights.read import read_weights
-from tests.weights.published import PublishedFile, renamed, tutorial_weights, write_npz
+from tests.weights.published import FOLDER, PublishedFile, renamed, tutorial_weights, write_npz
 
 
 def save_ckpt(path, weights, texts=None):
@@ -64,6 +67,55 @@ def test_weights_that_are_not_finite_are_refused(tmp_path, value):
         read_weights(write_npz(tmp_path / "x.npz", weights))
     with pytest.raises(UserError, match=r"norm\.bias"):
         read_weights(save_ckpt(tmp_path / "x.ckpt", weights))
+
+
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+def test_a_checkpoint_of_this_project_that_is_not_finite_is_refused(tiny_checkpoint, value):
+    path = tiny_checkpoint()
+    tensors, texts = read_ckpt(path)
+    bias = tensors["norm.beta"].asnumpy().copy()
+    bias[:2] = value
+    write_ckpt(path, {**tensors, "norm.beta": ms.Tensor(bias)}, texts)
+    words = r"tiny\.ckpt has NaN or infinity in 1 of \d+ tensors: norm\.beta \(2 of 32 values\); the training diverged"
+    with pytest.raises(UserError, match=words):
+        read_weights(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"depth": 10**6}, r"depth \(the tensors': 1, the metadata's: 1000000\)"),
+        ({"num_classes": 10**9}, r"num_classes \(the tensors': 2, the metadata's: 1000000000\)"),
+        ({"in_channels": 10**6}, r"in_channels \(the tensors': 3, "),
+        ({"image_size": 16}, r"position embeddings \(the tensors': 5, the metadata's: 17\)"),
+        ({"embed_dim": 64}, r"embed_dim \(the tensors': 32, the metadata's: 64\)"),
+        ({"pos_embed": "learned2d"}, r"rows, columns \(the tensors': \(None, None\), the metadata's: \(2, 2\)\)"),
+        ({"pos_embed": "relative"}, r"heads and offsets \(the tensors': none, the metadata's: \(2, 3, 3\)\)"),
+    ],
+)
+def test_metadata_that_does_not_fit_the_tensors_is_refused_before_a_network_is_made(tiny_checkpoint, changes, words):
+    path = tiny_checkpoint()
+    tensors, texts = read_ckpt(path)
+    stored = json.loads(texts[METADATA_KEY])
+    stored["model"] |= changes
+    write_ckpt(path, tensors, {METADATA_KEY: json.dumps({**stored, "classes": None})})
+    with pytest.raises(
+        UserError, match=rf"tiny\.ckpt: its metadata does not fit its tensors; they differ in .*{words}"
+    ):
+        read_weights(path)
+
+
+def test_what_config_json_says_is_read_with_the_weights():
+    loaded = read_weights(FOLDER / "huggingface_vit/model.safetensors")
+    assert (loaded.architecture["num_heads"].value, loaded.architecture["image_size"].value) == (3, (32, 32))
+
+
+@pytest.mark.parametrize(
+    "name", ["block1" + "1" * 5000 + "/unit1/x", "Transformer/encoderblock/x", "stem.stages.5.0.x"]
+)
+def test_a_tensor_name_or_shape_cannot_make_reading_fail_or_take_long(tmp_path, name):
+    weights = PublishedFile("google").weights("original") | {name: np.zeros((10**9, 0), np.float32)}
+    assert name in read_weights(write_npz(tmp_path / "x.npz", weights)).tensors
 
 
 @pytest.mark.parametrize(

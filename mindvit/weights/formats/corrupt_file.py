@@ -2,6 +2,7 @@
 
 import lzma
 import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ _READER_ERRORS = (
     SafetensorError,
     lzma.LZMAError,
     struct.error,
+    tokenize.TokenError,
     zipfile.BadZipFile,
     zlib.error,
 )

@@ -1,11 +1,11 @@
 """Sharded models of Hugging Face: several safetensors files, and an index that maps tensor names to files."""
 
-import json
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import numpy as np
 
 from mindvit.errors import UserError
+from mindvit.strict_json import parse_json
 from mindvit.weights.formats.corrupt_file import reraise_corrupt_file
 from mindvit.weights.formats.safetensors import read_safetensors, starts_safetensors
 
@@ -40,9 +40,9 @@ def read_index(path: Path) -> dict[str, np.ndarray]:
 def _weight_map(path: Path) -> dict[str, str]:
     """File name by tensor name."""
     try:
-        weight_map = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
+        weight_map = parse_json(path.read_text(encoding="utf-8"))["weight_map"]
         valid = isinstance(weight_map, dict) and all(isinstance(file, str) for file in weight_map.values())
-    except (ValueError, LookupError, TypeError, RecursionError):
+    except (ValueError, LookupError, TypeError):
         valid = False
     if not valid:
         raise UserError(

@@ -34,11 +34,16 @@ def check_finite(arrays: dict[str, np.ndarray], path: Path) -> None:
         path: the file, for the message.
 
     Raises:
-        UserError: if there is NaN or infinity; the message names the first such tensors and gives their number.
+        UserError: if there is NaN or infinity; the message names the first such tensors, and gives the number of such
+            tensors and values.
     """
-    bad = [name for name, array in arrays.items() if not np.isfinite(array).all()]
+    bad = {name: array for name, array in arrays.items() if not np.isfinite(array).all()}
     if bad:
-        named = ", ".join(bad[:_SHOWN]) + (f" and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else "")
+        shown = [
+            f"{name} ({np.count_nonzero(~np.isfinite(array)):,} of {array.size:,} values)"
+            for name, array in list(bad.items())[:_SHOWN]
+        ]
+        named = ", ".join(shown) + (f" and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else "")
         raise UserError(
             f"{path} has NaN or infinity in {len(bad)} of {len(arrays)} tensors: {named}; "
             "the training diverged, use an earlier checkpoint"
