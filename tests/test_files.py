@@ -1,3 +1,4 @@
+import errno
 import os
 import stat
 import subprocess
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mindvit.errors import UserError
-from mindvit.files import link, make_folder, remove_leftovers, replacing, write_text
+from mindvit.files import delete, link, make_folder, os_error_message, remove_leftovers, replacing, write_text
 
 ROOT = Path(__file__).parent.parent
 
@@ -39,6 +40,65 @@ def test_a_full_disk_is_a_user_error_and_keeps_the_old_file(tmp_path):
     with pytest.raises(UserError, match=r"cannot write .*a\.txt: No space left"), replacing(path):
         raise OSError(28, "No space left on device")
     assert path.read_text() == "old"
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.ESTALE, errno.EIO])
+def test_a_file_system_that_turns_read_only_is_a_user_error_and_keeps_the_old_file(tmp_path, monkeypatch, number):
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+
+    def fail(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("tempfile.mkdtemp", fail)
+    with pytest.raises(UserError, match=rf"cannot write .*a\.txt: {os.strerror(number)}"):
+        write_text(path, "new")
+    assert path.read_text() == "old"
+
+
+def test_a_folder_that_was_deleted_does_not_come_back_with_a_part_of_its_files(tmp_path):
+    for attempt in (
+        lambda: write_text(tmp_path / "run/a.txt", "x"),
+        lambda: make_folder(tmp_path / "run/checkpoints", parents=False),
+    ):
+        with pytest.raises(UserError, match=r"cannot write .*: its folder does not exist"):
+            attempt()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("name", "words"), [("x" * 5000, "File name too long"), ("a\0b", "cannot contain a NUL")])
+def test_a_name_that_no_file_can_have_is_a_user_error_of_one_short_sentence(tmp_path, name, words):
+    for attempt in (write_text, lambda path, _: make_folder(path), lambda path, _: delete(path / "a")):
+        with pytest.raises(UserError, match=words) as raised:
+            attempt(tmp_path / name, "x")
+        assert len(str(raised.value)) < 400 and "\0" not in str(raised.value)
+
+
+def test_a_file_or_a_link_without_target_is_no_folder(tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to("nowhere")
+    for name in ("file", "link"):
+        with pytest.raises(
+            UserError, match=rf"cannot write into the folder .*{name}: a file or a broken link has this"
+        ):
+            make_folder(tmp_path / name)
+
+
+def test_files_and_folders_are_deleted_and_missing_ones_are_no_error(tmp_path):
+    write_text(make_folder(tmp_path / "folder/inner") / "a.txt", "x")
+    write_text(tmp_path / "b.txt", "x")
+    make_folder(tmp_path / "target")
+    write_text(tmp_path / "target/c.txt", "x")
+    (tmp_path / "link").symlink_to("target")
+    (tmp_path / "broken").symlink_to("nowhere")
+    for name in ("folder", "b.txt", "link", "broken", "absent"):
+        delete(tmp_path / name)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["link", "target"]
+
+
+def test_the_message_of_an_error_takes_the_path_from_the_error(tmp_path):
+    error = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), b"a\x1b")
+    assert os_error_message(error, "access") == "cannot access a\\x1b: No such file or directory"
 
 
 def test_an_unwritable_folder_is_a_user_error(tmp_path):

@@ -1,15 +1,16 @@
 """A split of a data source: images, labels and classes."""
 
 import difflib
-import zlib
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 from PIL import Image
 
 from mindvit.classes import Classes
+from mindvit.data.fingerprint import DataFingerprint, SplitFingerprint, fingerprint_of
 from mindvit.errors import UserError
 
 PADDING_LABEL = -1
@@ -31,16 +32,17 @@ class Split:
     """Returns the location of the image at an index, for messages."""
     flip: bool = True
     """Whether a horizontal flip keeps the class of an image."""
+    name: Callable[[int], str] = str
+    """Returns a name of the image at an index that is the same in every copy of the data; by default its index."""
     read_errors: deque = field(default_factory=lambda: deque(maxlen=1), compare=False)
     """The last decode error that stopped a pipeline. The pipeline raises only a ``RuntimeError`` without this cause."""
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    def fingerprint(self) -> str:
-        """A short text that differs between splits with different class ids or labels."""
-        checksum = zlib.crc32(self.labels.tobytes(), zlib.crc32("\n".join(self.classes.ids).encode()))
-        return f"{len(self)} images of {len(self.classes)} classes ({checksum:08x})"
+    def fingerprint(self) -> SplitFingerprint:
+        """What tells the split from one with other classes, files or labels."""
+        return fingerprint_of(self.classes.ids, self.labels, self.name)
 
     def select_classes(self, ids: tuple[str, ...]) -> "Split":
         """The images of some classes only. Labels are renumbered from 0 and keep the order of this split.
@@ -79,6 +81,7 @@ class Split:
             labels=self.labels[indices],
             read=lambda index: self.read(int(indices[index])),
             describe=lambda index: self.describe(int(indices[index])),
+            name=lambda index: self.name(int(indices[index])),
         )
 
     def relabel(self, classes: Classes) -> "Split":
@@ -107,6 +110,11 @@ class Source:
 
     train: Split | None
     val: Split | None
+
+    @cached_property
+    def fingerprint(self) -> DataFingerprint:
+        """What tells the data of a run from other data."""
+        return DataFingerprint(self.train.fingerprint(), self.val and self.val.fingerprint())
 
     def subset(self, classes: tuple[str, ...] | None, samples_per_class: int | None) -> "Source":
         """A subset of the source: some classes of both splits, and a limited number of training images per class.

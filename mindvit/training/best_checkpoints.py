@@ -1,9 +1,12 @@
 """Which checkpoints of a run are kept, and which one is the best."""
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from mindvit.config import setting
+from mindvit.json_schema import decode
+from mindvit.models.setting_checks import check_values
 from mindvit.run_metrics import EpochMetrics, WeightsKind
 
 BestMetric = Literal["top1", "val_loss"]
@@ -23,6 +26,7 @@ class CheckpointSettings:
     """What ranks the weights: the highest top1 (ties go to the lower loss), or the lowest val_loss."""
 
     def __post_init__(self) -> None:
+        check_values(self, "checkpoint.")
         for name in ("keep_last", "keep_best", "every_steps"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"checkpoint.{name} must be at least 1, not {getattr(self, name)}")
@@ -35,16 +39,23 @@ class Candidate:
     weights: WeightsKind
     epoch: int
     step: int
-    train_loss: float
+    train_loss: float | None
+    """Mean training loss of the epoch; None if no step of the epoch had a finite one."""
     num_images: int
     top1: float
     top5: float
     val_loss: float
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether all validation metrics are numbers. Weights whose metrics are not are never the best."""
+        return all(map(math.isfinite, (self.top1, self.top5, self.val_loss)))
+
     def score(self, metric: BestMetric) -> tuple[float, float]:
-        """What candidates are ranked by; greater is better, and a loss of NaN is worst."""
-        loss = float("inf") if self.val_loss != self.val_loss else self.val_loss
-        return (self.top1, -loss) if metric == "top1" else (-loss, self.top1)
+        """What candidates are ranked by; greater is better, and metrics that are not finite are worst."""
+        if not self.is_finite:
+            return -math.inf, -math.inf
+        return (self.top1, -self.val_loss) if metric == "top1" else (-self.val_loss, self.top1)
 
 
 @dataclass(frozen=True)
@@ -63,14 +74,15 @@ class BestCheckpoint(Candidate):
         """Reads what ``to_json`` gave.
 
         Raises:
-            ValueError, TypeError, KeyError: if it is something else.
+            ValueError: if it is something else.
         """
-        return cls(**{**stored, "weights": WeightsKind(stored["weights"])})
+        return decode(cls, stored)
 
 
 def candidates(epoch: EpochMetrics) -> list[Candidate]:
     """The kinds of weights that were evaluated at the end of an epoch."""
+    train_loss = epoch.train_loss if math.isfinite(epoch.train_loss) else None
     return [
-        Candidate(kind, epoch.epoch, epoch.step, epoch.train_loss, epoch.num_images, **vars(found))
+        Candidate(kind, epoch.epoch, epoch.step, train_loss, epoch.num_images, **vars(found))
         for kind, found in epoch.evaluations.items()
     ]

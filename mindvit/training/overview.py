@@ -1,11 +1,15 @@
 """What a run prints before its first step, and what it reports at its end."""
 
-import json
 from dataclasses import asdict, dataclass
 
 from mindvit.files import write_text
+from mindvit.printable import printable
 from mindvit.run_metrics import WeightsKind
+from mindvit.strict_json import dump_json
 from mindvit.training.run import Run
+
+_MAX_NAMES = 500
+"""Characters of the class names in the overview."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,8 @@ class Summary:
     """Which weights were best: raw, ema or swa."""
     epochs: int
     """Epochs trained."""
+    stopped_early: bool
+    """Whether early stopping ended the run (``train.patience``)."""
     train_seconds: float
     """Training time of all sessions in seconds, compilation and evaluations included."""
     images_per_second: float | None
@@ -44,8 +50,9 @@ def run_overview(run: Run) -> str:
         "model": f"{recipe.model.name}, {pixels} px, patch size {config.patch_size}, {size:,} parameters",
         "weights": recipe.model.checkpoint or "random initialization",
         "teacher": recipe.distill.teacher or "none",
-        "data": f"{recipe.data.source}, {recipe.data.path}: {len(data.train):,} training images, {held_out}",
-        "classes": f"{len(names)}: {', '.join(names[:6])}{', …' if len(names) > 6 else ''}",
+        "data": f"{recipe.data.source}, {printable(str(recipe.data.path))}: "
+        f"{len(data.train):,} training images, {held_out}",
+        "classes": f"{len(names)}: {printable(', '.join(names[:6]), _MAX_NAMES)}{', …' if len(names) > 6 else ''}",
         "device": f"{run.runtime.device}, amp_level {run.runtime.amp_level}, {ranks}",
         "optimizer": f"{recipe.optimizer.name}, learning rate {rates[0]:.3g} at the start, {rates.max():.3g} at most, "
         f"{rates[-1]:.3g} at the end ({recipe.schedule.name})",
@@ -75,10 +82,13 @@ def write_summary(run: Run, images_per_second: float | None) -> Summary:
         best_epoch=best and best.epoch,
         best_weights=best and best.weights.value,
         epochs=state.epoch,
+        stopped_early=state.step < state.total_steps and state.has_waited(run.recipe.train.patience),
         train_seconds=round(state.seconds, 2),
         images_per_second=images_per_second,
     )
-    write_text(run.folder.summary, json.dumps(asdict(summary), indent=2) + "\n")
+    write_text(run.folder.summary, dump_json(asdict(summary), indent=2) + "\n")
+    if summary.stopped_early:
+        print(_stopping_reason(run))
     if best:
         kind = "" if best.weights is WeightsKind.RAW else f", {best.weights.value} weights"
         print(f"best epoch {best.epoch}{kind}: Top-1 {best.top1:.2f} %, Top-5 {best.top5:.2f} %", end=" ")
@@ -86,3 +96,14 @@ def write_summary(run: Run, images_per_second: float | None) -> Summary:
     speed = f" at {images_per_second:.0f} images/s" if images_per_second else ""
     print(f"trained in {summary.train_seconds:.0f} s{speed}; see {run.folder.path}")
     return summary
+
+
+def _stopping_reason(run: Run) -> str:
+    state, metric = run.state, run.recipe.checkpoint.metric
+    reason = f"stopped early after epoch {state.epoch} of {run.epochs}: "
+    if state.best_score is None:
+        best = f"no better {metric} in {state.epochs_without_gain} epochs"
+    else:
+        value = f"{state.best_score[0]:.2f} %" if metric == "top1" else f"{-state.best_score[0]:.4f}"
+        best = f"no better {metric} than {value} since epoch {state.best_epoch}"
+    return f"{reason}{best} (train.patience {run.recipe.train.patience})"

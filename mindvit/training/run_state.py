@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from mindvit.json_schema import decode
 from mindvit.training.best_checkpoints import BestCheckpoint
 
 
@@ -32,8 +33,10 @@ class RunState:
     """Epochs that were evaluated and recorded."""
     best: list[BestCheckpoint] = field(default_factory=list)
     """The best weights kept, best first."""
-    best_score: float | None = None
-    """Best score so far by ``checkpoint.metric``; greater is better."""
+    best_score: tuple[float, float] | None = None
+    """Best ``Candidate.score`` so far; greater is better. None without early stopping."""
+    best_epoch: int = 0
+    """Epoch of the best score."""
     epochs_without_gain: int = 0
     """Consecutive epochs without a better score."""
     seconds: float = 0.0
@@ -56,6 +59,10 @@ class RunState:
         """Whether an epoch was trained to its end but not evaluated and recorded yet."""
         return self.at_epoch_end and self.recorded_epochs < self.epoch
 
+    def has_waited(self, patience: int | None) -> bool:
+        """Whether ``patience`` epochs have passed without a better score; False if it is None."""
+        return patience is not None and self.epochs_without_gain >= patience
+
     def begin_epoch(self) -> None:
         """Clears the values of the previous epoch."""
         if self.step % self.steps_per_epoch == 0:
@@ -70,6 +77,11 @@ class RunState:
         """Reads what ``to_json`` gave.
 
         Raises:
-            ValueError, TypeError, KeyError: if it is something else.
+            ValueError, KeyError, TypeError: if it is something else.
         """
-        return cls(**{**stored, "best": [BestCheckpoint.from_json(entry) for entry in stored["best"]]})
+        # Earlier versions kept weights whose loss was NaN among the best.
+        best = [entry for entry in stored["best"] if entry["val_loss"] is not None]
+        state = decode(cls, {**stored, "best": best})
+        if state.steps_per_epoch < 1 or min(state.step, state.total_steps, state.metrics_bytes) < 0:
+            raise ValueError("it has a negative number of steps or bytes, or an epoch without steps")
+        return state

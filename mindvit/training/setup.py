@@ -2,7 +2,6 @@
 
 import warnings
 from dataclasses import asdict, fields, replace
-from pathlib import Path
 
 import mindspore
 from mindspore import Parameter, nn
@@ -10,6 +9,7 @@ from mindspore.train import Model
 
 import mindvit
 from mindvit.config import flatten, marked_settings, plain
+from mindvit.data.class_coverage import note_missing_in_splits
 from mindvit.data.sampling import SamplingPlan
 from mindvit.data.sources import DEFAULT_PATHS, open_source
 from mindvit.data.split import Source
@@ -26,9 +26,10 @@ from mindvit.losses import make_loss
 from mindvit.models.vit import ViT
 from mindvit.run_metrics import WeightsKind
 from mindvit.runtime import Runtime, apply_amp, init_runtime, make_loss_scaler
+from mindvit.training.callbacks.tensorboard import check_tensorboard
 from mindvit.training.distillation import DistillationLoss, LossOfMean, load_teacher, make_teacher
 from mindvit.training.ema import ExponentialMovingAverage
-from mindvit.training.lr_schedule import learning_rates
+from mindvit.training.lr_schedule import learning_rates, warn_of_warmup_only
 from mindvit.training.mixup import Mixup
 from mindvit.training.optimizer_settings import OptimizerSettings
 from mindvit.training.optimizers import Optimizer, make_optimizer
@@ -43,25 +44,33 @@ from mindvit.training.swa import StochasticWeightAverage
 from mindvit.training.zero import ShardedOptimizer
 
 
-def setup(recipe: Recipe) -> Run:
+def setup(recipe: Recipe, folder: RunFolder) -> Run:
     """Creates all parts of a run, and restores the training checkpoint that it resumes from.
 
     All ranks of a job call it together. They compare their settings and data, start with the weights or the training
-    checkpoint of rank 0, and all end if one of them fails.
+    checkpoint of rank 0, and all end if one of them fails. Rank 0 acquires the run folder, but writes nothing to it.
+
+    Args:
+        recipe: the settings.
+        folder: the run folder. The caller releases it.
 
     Raises:
         UserError: for a mistake in the settings, the data, the weights or the training checkpoint.
     """
     runtime = init_runtime(recipe.runtime, recipe.train.seed)
     check_same_on_all_ranks(_common_settings(recipe))
-    folder, checkpoint = RunFolder(Path(recipe.output_dir)), None
+    checkpoint = None
     with raise_on_any_rank():
         if runtime.is_main:
+            if recipe.train.tensorboard:
+                check_tensorboard()
+            folder.acquire()
             checkpoint = find_checkpoint_to_resume(folder, recipe.resume)
             resumes_here = checkpoint and checkpoint.path.resolve().parent.parent == folder.path.resolve()
-            folder.check_writable(recipe.overwrite, resumes=recipe.resume == "auto" or bool(resumes_here))
+            if not recipe.overwrite and recipe.resume != "auto" and not resumes_here:
+                folder.check_free()
     source, network = local_rank_zero_first(lambda: _open_data_and_model(recipe))
-    check_same_on_all_ranks({"data": source.train.fingerprint()})
+    check_same_on_all_ranks({"data.train": str(source.fingerprint.train), "data.val": str(source.fingerprint.val)})
     broadcast_parameters(network.get_parameters())
     checkpoint = broadcast_checkpoint(checkpoint)
     with raise_on_any_rank():
@@ -110,13 +119,15 @@ def build(
         UserError: if a rule of the optimizer matches no parameter, or all parameters are frozen.
     """
     parameters = list(network.trainable_params())
-    options = resolve_param_groups(parameters, make_rules(recipe.optimizer, network.config.depth))
+    rules = make_rules(recipe.optimizer, network.config.depth, network.norm_after_pool)
+    options = resolve_param_groups(parameters, rules)
     groups = describe(options, parameters)
     freeze(parameters, options)
 
     ema, swa = None, None
     if recipe.ema.decay is not None:
         ema = ExponentialMovingAverage(network, recipe.ema.decay, recipe.ema.warmup)
+    recipe.swa.warn_if_beyond(-(-total_steps // plan.steps_per_epoch))
     if recipe.swa.start_epoch is not None:
         swa = StochasticWeightAverage(network)
 
@@ -126,6 +137,7 @@ def build(
         network.transformer.recompute_blocks()
 
     peak_lr = recipe.optimizer.peak_lr(plan.samples_per_step)
+    warn_of_warmup_only(recipe.schedule, total_steps, plan.steps_per_epoch)
     mixes = recipe.augment.mixup or recipe.augment.cutmix
     step = TrainStep(
         computed,
@@ -173,7 +185,9 @@ def _training_source(recipe: Recipe) -> Source:
     if source.train is None:
         raise UserError(f"{source.val.origin} has no train folder beside it; training needs one")
     source = replace(source, val=None) if source.val is source.train else source
-    return source.subset(recipe.data.classes, recipe.data.samples_per_class)
+    source = source.subset(recipe.data.classes, recipe.data.samples_per_class)
+    note_missing_in_splits(source)
+    return source
 
 
 def _sampling_plan(recipe: Recipe, source: Source, runtime: Runtime) -> SamplingPlan:

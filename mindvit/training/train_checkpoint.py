@@ -1,20 +1,26 @@
 """Training checkpoints: files that hold all that a run needs to resume."""
 
-import json
+import os
 import re
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 from mindspore import Parameter, Tensor, nn
 
+from mindvit.data.fingerprint import DataFingerprint
+from mindvit.files import FileError, os_error_message
 from mindvit.run_metrics import EpochMetrics, WeightsKind
+from mindvit.strict_json import dump_json
 from mindvit.training.run_state import RunState
 from mindvit.training.step import TrainStep
 from mindvit.weights.checkpoint import TRAIN_STATE_KEY
 from mindvit.weights.formats.ckpt import write_ckpt
 
-FORMAT = 2
+FORMAT = 3
+"""Format 2 had no fingerprint of the data."""
 RECIPE_KEY = "mindvit.recipe"
+DATA_KEY = "mindvit.data"
 # Lists with one number per step are stored as tensors: a long epoch has many steps.
 LISTS = ("losses", "norms")
 # Parameters that a step overwrites before it reads them, that never change, or that are stored as full tensors.
@@ -32,8 +38,22 @@ def checkpoint_name(state: RunState, epoch: EpochMetrics | None) -> str:
 
 
 def list_train_checkpoints(folder: Path) -> list[Path]:
-    """The training checkpoints in a folder, oldest first."""
-    return sorted((path for path in folder.glob("*.ckpt") if step_of(path) >= 0), key=step_of)
+    """The training checkpoints in a folder, oldest first; none if the folder does not exist.
+
+    Raises:
+        UserError: if the folder cannot be read. It may hold training checkpoints then.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            paths = [folder / entry.name for entry in entries]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise FileError(
+            f"{os_error_message(error, 'read', folder)}. It may hold training checkpoints: "
+            "make it readable, or choose another folder with --output_dir"
+        ) from error
+    return sorted((path for path in paths if step_of(path) >= 0), key=step_of)
 
 
 def step_of(path: Path) -> int:
@@ -61,7 +81,9 @@ def stored_parameters(step: TrainStep, averages: list[nn.Cell]) -> dict[str, Par
     return {name: parameter for name, parameter in found.items() if not name.startswith(_NOT_STORED)}
 
 
-def write_train_checkpoint(path: Path, tensors: dict[str, Parameter | Tensor], state: RunState, settings: dict) -> None:
+def write_train_checkpoint(
+    path: Path, tensors: dict[str, Parameter | Tensor], state: RunState, settings: dict, data: DataFingerprint
+) -> None:
     """Writes a training checkpoint atomically.
 
     Args:
@@ -69,6 +91,7 @@ def write_train_checkpoint(path: Path, tensors: dict[str, Parameter | Tensor], s
         tensors: what ``train_state_tensors`` returned.
         state: progress of the run.
         settings: all settings of the run.
+        data: fingerprint of the data of the run.
 
     Raises:
         UserError: if the file cannot be written.
@@ -76,6 +99,5 @@ def write_train_checkpoint(path: Path, tensors: dict[str, Parameter | Tensor], s
     tensors, stored = dict(tensors), state.to_json()
     for name in LISTS:
         tensors[f"run.{name}"] = Tensor(np.array([len(stored[name]), *stored.pop(name)], np.float64))
-    write_ckpt(
-        path, tensors, {TRAIN_STATE_KEY: json.dumps({"format": FORMAT, **stored}), RECIPE_KEY: json.dumps(settings)}
-    )
+    texts = {TRAIN_STATE_KEY: {"format": FORMAT, **stored}, RECIPE_KEY: settings, DATA_KEY: asdict(data)}
+    write_ckpt(path, tensors, {name: dump_json(content) for name, content in texts.items()})

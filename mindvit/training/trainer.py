@@ -1,5 +1,7 @@
 """A training run, from its recipe to its run folder."""
 
+from pathlib import Path
+
 import yaml
 from mindspore.dataset import Dataset
 from mindspore.train import Callback, RunContext
@@ -9,9 +11,11 @@ from mindvit.config import plain
 from mindvit.data.corrupt_images import CorruptImageLog, reraise_decode_errors
 from mindvit.data.pipeline import eval_pipeline, train_pipeline
 from mindvit.distributed import all_gather_object, broadcast_object
-from mindvit.files import make_folder
+from mindvit.errors import UserError
+from mindvit.files import FileError, make_folder
 from mindvit.run_metrics import WeightsKind
 from mindvit.runtime import measured_flops
+from mindvit.training.callbacks.check_run_folder import CheckRunFolder
 from mindvit.training.callbacks.data_sink import DataSinkAdapter
 from mindvit.training.callbacks.early_stopping import EarlyStopping
 from mindvit.training.callbacks.evaluate import Evaluate
@@ -27,6 +31,7 @@ from mindvit.training.callbacks.weight_saver import WeightSaver
 from mindvit.training.overview import Summary, run_overview, write_summary
 from mindvit.training.recipe import Recipe
 from mindvit.training.run import Run
+from mindvit.training.run_folder import RunFolder
 from mindvit.training.setup import setup
 
 
@@ -34,19 +39,28 @@ def train(recipe: Recipe) -> Summary | None:
     """Trains a Vision Transformer and writes the run folder.
 
     The folder gets ``config.yaml`` at the start; ``metrics.jsonl``, weights, training checkpoints and ``curves.png``
-    during the run; and ``summary.json`` at the end.
+    during the run; and ``summary.json`` at the end. It is locked for other runs meanwhile.
 
     Returns:
         The content of ``summary.json``; None on all ranks but 0.
 
     Raises:
-        UserError: for a mistake in the settings, the data or the checkpoint, or if the loss is not finite.
-        KeyboardInterrupt: after Ctrl-C or SIGTERM; the message says how to resume.
+        UserError: for a mistake in the settings, the data or the checkpoint; if the loss is not finite; or if the
+            folder is in use by another run or can no longer be written to.
+        KeyboardInterrupt: after Ctrl-C, SIGTERM or SIGHUP; the message says how to resume.
     """
-    run = setup(recipe)
+    folder = RunFolder(Path(recipe.output_dir))
+    try:
+        return _train(setup(recipe, folder))
+    finally:
+        folder.release()
+
+
+def _train(run: Run) -> Summary | None:
     corrupt = None
-    if recipe.data.on_corrupt == "skip":
-        corrupt = CorruptImageLog(make_folder(run.folder.path) / run.folder.corrupt_images.name)
+    if run.recipe.data.on_corrupt == "skip":
+        make_folder(run.folder.path)  # Ranks on other nodes may have a disk of their own.
+        corrupt = CorruptImageLog(run.folder.corrupt_images)
     images = _train_images(run, corrupt)
     recorder = _recorder(run, corrupt)
     stop = StopOnSignal(recorder, run.components.step, run.runtime.world_size)
@@ -58,16 +72,21 @@ def train(recipe: Recipe) -> Summary | None:
     saver = TrainCheckpointSaver(run, recorder)
 
     try:
-        with reraise_decode_errors(*filter(None, (run.source.train, run.source.val))):
-            _run_steps(run, images, [*callbacks, saver, stop], stop)
-        if stop.agreed and (run.state.step < run.state.total_steps or run.state.is_unrecorded):
-            if not broadcast_object(run.folder.has_checkpoint_of(run.state)):
-                saver.save()
-            all_gather_object("saved")  # The launcher ends the other ranks as soon as the first one exits.
-            raise KeyboardInterrupt
+        with stop:  # Until the training checkpoint is written: a terminal that closes may send two signals.
+            with reraise_decode_errors(*filter(None, (run.source.train, run.source.val))):
+                _run_steps(run, images, [*callbacks, saver, stop], stop)
+            if stop.agreed and (run.state.step < run.state.total_steps or run.state.is_unrecorded):
+                if not broadcast_object(run.folder.has_checkpoint_of(run.state)):
+                    saver.save()
+                all_gather_object("saved")  # The launcher ends the other ranks as soon as the first one exits.
+                raise KeyboardInterrupt
     except KeyboardInterrupt:
         hint = run.folder.resume_hint(run.runtime.world_size) if run.runtime.is_main else ""
         raise KeyboardInterrupt(hint) from None
+    except FileError as error:
+        if not run.runtime.is_main:
+            raise
+        raise UserError(f"{error}. The run {run.folder.resume_hint(run.runtime.world_size)}") from error
     return write_summary(run, recorder.average_speed) if run.runtime.is_main else None
 
 
@@ -114,6 +133,7 @@ def _main_rank_callbacks(run: Run, recorder: MetricsRecorder) -> list[Callback]:
     """The callbacks of rank 0 only, which shows the progress and writes files."""
     folder, state, log_steps = run.folder, run.state, run.recipe.train.log_steps
     callbacks = [
+        CheckRunFolder(folder),
         ProgressBar(recorder, state, run.epochs),
         MetricsLog(folder.metrics, recorder, state, log_steps),
         PlotCurves(folder.metrics, folder.curves),

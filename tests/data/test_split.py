@@ -90,4 +90,14 @@ def test_the_fingerprint_differs_for_other_images_or_classes():
         split_of([0, 1, 2, 0, 1, 2, 2, 3], ("ant", "bee", "cow", "elk")),
     ]
     assert len({split.fingerprint() for split in (SPLIT, *others)}) == 4
+    assert len({str(split.fingerprint()) for split in (SPLIT, *others)}) == 4
     assert SPLIT.fingerprint() == split_of([0, 1, 2, 0, 1, 2, 2, 3], ("ant", "bee", "cow", "dog")).fingerprint()
+    assert str(SPLIT.fingerprint()).startswith("8 images of 4 classes (")
+
+
+def test_the_names_of_images_are_relative_to_the_source_and_follow_its_subsets(make_folder):
+    one, other = (open_folder(make_folder(root, counts=4)).subset(("dog", "cat"), 2) for root in ("a", "b"))
+    assert [one.train.name(index) for index in range(4)] == ["cat/0.png", "cat/2.png", "dog/0.png", "dog/2.png"]
+    assert one.fingerprint == other.fingerprint
+    assert one.fingerprint.val.counts == (4, 4)
+    assert Source(one.train, None).fingerprint.val is None

@@ -6,6 +6,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor
 
+from mindvit.data.fingerprint import DataFingerprint, SplitFingerprint
 from mindvit.data.settings import AugmentSettings
 from mindvit.models import ViT, ViTConfig
 from mindvit.runtime import Runtime
@@ -19,6 +20,7 @@ from tests.training.builders import SIZES, STEPS, build_components
 
 SMALL = {**SIZES, "embed_dim": 8, "mlp_dim": 8}
 SETTINGS = {"optimizer": {"lr": 0.1, "betas": [0.9, 0.999]}, "data": {"path": "Bilder/狗"}, "world_size": 1}
+DATA = DataFingerprint(SplitFingerprint(("cat", "dog", "emu"), (9, 8, 7), ("c", "d", "e")), None)
 GROUPS = {
     "optimizer": OptimizerSettings(lr=0.01, clip_norm=1.0),
     "ema": EMASettings(decay=0.9, warmup=True),
@@ -77,9 +79,10 @@ def run_state(**values):
     return RunState(steps_per_epoch=10, total_steps=STEPS, **values)
 
 
-def write(folder, components, state, settings=SETTINGS, epoch=None) -> Path:
+def write(folder, components, state, settings=SETTINGS, epoch=None, data=DATA) -> Path:
+    folder.mkdir(exist_ok=True)
     path = folder / checkpoint_name(state, epoch)
-    write_train_checkpoint(path, train_state_tensors(components.step, components.averages), state, settings)
+    write_train_checkpoint(path, train_state_tensors(components.step, components.averages), state, settings, data)
     return path
 
 

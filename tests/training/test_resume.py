@@ -1,7 +1,10 @@
 """Resuming a run: finding, reading, checking and restoring training checkpoints, and runs that resume."""
 
+import errno
 import json
+import os
 from dataclasses import replace
+from types import SimpleNamespace
 
 import mindspore as ms
 import numpy as np
@@ -9,24 +12,27 @@ import pytest
 from mindspore import Tensor
 
 from mindvit.config import marked_settings
+from mindvit.data.fingerprint import SplitFingerprint
 from mindvit.errors import UserError
 from mindvit.run_metrics import WeightsKind
 from mindvit.training.best_checkpoints import BestCheckpoint
-from mindvit.training.recipe import Recipe
+from mindvit.training.recipe import Recipe, TrainSettings
 from mindvit.training.resume import (
     broadcast_checkpoint,
-    config_changes,
     find_checkpoint_to_resume,
     load_train_checkpoint,
     newest_train_checkpoint,
     read_train_checkpoint,
     restore,
 )
+from mindvit.training.resume_checks import config_changes
 from mindvit.training.run import Run
 from mindvit.training.run_folder import RunFolder
+from mindvit.weights.formats import ckpt
 from mindvit.weights.formats.ckpt import read_ckpt, write_ckpt
 from tests.training.builders import CPU, PLAN
 from tests.training.checkpoint_builders import (
+    DATA,
     SETTINGS,
     assert_bitwise_equal,
     components_of,
@@ -164,6 +170,24 @@ def test_the_resume_setting_selects_the_training_checkpoint(tmp_path, components
         find_checkpoint_to_resume(folder, "auto")
 
 
+@pytest.mark.parametrize("number", [errno.EACCES, errno.ESTALE, errno.EIO])
+def test_a_training_checkpoint_that_cannot_be_read_is_not_skipped(tmp_path, components, monkeypatch, number):
+    """The run would resume from an earlier one, and delete it."""
+    folder = RunFolder(tmp_path)
+    *_, newest = (write(folder.train_checkpoints, components, run_state(step=step)) for step in (5, 10))
+
+    def refuse(path, *mode):
+        if path == newest:
+            raise OSError(number, os.strerror(number))
+        return open(path, *mode)
+
+    monkeypatch.setattr(ckpt, "open", refuse, raising=False)
+    words = rf"cannot read .*00010\.ckpt: {os.strerror(number)}\. It may be intact: .*--resume"
+    with pytest.raises(UserError, match=words) as raised:
+        find_checkpoint_to_resume(folder, "auto")
+    assert "--overwrite" not in str(raised.value)
+
+
 # Restoring
 
 
@@ -200,7 +224,8 @@ def test_training_resumes_from_a_training_checkpoint_bit_for_bit(tmp_path):
 
 def run_of(folder, components, **state):
     """A run of these components, without data."""
-    return Run(Recipe(), CPU, RunFolder(folder), None, None, PLAN, components, replace(run_state(), **state))
+    source = SimpleNamespace(fingerprint=DATA)
+    return Run(Recipe(), CPU, RunFolder(folder), source, None, PLAN, components, replace(run_state(), **state))
 
 
 def test_restore_takes_tensors_progress_and_the_best_weights_that_still_exist(tmp_path, components):
@@ -236,9 +261,116 @@ def test_a_single_rank_broadcasts_a_training_checkpoint_to_itself(tmp_path, comp
     loaded = read_train_checkpoint(write(tmp_path, components, run_state(step=7, losses=[0.1], best=[best])))
     received = broadcast_checkpoint(loaded)
     assert (received.path, received.state, received.settings) == (loaded.path, loaded.state, SETTINGS)
+    assert received.data == loaded.data == DATA
     assert_bitwise_equal(
         *({name: tensor.asnumpy() for name, tensor in item.tensors.items()} for item in (received, loaded))
     )
+
+
+# Other data
+
+
+def changed(**values):
+    return replace(DATA, train=replace(DATA.train, **values))
+
+
+@pytest.mark.parametrize(
+    ("before", "words"),
+    [
+        (changed(class_ids=("katze", "dog", "emu")), "class 'katze' is now 'cat'"),
+        (changed(counts=(9, 11, 7)), "train: 3 images fewer in 'dog'"),
+        (changed(digests=("c", "d", "x")), "train: other files in 'emu'"),
+        (replace(DATA, val=DATA.train), "there is no val split now"),
+    ],
+)
+def test_other_data_are_named_and_accepted_only_if_changes_are_allowed(tmp_path, components, before, words):
+    run = run_of(tmp_path, components)
+    checkpoint = read_train_checkpoint(write(tmp_path, components, run_state(step=5), run.settings, data=before))
+    with pytest.raises(UserError, match=rf"trained on other data: {words}\. .*--allow_config_changes true"):
+        restore(run, checkpoint, allow_config_changes=False)
+    with pytest.warns(UserWarning, match=f"resumes on other data: {words}"):
+        assert restore(run, checkpoint, allow_config_changes=True).state.step == 5
+
+
+@pytest.mark.parametrize(
+    ("ids", "digests", "words"),
+    [
+        (("ant", "cat", "dog"), ("e", "c", "d"), r"class 'ant' \(label 0\) is now 'emu' \(label 2\)"),
+        (("dog", "cat", "emu"), ("d", "c", "e"), "class 'dog' has the label 1 instead of 0"),
+        (("cat", "dog", "emu", "fox"), ("c", "d", "e", "f"), "class 'fox' is gone"),
+        (("cat", "dog"), ("c", "d"), "class 'emu' is new"),
+    ],
+)
+def test_other_labels_are_refused_even_if_changes_are_allowed(tmp_path, components, ids, digests, words):
+    counts = {"c": 9, "d": 8, "e": 7, "f": 6}
+    before = changed(class_ids=ids, digests=digests, counts=tuple(counts[digest] for digest in digests))
+    run = run_of(tmp_path, components)
+    weights = state_values(components)
+    checkpoint = read_train_checkpoint(write(tmp_path, components, run_state(step=5), run.settings, data=before))
+    for allowed in (False, True):
+        with pytest.raises(UserError, match=rf"trained with other labels: .*{words}.*--model\.checkpoint") as raised:
+            restore(run, checkpoint, allowed)
+    assert "allow_config_changes" not in str(raised.value)
+    assert_bitwise_equal(state_values(components), weights)
+
+
+def test_many_changes_are_counted(tmp_path, components):
+    names = tuple(f"n{label}" for label in range(9))
+    before = replace(DATA, train=SplitFingerprint(names, (1,) * 9, names))
+    now = replace(DATA, train=SplitFingerprint(names, (2,) * 9, names))
+    run = replace(run_of(tmp_path, components), source=SimpleNamespace(fingerprint=now))
+    checkpoint = read_train_checkpoint(write(tmp_path, components, run_state(step=5), run.settings, data=before))
+    with pytest.raises(UserError, match=r"1 image more in 'n4'; and 4 more\."):
+        restore(run, checkpoint, allow_config_changes=False)
+
+
+def test_a_training_checkpoint_of_format_2_resumes_with_a_note(tmp_path, components):
+    run = run_of(tmp_path, components)
+    path = write(tmp_path, components, run_state(step=5), run.settings)
+    tensors, texts = read_ckpt(path)
+    old = json.loads(texts["mindvit.train_state"]) | {"format": 2, "best_score": 80.0, "epochs_without_gain": 1}
+    del old["best_epoch"], texts["mindvit.data"]
+    write_ckpt(path, tensors, texts | {"mindvit.train_state": json.dumps(old)})
+    checkpoint = broadcast_checkpoint(read_train_checkpoint(path))
+    with pytest.warns(UserWarning, match="earlier version, which did not record the data"):
+        state = restore(run, checkpoint, allow_config_changes=False).state
+    assert (state.step, state.best_score, state.epochs_without_gain) == (5, None, 1)
+
+
+# The length of the run
+
+
+@pytest.mark.parametrize(
+    ("train", "total", "words"),
+    [
+        (TrainSettings(epochs=1), 10, r"step 13, in epoch 2, but .* train\.epochs 1 ends after 10 .*--train\.epochs 2"),
+        (TrainSettings(steps=12), 12, r"step 13, in epoch 2, but .* train\.steps 12 ends after 12 .*--train\.steps 13"),
+    ],
+)
+def test_fewer_steps_than_were_trained_are_refused_even_if_changes_are_allowed(
+    tmp_path, components, train, total, words
+):
+    run = replace(run_of(tmp_path, components, total_steps=total), recipe=Recipe(train=train))
+    checkpoint = read_train_checkpoint(write(tmp_path, components, run_state(step=13)))
+    for allowed in (False, True):
+        with pytest.raises(UserError, match=words):
+            restore(run, checkpoint, allowed)
+
+
+def test_as_many_steps_as_were_trained_are_accepted(tmp_path, components):
+    run = run_of(tmp_path, components, total_steps=13)
+    checkpoint = read_train_checkpoint(write(tmp_path, components, run_state(step=13), run.settings))
+    assert restore(run, checkpoint, allow_config_changes=False).state.step == 13
+
+
+def test_early_stopping_starts_to_count_again_if_its_metric_changes(tmp_path, components):
+    run = run_of(tmp_path, components)
+    stopping = {"best_score": (80.0, -0.5), "best_epoch": 3, "epochs_without_gain": 2}
+    other = {**run.settings, "checkpoint": {**run.settings["checkpoint"], "metric": "val_loss"}}
+    for settings, expected in ((run.settings, ((80.0, -0.5), 3, 2)), (other, (None, 0, 0))):
+        checkpoint = read_train_checkpoint(write(tmp_path, components, run_state(step=5, **stopping), settings))
+        state = restore(run, checkpoint, allow_config_changes=True).state
+        assert (state.best_score, state.best_epoch, state.epochs_without_gain) == expected
 
 
 # Changed settings

@@ -54,5 +54,12 @@ def test_run_states_share_no_list():
 
 def test_a_run_state_survives_json():
     best = BestCheckpoint(WeightsKind.EMA, 1, 10, 0.5, 100, 80.0, 95.0, 0.9, file="a.ckpt")
-    state = RunState(10, 25, step=13, losses=[1.0], norms=[2.0], best=[best], best_score=80.0)
+    state = RunState(10, 25, step=13, losses=[1.0], norms=[2.0], best=[best], best_score=(80.0, -0.9))
     assert RunState.from_json(json.loads(json.dumps(state.to_json()))) == state
+
+
+def test_weights_whose_loss_was_not_finite_are_no_longer_among_the_best():
+    best = BestCheckpoint(WeightsKind.RAW, 1, 10, 0.5, 100, 0.0, 0.0, 0.9, file="a.ckpt")
+    stored = RunState(10, 25, best=[best]).to_json()
+    stored["best"].append(stored["best"][0] | {"val_loss": None})
+    assert RunState.from_json(stored).best == [best]

@@ -54,6 +54,24 @@ def test_the_learning_rates_follow_the_schedule_at_the_peak_for_the_images_of_al
     np.testing.assert_array_equal(components.step.learning_rates.asnumpy(), expected)
 
 
+def test_what_a_run_is_too_short_for_is_noted_at_its_start():
+    too_late = {"schedule": ScheduleSettings(warmup_epochs=9), "swa": SWASettings(start_epoch=9)}
+    with pytest.warns(UserWarning) as notes:
+        build_components(random_vit(), **too_late)
+    late, short = (str(note.message) for note in notes)
+    assert "swa.start_epoch 9 is after the last epoch" in late
+    assert "the whole run lies in the warmup" in short
+
+
+@pytest.mark.parametrize(("pool", "factor"), [("mean", 0.5), ("mean_norm", 1.0)])
+def test_only_a_norm_before_the_pooling_is_in_the_layer_of_the_last_block(pool, factor):
+    network = random_vit(pool=pool)
+    components = build_components(network, optimizer=OptimizerSettings(layer_decay=0.5, layer_decay_norm="last_block"))
+    optimizer = components.step.optimizer
+    scales = dict(zip((item.name for item in optimizer.parameters), optimizer.lr_scales, strict=True))
+    assert (scales["norm.gamma"], scales["dense.weight"]) == (factor, 1.0)
+
+
 def test_optional_parts_are_off_by_default():
     network = random_vit()
     components = build_components(network)

@@ -7,22 +7,37 @@ import pytest
 from mindvit.evaluation.metrics import NumImages
 from mindvit.parsing import parse
 from mindvit.training import trainer
+from mindvit.training.callbacks.stop_on_signal import StopOnSignal
+from mindvit.training.callbacks.train_checkpoint_saver import TrainCheckpointSaver
 from mindvit.training.recipe import Recipe
 from mindvit.weights.checkpoint import read_checkpoint
 from tests.training.run_files import assert_same_tensors, lines, metrics_without_clock
 
+pytestmark = pytest.mark.usefixtures("default_signal_handling")
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+
+# A terminal that closes may send SIGHUP several times, also while the training checkpoint is written.
+@pytest.mark.parametrize(("number", "again"), [(signal.SIGINT, False), (signal.SIGHUP, True)])
 def test_a_signal_stops_a_run_after_its_step_and_the_run_resumes_exactly(
-    train, make_folder, signalled, tmp_path, number
+    train, make_folder, signalled, monkeypatch, tmp_path, number, again
 ):
+    if again:
+        save = TrainCheckpointSaver.save
+
+        def signalled_save(saver):
+            if saver.run.state.step == 4:
+                signal.raise_signal(number)
+            save(saver)
+
+        monkeypatch.setattr(TrainCheckpointSaver, "save", signalled_save)
     options = ["--data.path", make_folder(counts=6), "--train.epochs", 3, "--model.drop_path", 0.2]
     uninterrupted = train(*options, name="uninterrupted")
-    end_signals = signalled(4, number)
-    handlers = [signal.getsignal(known) for known in (signal.SIGINT, signal.SIGTERM)]
+    end_signals = signalled(4, *[number] * (1 + again))
+    handlers = [signal.getsignal(known) for known in _SIGNALS]
     with pytest.raises(KeyboardInterrupt, match=r"kept .*step00000004\.ckpt.*train\.py --config .* --resume auto"):
         train(*options)
-    assert [signal.getsignal(known) for known in (signal.SIGINT, signal.SIGTERM)] == handlers
+    assert [signal.getsignal(known) for known in _SIGNALS] == handlers
     folder = tmp_path / "run"
     assert read_checkpoint(folder / "last.ckpt").metadata.epoch == 1, "the second epoch was not finished"
     assert (folder / "curves.png").exists()
@@ -64,3 +79,12 @@ def test_a_second_signal_stops_at_once(train, make_folder, signalled, step, word
     signalled(step, signal.SIGINT, signal.SIGINT)
     with pytest.raises(KeyboardInterrupt, match=words):
         train("--data.path", make_folder(counts=6), "--train.epochs", 3)
+
+
+@pytest.mark.parametrize("number", _SIGNALS)
+def test_a_signal_that_the_parent_process_ignores_stays_ignored(number):
+    signal.signal(number, signal.SIG_IGN)
+    with StopOnSignal(None, None) as stop:
+        signal.raise_signal(number)
+    assert stop.received is None
+    assert signal.getsignal(number) == signal.SIG_IGN

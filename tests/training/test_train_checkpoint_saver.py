@@ -11,6 +11,7 @@ from mindvit.training.callbacks import train_checkpoint_saver
 from mindvit.training.callbacks.train_checkpoint_saver import TrainCheckpointSaver
 from mindvit.training.run_folder import RunFolder
 from mindvit.training.run_state import RunState
+from tests.training.checkpoint_builders import DATA
 
 
 @pytest.fixture
@@ -27,6 +28,7 @@ def make_saver(tmp_path, monkeypatch):
             components=SimpleNamespace(step=None, averages=[]),
             state=RunState(steps_per_epoch=5, total_steps=20),
             settings={},
+            source=SimpleNamespace(fingerprint=DATA),
         )
         return TrainCheckpointSaver(run, SimpleNamespace(epoch=None, read=lambda: None))
 

@@ -14,6 +14,7 @@ from mindvit.errors import UserError
 from mindvit.factory import load_trained
 from mindvit.parsing import parse
 from mindvit.training import trainer
+from mindvit.training.callbacks.metrics_recorder import MetricsRecorder
 from mindvit.training.overview import Summary
 from mindvit.training.recipe import Recipe
 from mindvit.training.resume import read_train_checkpoint
@@ -205,13 +206,17 @@ def test_a_loss_that_is_not_finite_ends_the_run_with_an_error_that_names_the_ste
         train(*options, *blow_up)
 
 
-def test_early_stopping_waits_for_its_patience(train, make_folder):
+def test_early_stopping_waits_for_its_patience(train, make_folder, capfd):
     options = ["--data.path", make_folder(counts=6), "--train.epochs", 9, "--train.patience", 2]
-    folder = train(*options, "--optimizer.lr", 1e-12)
+    folder = train(*options, "--optimizer.lr", 1e-30)
+    # The weights do not change, and neither do the metrics.
     assert [line["epoch"] for line in lines(folder)] == [1, 2, 3]
-    assert json.loads((folder / "summary.json").read_text())["epochs"] == 3
-    train(*options, "--optimizer.lr", 1e-12, "--resume", "auto")
+    summary = json.loads((folder / "summary.json").read_text())
+    assert (summary["epochs"], summary["stopped_early"]) == (3, True)
+    capfd.readouterr()
+    train(*options, "--optimizer.lr", 1e-30, "--resume", "auto")
     assert len(lines(folder)) == 3, "a run that stopped early does not resume"
+    assert "stopped early after epoch 3 of 9: no better top1 than" in capfd.readouterr().out
 
 
 def test_the_length_of_a_run_can_be_set_in_steps(train, make_folder):
@@ -290,11 +295,29 @@ def test_a_full_disk_ends_the_run_with_an_error_and_the_last_training_checkpoint
         sync(descriptor)
 
     monkeypatch.setattr(files.os, "fsync", full)
-    with pytest.raises(UserError, match=r"cannot write .*: No space left on device"):
+    with pytest.raises(
+        UserError, match=r"cannot write .*: No space left on device\. The run stopped; kept .*--resume auto"
+    ):
         train("--data.path", make_folder(counts=6), "--train.epochs", 9)
     (*_, newest) = sorted((tmp_path / "run/train_checkpoints").glob("*.ckpt"))
     assert read_train_checkpoint(newest).state.step >= 3
     assert not list((tmp_path / "run").rglob(".being-written*"))
+
+
+def test_a_folder_that_is_deleted_during_a_run_ends_it_with_an_error_and_does_not_come_back(
+    train, make_folder, monkeypatch, tmp_path
+):
+    class Deleting(MetricsRecorder):
+        def on_train_step_end(self, run_context):
+            super().on_train_step_end(run_context)
+            if self.state.step == 2:
+                shutil.rmtree(tmp_path / "run")
+
+    monkeypatch.setattr(trainer, "MetricsRecorder", Deleting)
+    options = ["--checkpoint.every_steps", 1, "--train.log_steps", 1, "--train.tensorboard", "true"]
+    with pytest.raises(UserError, match="run was deleted or replaced during the run"):
+        train("--data.path", make_folder(counts=6), "--train.epochs", 2, *options)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_run_is_overwritten_only_if_the_setting_allows_it(train, make_folder):

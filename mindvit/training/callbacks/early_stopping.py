@@ -8,7 +8,9 @@ from mindvit.training.run_state import RunState
 
 
 class EarlyStopping(Callback):
-    """Stops the run after ``patience`` consecutive epochs without a better score.
+    """Stops the run after ``patience`` consecutive epochs without better weights of any kind.
+
+    The rule is that of ``best.ckpt``: ``Candidate.score``.
 
     Args:
         recorder: holds the metrics of the epoch.
@@ -27,16 +29,17 @@ class EarlyStopping(Callback):
     @property
     def is_due(self) -> bool:
         """Whether the run has waited long enough."""
-        return self.state.epochs_without_gain >= self.patience
+        return self.state.has_waited(self.patience)
 
     def on_train_epoch_end(self, run_context: RunContext) -> None:
         found = candidates(self.recorder.epoch) if self.recorder.epoch else []
         if not found:
             return
-        score = max(candidate.score(self.metric)[0] for candidate in found)
-        if self.state.best_score is None or score > self.state.best_score:
-            self.state.best_score, self.state.epochs_without_gain = score, 0
+        state = self.state
+        scores = [candidate.score(self.metric) for candidate in found if candidate.is_finite]
+        if scores and (state.best_score is None or max(scores) > state.best_score):
+            state.best_score, state.best_epoch, state.epochs_without_gain = max(scores), state.epoch, 0
         else:
-            self.state.epochs_without_gain += 1
+            state.epochs_without_gain += 1
         if self.is_due:
             run_context.request_stop()

@@ -1,6 +1,7 @@
 """Evaluates the weights after each epoch."""
 
 import time
+import warnings
 
 from mindspore.dataset import Dataset
 from mindspore.train import Callback, Model, RunContext
@@ -52,6 +53,13 @@ class Evaluate(Callback):
             if self.stop.agree():
                 self.recorder.epoch = None
                 return
+            if result.num_not_finite:
+                warnings.warn(
+                    f"epoch {epoch.epoch}: the outputs of the {kind.value} weights are not finite for "
+                    f"{result.num_not_finite:,} of {result.num_images:,} validation images; their metrics are null, "
+                    "and they are never the best weights",
+                    stacklevel=2,
+                )
             epoch.evaluations[kind] = EvalMetrics(result.top1, result.top5, result.loss)
             epoch.num_images = result.num_images
         self.recorder.count_skipped_images()

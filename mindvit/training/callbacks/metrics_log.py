@@ -1,16 +1,19 @@
 """Writes the metrics of a run as JSON lines."""
 
-import json
 from pathlib import Path
 
 from mindspore.train import Callback, RunContext
 
+from mindvit.files import reraise_os_errors
+from mindvit.strict_json import dump_json
 from mindvit.training.callbacks.metrics_recorder import MetricsRecorder
 from mindvit.training.run_state import RunState
 
 
 class MetricsLog(Callback):
     """Writes ``metrics.jsonl``: one line every ``log_steps`` steps (event "step") and one per epoch (event "epoch").
+
+    Metrics that are not finite are null.
 
     Args:
         path: the file. A run that resumes removes the lines that were written after its training checkpoint.
@@ -25,7 +28,7 @@ class MetricsLog(Callback):
         self.recorder = recorder
         self.state = state
         self.log_steps = log_steps
-        with open(path, "ab") as file:
+        with reraise_os_errors("write", path), open(path, "ab") as file:
             file.truncate(min(state.metrics_bytes, file.tell()))
 
     def on_train_step_end(self, run_context: RunContext) -> None:
@@ -50,6 +53,6 @@ class MetricsLog(Callback):
             self._append(self.recorder.epoch.to_json())
 
     def _append(self, line: dict) -> None:
-        with open(self.path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        with reraise_os_errors("write", self.path), open(self.path, "a", encoding="utf-8") as file:
+            file.write(dump_json(line) + "\n")
             self.state.metrics_bytes = file.tell()

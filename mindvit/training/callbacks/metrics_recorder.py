@@ -129,14 +129,14 @@ class MetricsRecorder(Callback):
             )
 
     @property
-    def loss(self) -> float:
-        """Loss of the last step that was read."""
-        return self.state.losses[-1] if self.state.losses else math.nan
+    def loss(self) -> float | None:
+        """Loss of the last step of this epoch that was read and updated the weights; None if there is none yet."""
+        return self.state.losses[-1] if self.state.losses else None
 
     @property
-    def norm(self) -> float:
-        """Gradient norm of the last step that was read."""
-        return self.state.norms[-1] if self.state.norms else math.nan
+    def norm(self) -> float | None:
+        """Gradient norm of the same step."""
+        return self.state.norms[-1] if self.state.norms else None
 
     @property
     def images_per_second(self) -> float:

@@ -1,10 +1,13 @@
 """Plots the training curves during a run."""
 
 import time
+import warnings
 from pathlib import Path
 
 from mindspore.train import Callback, RunContext
 
+from mindvit.files import reraise_os_errors
+from mindvit.run_metrics import CorruptMetricsError
 from mindvit.visualize.curves import draw_curves
 
 _SECONDS_BETWEEN = 60.0
@@ -32,5 +35,9 @@ class PlotCurves(Callback):
         self._draw()
 
     def _draw(self) -> None:
-        draw_curves(self.metrics, self.target)
+        with reraise_os_errors("read", self.metrics):
+            try:
+                draw_curves(self.metrics, self.target)
+            except CorruptMetricsError as error:  # No reason to end a run.
+                warnings.warn(f"{self.target} is not drawn: {error}", stacklevel=2)
         self._drawn = time.monotonic()

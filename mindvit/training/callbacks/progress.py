@@ -44,16 +44,8 @@ class ProgressBar(Callback):
 
     def on_train_step_end(self, run_context: RunContext) -> None:
         if self.bar.update(1):  # True if the bar was redrawn; the text below shows at the next drawing.
-            speed = self.recorder.images_per_second
             self.bar.set_description(f"epoch {self.state.epoch}/{self.epochs}", refresh=False)
-            self.bar.set_postfix(
-                loss=f"{self.recorder.loss:.4f}",
-                lr=f"{self.state.lr:.2e}",
-                norm=f"{self.recorder.norm:.2f}",
-                img_s=f"{speed:.1f}",
-                mfu=f"{100 * self.recorder.mfu(speed):.0f}%",
-                refresh=False,
-            )
+            self.bar.set_postfix(self.values(), refresh=False)
 
     def on_train_epoch_end(self, run_context: RunContext) -> None:
         epoch = self.recorder.epoch
@@ -71,6 +63,16 @@ class ProgressBar(Callback):
             print(line, flush=True)
         else:
             self.bar.write(line, file=sys.stdout)
+
+    def values(self) -> dict[str, str]:
+        """What the bar shows: only what is known, because the outputs of a step are read after the next one starts."""
+        recorder, values = self.recorder, {}
+        if recorder.loss is not None:
+            values = {"loss": f"{recorder.loss:.4f}", "lr": f"{self.state.lr:.2e}", "norm": f"{recorder.norm:.2f}"}
+        speed = recorder.images_per_second
+        if speed:
+            values |= {"img_s": f"{speed:.1f}", "mfu": f"{100 * recorder.mfu(speed):.0f}%"}
+        return values
 
     def __exit__(self, *error: object) -> None:
         if self.bar is not None:

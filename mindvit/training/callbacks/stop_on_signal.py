@@ -1,4 +1,4 @@
-"""Stops a run on Ctrl-C or SIGTERM."""
+"""Stops a run on Ctrl-C, SIGTERM or SIGHUP."""
 
 import signal
 from types import FrameType
@@ -9,17 +9,18 @@ from mindvit.distributed import all_gather_object
 from mindvit.training.callbacks.metrics_recorder import MetricsRecorder
 from mindvit.training.step import TrainStep
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StopOnSignal(Callback):
-    """Stops the run after the current step when any rank receives Ctrl-C (SIGINT) or SIGTERM.
+    """Stops the run after the current step when any rank receives Ctrl-C (SIGINT), SIGTERM or SIGHUP.
 
     All ranks must stop after the same step. Otherwise one of them would wait for the others at a collective forever.
     The rank that received the signal requests the stop within its next step. All ranks learn of it when they read the
     outputs of that step.
 
-    A second signal stops the run at once, with ``KeyboardInterrupt``.
+    A second signal stops the run at once, with ``KeyboardInterrupt``. A second SIGHUP does not: a terminal that closes
+    may send two. A signal that the parent process ignores stays ignored, as under nohup.
 
     The callback serves ``Model.train`` and each ``Model.eval`` during the run. They enter their callbacks as context
     managers; the signal handlers are set for that time.
@@ -43,7 +44,8 @@ class StopOnSignal(Callback):
         self._replaced: list[dict] = []
 
     def __enter__(self) -> "StopOnSignal":
-        self._replaced.append({number: signal.signal(number, self._receive) for number in _SIGNALS})
+        handled = [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+        self._replaced.append({number: signal.signal(number, self._receive) for number in handled})
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -75,6 +77,9 @@ class StopOnSignal(Callback):
             run_context.request_stop()
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
-        if self.received:
+        if self.received and number != signal.SIGHUP:
+            outer = self._replaced[0][number]
+            if callable(outer):
+                outer(number, frame)  # It raises KeyboardInterrupt, too, and the command line learns of it.
             raise KeyboardInterrupt
-        self.received = signal.Signals(number)
+        self.received = self.received or signal.Signals(number)

@@ -4,6 +4,7 @@ import time
 
 from mindspore.train import Callback, RunContext
 
+from mindvit.files import delete, make_folder
 from mindvit.training.callbacks.metrics_recorder import MetricsRecorder
 from mindvit.training.run import Run
 from mindvit.training.train_checkpoint import (
@@ -50,9 +51,9 @@ class TrainCheckpointSaver(Callback):
         now = time.monotonic()
         run.state.seconds += now - self._since
         self._since = now
-        folder = run.folder.train_checkpoints
+        folder = make_folder(run.folder.train_checkpoints, parents=False)
         path = folder / checkpoint_name(run.state, self.recorder.epoch)
-        write_train_checkpoint(path, tensors, run.state, run.settings)
+        write_train_checkpoint(path, tensors, run.state, run.settings, run.source.fingerprint)
         for old in list_train_checkpoints(folder)[: -run.recipe.checkpoint.keep_last]:
             if old != path:
-                old.unlink()
+                delete(old)

@@ -6,7 +6,7 @@ from pathlib import Path
 from mindspore import Parameter
 from mindspore.train import Callback, RunContext
 
-from mindvit.files import link
+from mindvit.files import delete, link, make_folder
 from mindvit.run_metrics import WeightsKind
 from mindvit.training.best_checkpoints import BestCheckpoint, Candidate, candidates
 from mindvit.training.callbacks.metrics_recorder import MetricsRecorder
@@ -19,7 +19,7 @@ class WeightSaver(Callback):
 
     The last weights are ``last.ckpt``, and ``last_ema.ckpt`` and ``last_swa.ckpt`` for averages. The best
     ``checkpoint.keep_best`` of all kinds are in ``checkpoints/``, with epoch, loss and Top-1 in their names;
-    ``best.ckpt`` is the best of them.
+    ``best.ckpt`` is the best of them. Weights whose metrics are not finite are never among the best.
 
     Args:
         run: the run; its state holds the list of the best weights.
@@ -43,7 +43,7 @@ class WeightSaver(Callback):
                 metrics |= {name: getattr(found, name) for name in ("top1", "top5", "val_loss", "num_images")}
             last = self.run.folder.path / f"{kind.suffixed('last')}.ckpt"
             write_checkpoint(last, tensors, replace(self.run.metadata, epoch=epoch.epoch, metrics=metrics))
-            if found is not None:
+            if found is not None and found.is_finite:
                 self._rank(found, last)
 
     def _weights(self) -> dict[WeightsKind, dict[str, Parameter]]:
@@ -67,6 +67,7 @@ class WeightSaver(Callback):
         kept = ranked[: settings.keep_best]
         if entry not in kept:
             return
+        make_folder(folder.checkpoints, parents=False)
         link(folder.path / entry.file, written)
         state.best = kept
         if kept[0] is entry:
@@ -74,4 +75,4 @@ class WeightSaver(Callback):
         names = {Path(item.file).name for item in kept}
         for path in folder.checkpoints.glob("epoch*.ckpt"):
             if path.name not in names:
-                path.unlink()
+                delete(path)

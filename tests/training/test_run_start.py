@@ -1,0 +1,152 @@
+"""The start of a run: what it does to its folder before the first step, and if it fails there. Nothing is trained."""
+
+import builtins
+import errno
+import os
+import time
+from types import SimpleNamespace
+
+import pytest
+import yaml
+
+from mindvit.errors import UserError
+from mindvit.files import FileError
+from mindvit.parsing import parse
+from mindvit.training import trainer
+from mindvit.training.callbacks.train_checkpoint_saver import TrainCheckpointSaver
+from mindvit.training.recipe import Recipe
+from mindvit.training.run_folder import RunFolder
+
+
+@pytest.fixture
+def start(tmp_path, tiny, make_folder, monkeypatch):
+    """Starts a run in tmp_path/run, and does `action(run)` in place of its steps."""
+    images = make_folder(counts=6)
+
+    def run(*arguments, action=lambda run: None):
+        monkeypatch.setattr(trainer, "_run_steps", lambda run, *_: action(run))
+        monkeypatch.setattr(trainer, "write_summary", lambda *_: "ended")
+        options = ["--output_dir", str(tmp_path / "run"), "--data.path", str(images), "--train.epochs", "1"]
+        return trainer.train(parse(Recipe, "", [*tiny, *options, *arguments])[0])
+
+    return run
+
+
+def raising(error):
+    def action(run):
+        raise error
+
+    return action
+
+
+def test_a_run_that_failed_before_its_first_step_does_not_block_the_corrected_command(start, tmp_path):
+    with pytest.raises(UserError, match="the first image is corrupt"):
+        start(action=raising(UserError("the first image is corrupt")))
+    assert start("--optimizer.lr", "0.5") == "ended"
+    assert yaml.safe_load((tmp_path / "run/config.yaml").read_text())["optimizer"]["lr"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--data.path", "nowhere"], "nowhere does not exist"),
+        (["--optimizer.rules", "[{pattern: '*', frozen: true}]"], "freeze every parameter"),
+        (["--model.checkpoint", "nowhere.ckpt"], "nowhere.ckpt"),
+    ],
+)
+def test_an_error_in_the_setup_leaves_no_folder(start, tmp_path, arguments, words):
+    with pytest.raises(UserError, match=words):
+        start(*arguments)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_missing_package_is_reported_before_the_folder_is_made_and_the_data_are_read(start, tmp_path, monkeypatch):
+    importing = builtins.__import__
+
+    def without_tensorboard(name, *arguments):
+        if name == "tensorboardX":
+            assert not (tmp_path / "run").exists()
+            raise ImportError
+        return importing(name, *arguments)
+
+    monkeypatch.setattr(builtins, "__import__", without_tensorboard)
+    with pytest.raises(UserError, match=r"needs the package tensorboardX: pip install"):
+        start("--train.tensorboard", "true", "--data.path", "nowhere")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("option", [[], ["--resume", "auto"], ["--overwrite", "true"]])
+def test_a_second_run_in_the_same_folder_ends_within_a_second_and_changes_nothing(start, tmp_path, option):
+    folder = tmp_path / "run"
+
+    def start_another(run):
+        (folder / "last.ckpt").write_text("weights of the first run")
+        before = {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in folder.rglob("*")}
+        started = time.monotonic()
+        with pytest.raises(UserError, match=rf"run is in use by another run \(process {os.getpid()} on .*since 2"):
+            start("--optimizer.lr", "0.5", *option)
+        assert time.monotonic() - started < 1
+        assert {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in folder.rglob("*")} == before
+
+    assert start(action=start_another) == "ended"
+    assert not (folder / "run.lock").exists()
+
+
+def test_an_error_while_writing_says_what_was_kept_and_how_to_resume(start):
+    with pytest.raises(
+        UserError, match=r"^cannot write a: full\. The run stopped before the first training checkpoint"
+    ):
+        start(action=raising(FileError("cannot write a: full")))
+
+    def fail_later(run):
+        run.folder.train_checkpoints.mkdir()
+        (run.folder.train_checkpoints / "epoch0001-step00000003.ckpt").touch()
+        raise FileError("cannot write a: full")
+
+    with pytest.raises(UserError, match=r"full\. The run stopped; kept .*00003\.ckpt\. Resume with: .*--resume auto"):
+        start(action=fail_later)
+
+
+def test_no_old_run_is_deleted_if_its_training_checkpoints_cannot_be_read(start, tmp_path, monkeypatch):
+    folder = RunFolder(tmp_path / "run")
+    folder.train_checkpoints.mkdir(parents=True)
+    (folder.train_checkpoints / "epoch0001-step00000003.ckpt").touch()
+    (folder.path / "best.ckpt").touch()
+    scandir = os.scandir
+
+    def refuse(path):
+        if path == folder.train_checkpoints:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    for option in ([], ["--resume", "auto"]):
+        with pytest.raises(UserError, match=r"cannot read .*train_checkpoints: Permission denied") as raised:
+            start(*option)
+        assert "--overwrite" not in str(raised.value)
+    assert sorted(path.name for path in folder.path.iterdir()) == ["best.ckpt", "train_checkpoints"]
+
+
+def save(run):
+    """As after a step."""
+    run.state.step = 1
+    TrainCheckpointSaver(run, SimpleNamespace(epoch=None, read=lambda: None)).save()
+
+
+def test_a_run_does_not_resume_on_images_that_were_deleted_or_classes_that_were_renamed(start, tmp_path):
+    start(action=save)
+    images = tmp_path / "images"
+    for split in ("train", "val"):
+        (images / split / "cat").rename(images / split / "katze")
+    with pytest.raises(
+        UserError, match=r"other labels: class 'cat' \(label 0\) is now 'katze' \(label 1\); class 'dog'"
+    ):
+        start("--resume", "auto", "--allow_config_changes", "true")
+    for split in ("train", "val"):
+        (images / split / "katze").rename(images / split / "cats")
+    (images / "train/dog/5.png").unlink()
+    words = "class 'cat' is now 'cats'; train: 1 image fewer in 'dog'"
+    with pytest.raises(UserError, match=f"trained on other data: {words}"):
+        start("--resume", "auto")
+    with pytest.warns(UserWarning, match=f"resumes on other data: {words}"):
+        start("--resume", "auto", "--allow_config_changes", "true")
