@@ -20,6 +20,7 @@ from mindvit.factory import load_trained
 from mindvit.files import make_folder, replacing
 from mindvit.models.vit import ViT
 from mindvit.models.vit_config import ViTConfig
+from mindvit.printable import printable
 from mindvit.runtime import RuntimeSettings, apply_amp, init_runtime
 
 
@@ -107,7 +108,7 @@ def extract(settings: ExtractSettings) -> None:
     corrupt = CorruptImageLog() if settings.on_corrupt == "skip" else None
     batches = eval_pipeline(split, config, settings.batch_size, settings.num_workers, corrupt=corrupt)
     found, readable = [], []
-    with reraise_decode_errors(split), tqdm(total=len(split), unit="image", leave=False) as bar:
+    with reraise_decode_errors(split, option="--on_corrupt"), tqdm(total=len(split), unit="image", leave=False) as bar:
         for images, labels in batches.create_tuple_iterator(num_epochs=1):
             is_image = labels.asnumpy() != PADDING_LABEL
             found.append(network(images).asnumpy()[is_image])
@@ -125,7 +126,7 @@ def extract(settings: ExtractSettings) -> None:
     with replacing(Path(settings.output)) as temporary:
         np.savez_compressed(temporary, features=features, files=files)
     for name in sorted(corrupt.found) if corrupt else []:
-        print(f"skipped, corrupt: {name}", file=sys.stderr)
+        print(f"skipped, corrupt: {printable(name)}", file=sys.stderr)
     print(f"wrote {settings.output}: features {'x'.join(map(str, features.shape))} of {len(files):,} images")
 
 

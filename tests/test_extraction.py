@@ -5,14 +5,13 @@ import shutil
 import numpy as np
 import pytest
 from mindspore import Tensor, nn
-from mindspore.dataset import transforms
 from PIL import Image
 from tqdm import tqdm
 
 from mindvit import extraction
 from mindvit.data.images import read_image
 from mindvit.data.settings import CORES
-from mindvit.data.transforms import eval_transforms
+from mindvit.data.transforms import eval_input
 from mindvit.errors import UserError
 from mindvit.extraction import ExtractSettings, Features, extract
 from mindvit.factory import load_trained
@@ -60,8 +59,8 @@ def intermediates(ckpt, folder, names=ORDERED):
     """All intermediate results of the network by name, for images that are preprocessed one by one."""
     trained = load_trained(str(ckpt))
     config = trained.network.config
-    prepare = transforms.Compose(eval_transforms(config.image_shape, config.preprocessing))
-    inputs = np.stack([prepare(np.asarray(read_image(folder / name))) for name in names])
+    shape, preprocessing = config.image_shape, config.preprocessing
+    inputs = np.stack([eval_input(read_image(folder / name), shape, preprocessing) for name in names])
     cell = Intermediates(trained.network).set_train(False)
     alive.append(cell)
     return {name: values.asnumpy() for name, values in cell(Tensor(inputs)).items()}

@@ -32,7 +32,10 @@ def _open(path: Path, train: list[str], test: list[str], label_bytes: int, names
         raise UserError(
             f"{path} lacks {', '.join(missing)}; set --data.path to the unpacked binary version, the folder {folder}"
         )
-    classes = Classes.named(tuple((root / names_file).read_text().split()))
+    try:
+        classes = Classes.named(tuple((root / names_file).read_text(encoding="utf-8").split()))
+    except ValueError as error:
+        raise UserError(f"{root / names_file} is corrupt ({error}); unpack the archive of CIFAR again") from error
     return Source(
         train=_read(root, train, label_bytes, classes),
         val=_read(root, test, label_bytes, classes),

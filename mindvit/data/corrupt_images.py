@@ -10,6 +10,7 @@ from PIL import Image
 
 from mindvit.data.split import PADDING_LABEL, Split
 from mindvit.errors import UserError
+from mindvit.files import reraise_os_errors
 
 
 class CorruptImageLog:
@@ -26,15 +27,26 @@ class CorruptImageLog:
         self._lock = Lock()
 
     def add(self, where: str, why: str) -> None:
-        """Records a corrupt image once, whichever thread finds it."""
+        """Records a corrupt image once, whichever thread finds it.
+
+        Raises:
+            UserError: if the file cannot be written.
+        """
         with self._lock:
             if where in self.found:
                 return
             self.found.add(where)
             if self.path is not None:
                 # File names need not be valid UTF-8.
-                with open(self.path, "a", encoding="utf-8", errors="surrogateescape") as file:
+                with (
+                    reraise_os_errors("write", self.path),
+                    open(self.path, "a", encoding="utf-8", errors="surrogateescape") as file,
+                ):
                     file.write(f"{where}\t{why}\n")
+
+
+class CorruptImageError(UserError):
+    """An image that cannot be decoded, in a run that must not skip it."""
 
 
 class ImageReader:
@@ -77,8 +89,11 @@ class ImageReader:
             return self.split.read(index)
         except UserError as error:
             if self.corrupt is None:
-                raise self._recorded(error) from error
-            self.corrupt.add(self.split.describe(index), str(error))
+                raise self._recorded(CorruptImageError(str(error))) from error
+            try:
+                self.corrupt.add(self.split.describe(index), str(error))
+            except UserError as failure:
+                raise self._recorded(failure) from failure
             return None
 
     def _recorded(self, error: UserError) -> UserError:
@@ -87,11 +102,16 @@ class ImageReader:
 
 
 @contextmanager
-def reraise_decode_errors(*splits: Split) -> Iterator[None]:
+def reraise_decode_errors(*splits: Split, option: str = "--data.on_corrupt") -> Iterator[None]:
     """Replaces the ``RuntimeError`` of a dataset pipeline by the ``UserError`` that caused it, which names the file.
 
+    Args:
+        splits: the splits that the pipelines read.
+        option: the option of the command that sets what a corrupt image does, for the message.
+
     Raises:
-        UserError: naming the image. A ``RuntimeError`` that no image caused passes through unchanged.
+        UserError: naming the image, and the option that skips it. A ``RuntimeError`` that no image caused passes
+            through unchanged.
     """
     for split in splits:
         split.read_errors.clear()
@@ -100,5 +120,7 @@ def reraise_decode_errors(*splits: Split) -> Iterator[None]:
     except RuntimeError as error:
         for split in splits:
             if split.read_errors:
-                raise split.read_errors.pop() from error
+                cause = split.read_errors.pop()
+                hint = f". {option} skip skips such images" if isinstance(cause, CorruptImageError) else ""
+                raise UserError(f"{cause}{hint}") from error
         raise

@@ -7,7 +7,7 @@ from pathlib import Path
 from mindvit.classes import Classes
 from mindvit.data.folder import read_source
 from mindvit.data.split import Source
-from mindvit.download import TUTORIAL_DATA, download_archive
+from mindvit.download.published import TUTORIAL_DATA, download_archive
 from mindvit.errors import UserError
 
 DEFAULT_PATH = Path("dataset")
@@ -27,7 +27,7 @@ def open_imagenet(path: Path, download: bool = False) -> Source:
         download: whether to download the ViT tutorial's subset (489.1 MB) if the folder does not exist.
 
     Raises:
-        UserError: if the folder is missing or has another layout.
+        UserError: if the folder is missing or has another layout; the message says how to get the tutorial's subset.
     """
     path = Path(path)
     if not path.is_dir():
@@ -38,8 +38,13 @@ def open_imagenet(path: Path, download: bool = False) -> Source:
             )
         download_archive(TUTORIAL_DATA, path)
     classes = read_meta(path / _META) if (path / _META).is_file() else imagenet_classes()
-    if not any((path / name).is_dir() for name in ("train", "val", *classes.ids)):
-        raise UserError(f"{path} has neither train/ nor val/; each needs one folder per WordNet id (n01440764, …)")
+    roots = [path / name for name in ("train", "val") if (path / name).is_dir()] or [path]
+    if not any((root / name).is_dir() for root in roots for name in classes.ids):
+        raise UserError(
+            f"{path} has no images of ImageNet: no train/ or val/ with one folder per WordNet id (n01440764, …). "
+            f"Set --data.path to a folder that has, or download the tutorial's subset ({TUTORIAL_DATA.size}) to a new "
+            f"one with --data.path {path / 'imagenet'} --download true; for other classes set --data.source folder"
+        )
     return read_source(path, classes)
 
 

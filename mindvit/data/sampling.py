@@ -97,4 +97,4 @@ class TrainSampler(ds.Sampler):
 @lru_cache(maxsize=2)  # The pipeline reads ahead into the next epoch.
 def _order(num_images: int, repeated_aug: int, seed: int, epoch: int) -> np.ndarray:
     order = generator(seed, RngStream.ORDER, epoch).permutation(num_images)
-    return order.repeat(repeated_aug)[:num_images] if repeated_aug > 1 else order
+    return order[np.arange(num_images) // min(repeated_aug, num_images)]

@@ -1,12 +1,11 @@
 """Settings of the data and of data augmentation."""
 
-import math
 import os
 from dataclasses import dataclass
 from typing import Literal
 
 from mindvit.config import setting
-from mindvit.models.choices import check_choices
+from mindvit.models.setting_checks import check_values
 
 SourceName = Literal["folder", "imagenet", "cifar10", "cifar100", "digits", "mindrecord"]
 OnCorrupt = Literal["error", "skip"]
@@ -17,6 +16,8 @@ AutoAugmentName = Literal[
 
 CORES = os.cpu_count() or 1
 """Greatest number of data workers: MindSpore allows one per core."""
+MAX_BATCH_SIZE = 65_536
+"""Greatest number of images in a batch: 39 GB at 224 px. A batch is made in memory as a whole."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class DataSettings:
     """What to do with an image that cannot be decoded. error stops the run; skip omits, counts and lists the image."""
 
     def __post_init__(self) -> None:
-        check_choices(self, "data.")
+        check_values(self, "data.")
         check_loading(self.batch_size, self.num_workers)
         check_classes(self.classes)
         if self.samples_per_class is not None and self.samples_per_class < 1:
@@ -84,7 +85,7 @@ class AugmentSettings:
     """Repeated augmentation: repeats of an image per epoch. An epoch shows 1/repeated_aug of the images."""
 
     def __post_init__(self) -> None:
-        check_choices(self, "augment.")
+        check_values(self, "augment.")
         low, high = self.crop_scale
         if not 0 < low <= high <= 1:
             raise ValueError(f"augment.crop_scale needs 0 < minimum <= maximum <= 1, not {list(self.crop_scale)}")
@@ -95,15 +96,16 @@ class AugmentSettings:
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"augment.{name} must lie between 0 and 1, not {getattr(self, name)}")
         for name in ("randaugment_noise", "mixup", "cutmix"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"augment.{name} must be a finite number of at least 0, not {getattr(self, name)}")
+            if getattr(self, name) < 0:
+                raise ValueError(f"augment.{name} must be at least 0, not {getattr(self, name)}")
         if not 0 <= self.randaugment_magnitude <= 10:
             raise ValueError(
                 f"augment.randaugment_magnitude must lie between 0 and 10, not {self.randaugment_magnitude}"
             )
-        for name in ("randaugment_ops", "repeated_aug"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"augment.{name} must be at least 1, not {getattr(self, name)}")
+        if not 1 <= self.randaugment_ops <= 100:
+            raise ValueError(f"augment.randaugment_ops must lie between 1 and 100, not {self.randaugment_ops}")
+        if self.repeated_aug < 1:
+            raise ValueError(f"augment.repeated_aug must be at least 1, not {self.repeated_aug}")
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,7 @@ class EvalDataSettings:
     """What to do with an image that cannot be decoded. error stops the run; skip omits, counts and lists the image."""
 
     def __post_init__(self) -> None:
-        check_choices(self, "data.")
+        check_values(self, "data.")
         check_loading(self.batch_size, self.num_workers)
         check_classes(self.classes)
 
@@ -145,6 +147,8 @@ def check_loading(batch_size: int, num_workers: int, group: str = "data.") -> No
     """
     if batch_size < 1:
         raise ValueError(f"{group}batch_size must be at least 1, not {batch_size}")
+    if batch_size > MAX_BATCH_SIZE:
+        raise ValueError(f"{group}batch_size must be at most {MAX_BATCH_SIZE:,} images, not {batch_size:,}")
     if not 1 <= num_workers <= CORES:
         raise ValueError(f"{group}num_workers must lie between 1 and this machine's {CORES} cores, not {num_workers}")
 

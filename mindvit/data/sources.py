@@ -1,5 +1,6 @@
 """The available data sources, by name."""
 
+import errno
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from mindvit.data.mindrecord.reader import open_mindrecord
 from mindvit.data.settings import SourceName
 from mindvit.data.split import Source
 from mindvit.errors import UserError
+from mindvit.printable import printable
 
 DEFAULT_PATHS: dict[SourceName, Path] = {"digits": DIGITS_PATH, "imagenet": IMAGENET_PATH}
 
@@ -26,10 +28,11 @@ def open_source(name: SourceName, path: str | None, download: bool = False) -> S
         download: whether to download missing data, if they are published (the ImageNet subset of the ViT tutorial).
 
     Raises:
-        UserError: if the data are missing or have another folder layout.
+        UserError: if the data are missing, cannot be read or have another folder layout.
     """
     if path is None and name not in DEFAULT_PATHS:
         raise UserError(f"the source {name} needs --data.path, the folder with the images")
+    folder = Path(path or DEFAULT_PATHS[name])
     openers = {
         "folder": open_folder,
         "imagenet": partial(open_imagenet, download=download),
@@ -38,4 +41,10 @@ def open_source(name: SourceName, path: str | None, download: bool = False) -> S
         "digits": open_digits,
         "mindrecord": open_mindrecord,
     }
-    return openers[name](Path(path or DEFAULT_PATHS[name]))
+    try:
+        return openers[name](folder)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        where = printable(str(error.filename or folder), 200)
+        raise UserError(f"cannot read the data at {where}: {error.strerror or error}") from error

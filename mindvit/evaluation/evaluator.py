@@ -1,7 +1,5 @@
 """Evaluates a checkpoint on a data set. Prints a table, and writes JSON."""
 
-import difflib
-import json
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -13,15 +11,18 @@ from tqdm import tqdm
 from mindvit.data.corrupt_images import CorruptImageLog, reraise_decode_errors
 from mindvit.data.pipeline import eval_pipeline
 from mindvit.data.settings import EvalDataSettings
-from mindvit.data.sources import open_source
 from mindvit.data.split import Split
 from mindvit.distributed import all_reduce_sum, check_same_on_all_ranks, local_rank_zero_first, raise_on_any_rank
 from mindvit.errors import UserError
+from mindvit.evaluation.eval_data import EvalData, open_eval_data
 from mindvit.evaluation.metrics import Evaluation, EvaluationCell, evaluate_model, metrics
 from mindvit.factory import TrainedModel, load_trained
 from mindvit.files import make_folder, write_text
+from mindvit.models.setting_names import nearest_setting
+from mindvit.option_names import OPTION_NAMES
+from mindvit.printable import printable
 from mindvit.runtime import Runtime, RuntimeSettings, apply_amp, current_runtime, init_runtime
-from mindvit.weights.metadata import CheckpointMetadata
+from mindvit.strict_json import dump_json
 
 _SHOWN = 10
 """Names of skipped images or omitted classes in the table; the JSON has all of them."""
@@ -39,18 +40,6 @@ class EvalSettings:
     """JSON file to write the metrics to. null writes none."""
     download: bool = False
     """Download published data and weights that are missing."""
-
-
-@dataclass(frozen=True)
-class _EvalData:
-    """The data of an evaluation."""
-
-    whole: Split
-    """The split of the source."""
-    chosen: Split
-    """The images of the chosen classes."""
-    labelled: Split
-    """The chosen images, with the labels of the network's outputs."""
 
 
 class _ProgressBar(Callback):
@@ -82,7 +71,7 @@ def evaluate(model: TrainedModel | str | Path, path: str | Path | None = None, *
     except (TypeError, ValueError) as error:
         raise UserError(str(error)) from error
     trained = model if isinstance(model, TrainedModel) else load_trained(str(model))
-    found = _open_data(settings, trained, "the model", download=False)
+    found = open_eval_data(settings, trained.metadata, "the model", download=False)
     return _evaluate(trained, found, settings, current_runtime())[0]
 
 
@@ -91,7 +80,8 @@ def evaluate_checkpoint(settings: EvalSettings) -> Evaluation:
 
     The JSON has ``top1`` and ``top5`` in percent, ``loss``, ``num_images``, and what was evaluated. With
     ``data.on_corrupt`` skip it also has ``skipped_images``, the list of corrupt images. If only some classes of the
-    source are evaluated, it also has ``other_classes`` and ``images_of_other_classes``, their number.
+    source are evaluated, it also has ``other_classes`` and ``images_of_other_classes``, their number. If the checkpoint
+    was trained on the evaluated images, it also has ``on_training_images``.
 
     Raises:
         UserError: for a mistake in the settings, the checkpoint or the data, or if no image can be decoded.
@@ -101,16 +91,23 @@ def evaluate_checkpoint(settings: EvalSettings) -> Evaluation:
         if settings.output and runtime.is_main:
             make_folder(Path(settings.output).parent)
     trained, found = local_rank_zero_first(lambda: _open(settings))
-    check_same_on_all_ranks({"ckpt": settings.ckpt, "data": found.labelled.fingerprint()})
+    check_same_on_all_ranks({"ckpt": settings.ckpt, "data": str(found.labelled.fingerprint())})
     result, skipped = _evaluate(trained, found, settings.data, runtime, show_progress=True)
     if runtime.is_main:
         about = {"ckpt": settings.ckpt, "model": trained.metadata.model_name, "data": found.labelled.origin}
-        others = _omitted_classes(found)
+        others = found.omitted_classes()
         print(_table(about, result, skipped, others))
         if settings.output:
-            content = asdict(result) | others | ({} if skipped is None else {"skipped_images": skipped})
-            write_text(Path(settings.output), json.dumps({**content, **about}, indent=2) + "\n")
+            seen = {"on_training_images": True} if found.on_training_images else {}
+            content = _as_json(result) | others | seen | ({} if skipped is None else {"skipped_images": skipped})
+            write_text(Path(settings.output), dump_json({**content, **about}, indent=2) + "\n")
     return result
+
+
+def _as_json(result: Evaluation) -> dict[str, Any]:
+    content = asdict(result)
+    del content["num_not_finite"]  # Otherwise it is an error.
+    return content
 
 
 def _known(data: dict[str, Any]) -> dict[str, Any]:
@@ -122,13 +119,13 @@ def _known(data: dict[str, Any]) -> dict[str, Any]:
     names = [item.name for item in fields(EvalDataSettings)]
     for name in data:
         if name not in names:
-            nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.0)
-            raise ValueError(f"an evaluation has no setting {name!r}; the nearest is {nearest[0]!r}")
+            nearest = nearest_setting(name, names, OPTION_NAMES)
+            raise ValueError(f"an evaluation has no setting {name!r}; the nearest is {nearest!r}")
     return data
 
 
 def _evaluate(
-    trained: TrainedModel, found: _EvalData, data: EvalDataSettings, runtime: Runtime, show_progress: bool = False
+    trained: TrainedModel, found: EvalData, data: EvalDataSettings, runtime: Runtime, show_progress: bool = False
 ) -> tuple[Evaluation, list[str] | None]:
     """The metrics, and the corrupt images that all ranks skipped (None if they are an error)."""
     network = apply_amp(trained.network, runtime)
@@ -140,58 +137,19 @@ def _evaluate(
     with reraise_decode_errors(split):
         result = evaluate_model(model, batches, [_ProgressBar()] if show_progress and runtime.is_main else None)
     skipped = None if corrupt is None else _skipped_by_all_ranks(corrupt, split)
+    if result.num_not_finite:
+        raise UserError(
+            f"the outputs of the network are not finite for {result.num_not_finite:,} of {result.num_images:,} images; "
+            + ("the weights are broken" if runtime.amp_level == "O0" else "use runtime.amp_level O0")
+        )
     if result.num_images == 0:
         raise UserError(f"{split.origin} has no image that can be decoded")
     return result, skipped
 
 
-def _open(settings: EvalSettings) -> tuple[TrainedModel, _EvalData]:
+def _open(settings: EvalSettings) -> tuple[TrainedModel, EvalData]:
     trained = load_trained(settings.ckpt, settings.download)
-    return trained, _open_data(settings.data, trained, settings.ckpt, settings.download)
-
-
-def _open_data(data: EvalDataSettings, trained: TrainedModel, name: str, download: bool) -> _EvalData:
-    source, path = _source_and_path(data, trained.metadata)
-    whole = getattr(open_source(source, path, download), data.split)
-    if whole is None:
-        raise UserError(f"{path} has no {data.split} split; choose the other split with data.split")
-    chosen = _choose_classes(whole, data.classes, trained.metadata)
-    return _EvalData(whole, chosen, _labelled(chosen, name, trained.metadata))
-
-
-def _source_and_path(data: EvalDataSettings, metadata: CheckpointMetadata) -> tuple[str, str | None]:
-    if data.source is not None:
-        return data.source, data.path or (metadata.data_path if metadata.data_source == data.source else None)
-    if data.path is None:
-        return metadata.data_source, metadata.data_path
-    is_folder = metadata.data_source in ("folder", "digits")
-    return ("folder" if is_folder else metadata.data_source), data.path
-
-
-def _choose_classes(split: Split, chosen: tuple[str, ...] | None, metadata: CheckpointMetadata) -> Split:
-    """The images of the classes in the settings; by default of the class subset that the checkpoint was trained on."""
-    if chosen is None and metadata.is_class_subset and metadata.classes is not None:
-        present = {split.classes.ids[label] for label in np.unique(split.labels)}
-        chosen = tuple(name for name in metadata.classes.ids if name in present)
-    return split.select_classes(chosen) if chosen else split
-
-
-def _labelled(split: Split, name: str, metadata: CheckpointMetadata) -> Split:
-    """The split with the labels of the network's outputs."""
-    if metadata.classes is not None:
-        return split.relabel(metadata.classes)
-    outputs = metadata.model.num_classes
-    if len(split.classes) != outputs:
-        raise UserError(f"{split.origin} has {len(split.classes)} classes, but {name} has {outputs} classes")
-    return split
-
-
-def _omitted_classes(found: _EvalData) -> dict[str, Any]:
-    """The classes of the split that are not evaluated, and the number of their images; JSON values."""
-    if len(found.whole) == len(found.chosen):
-        return {}
-    others = [name for name in found.whole.classes.ids if name not in found.chosen.classes.ids]
-    return {"images_of_other_classes": len(found.whole) - len(found.chosen), "other_classes": others}
+    return trained, open_eval_data(settings.data, trained.metadata, settings.ckpt, settings.download)
 
 
 def _skipped_by_all_ranks(corrupt: CorruptImageLog, split: Split) -> list[str]:
@@ -212,7 +170,7 @@ def _table(about: dict[str, str], result: Evaluation, skipped: list[str] | None,
         rows["omitted"] = f"{others['images_of_other_classes']:,} of other classes: {_shown(others['other_classes'])}"
     if skipped is not None:
         rows["skipped"] = f"{len(skipped):,} corrupt{': ' if skipped else ''}{_shown(skipped)}"
-    return "\n".join(f"{key:<8} {value}" for key, value in rows.items())
+    return "\n".join(f"{key:<8} {printable(value)}" for key, value in rows.items())
 
 
 def _shown(names: list[str]) -> str:

@@ -14,7 +14,7 @@ from mindvit.distributed import all_reduce_sum
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The metrics of one evaluation."""
+    """The metrics of one evaluation. They are NaN if the outputs for an image are not finite."""
 
     top1: float
     """Top-1 accuracy, in percent."""
@@ -24,6 +24,8 @@ class Evaluation:
     """Mean cross-entropy, without label smoothing."""
     num_images: int
     """Images evaluated."""
+    num_not_finite: int = 0
+    """Images for which an output of the network was NaN or infinite."""
 
 
 class EvaluationCell(nn.Cell):
@@ -54,7 +56,9 @@ class _Mean(Metric):
     def update(self, *inputs) -> None:
         logits, labels = (self._convert_data(item) for item in inputs)
         real = labels != PADDING_LABEL
-        self._sum += float(self.per_image(logits[real].astype(np.float64), labels[real]).sum())
+        with np.errstate(invalid="ignore"):
+            values = self.per_image(logits[real].astype(np.float64), labels[real])
+        self._sum += float(values.sum())
         self._count += int(real.sum())
 
     def eval(self) -> float:
@@ -69,7 +73,7 @@ class _Mean(Metric):
 class TopK(_Mean):
     """Top-k accuracy: the percentage of images whose class is among the k greatest logits.
 
-    Of equal logits, the one with the smaller class index ranks first. An image with a NaN among its logits is wrong.
+    Of equal logits, the one with the smaller class index ranks first. It is NaN if a logit is not finite.
     """
 
     def __init__(self, k: int) -> None:
@@ -80,31 +84,44 @@ class TopK(_Mean):
         own = np.take_along_axis(logits, labels[:, None], axis=1)
         earlier = np.arange(logits.shape[1]) < labels[:, None]
         rank = ((logits > own) | ((logits == own) & earlier)).sum(axis=1)
-        return 100.0 * ((rank < self.k) & ~np.isnan(logits).any(axis=1))
+        return np.where(np.isfinite(logits).all(axis=1), 100.0 * (rank < self.k), np.nan)
 
 
 class CrossEntropy(_Mean):
-    """Mean softmax cross-entropy of the true class, without label smoothing."""
+    """Mean softmax cross-entropy of the true class, without label smoothing. It is NaN if a logit is not finite."""
 
     def per_image(self, logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
         top = logits.max(axis=1, keepdims=True)
         log_sum = top[:, 0] + np.log(np.exp(logits - top).sum(axis=1))
-        return log_sum - np.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
+        loss = log_sum - np.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
+        return np.where(np.isfinite(logits).all(axis=1), loss, np.nan)
 
 
-class NumImages(_Mean):
-    """The number of images evaluated."""
-
-    def per_image(self, logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        return np.ones(len(labels))
+class _Count(_Mean):
+    """A number of images, of all ranks."""
 
     def eval(self) -> int:
         return int(all_reduce_sum(np.array([self._sum], np.float64))[0])
 
 
+class NumImages(_Count):
+    """The number of images evaluated."""
+
+    def per_image(self, logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        return np.ones(len(labels))
+
+
+class NumNotFinite(_Count):
+    """The number of images with a logit that is not finite."""
+
+    def per_image(self, logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        return ~np.isfinite(logits).all(axis=1)
+
+
 def metrics() -> dict[str, Metric]:
     """The metrics of an ``Evaluation``, for ``mindspore.train.Model``. They read the outputs of ``EvaluationCell``."""
-    return {"top1": TopK(1), "top5": TopK(5), "loss": CrossEntropy(), "num_images": NumImages()}
+    means = {"top1": TopK(1), "top5": TopK(5), "loss": CrossEntropy()}
+    return {**means, "num_images": NumImages(), "num_not_finite": NumNotFinite()}
 
 
 def evaluate_model(model: Model, dataset: Dataset, callbacks: list | None = None) -> Evaluation:

@@ -1,6 +1,7 @@
 """Annotated images: an image with its predicted classes below it."""
 
 import unicodedata
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -9,8 +10,12 @@ import numpy as np
 
 from mindvit.errors import UserError
 from mindvit.files import replacing
+from mindvit.printable import printable
 
 _MIN_SIDE = 480  # Pixels.
+_MAX_SIDE = 8192  # Pixels.
+_MAX_ROWS = 20
+_MAX_NAME = 300  # Characters; far more than a row has space for.
 _ROW_HEIGHT = 0.06  # As a fraction of the longer side of the image.
 _BACKGROUND, _BAR, _TEXT = (32, 32, 32), (140, 90, 30), (255, 255, 255)  # blue, green, red
 
@@ -28,7 +33,9 @@ def write_annotated_image(image: np.ndarray, predictions: Sequence[RankedClass],
 
     A row shows the rank, the name, the probability, and a bar whose length is the probability. A small image is
     enlarged, and the rows of a large image are higher, so that the text is legible. OpenCV draws only ASCII: accents
-    are removed, and a name in another script becomes "class N".
+    are removed, and a name in another script becomes "class N". Control characters are written as escape sequences.
+
+    An image with a side of more than 8,192 pixels is shrunk, and at most 20 rows are drawn, so that memory is bounded.
 
     Args:
         image: RGB, uint8 (height, width, 3).
@@ -39,13 +46,18 @@ def write_annotated_image(image: np.ndarray, predictions: Sequence[RankedClass],
         UserError: if OpenCV cannot be loaded, or the file cannot be written.
     """
     cv2 = _load_opencv()
+    if not cv2.haveImageWriter(path.name):
+        raise UserError(f"{path} has no image file extension; use .jpg or .png")
+    if len(predictions) > _MAX_ROWS:
+        warnings.warn(f"{path} shows the first {_MAX_ROWS} of {len(predictions):,} classes", stacklevel=2)
     drawn = annotate(image, predictions)
     try:
         written, encoded = cv2.imencode(path.suffix, drawn)
     except cv2.error:
         written = False
     if not written:
-        raise UserError(f"{path} has no image file extension; use .jpg or .png")
+        height, width = drawn.shape[:2]
+        raise UserError(f"{path.suffix} cannot store the {width:,} x {height:,} pixels of {path}; use .png")
     with replacing(path) as temporary:
         temporary.write_bytes(encoded.tobytes())
 
@@ -55,7 +67,7 @@ def annotate(image: np.ndarray, predictions: Sequence[RankedClass]) -> np.ndarra
 
     Args:
         image: RGB, uint8 (height, width, 3).
-        predictions: the predictions, best first.
+        predictions: the predictions, best first; at most 20 are drawn.
 
     Returns:
         BGR as in OpenCV, uint8 (height, width, 3).
@@ -68,7 +80,12 @@ def annotate(image: np.ndarray, predictions: Sequence[RankedClass]) -> np.ndarra
         interpolation = cv2.INTER_NEAREST if scale_factor > 4 else cv2.INTER_CUBIC
         size = (max(round(width * scale_factor), 1), max(round(height * scale_factor), 1))
         image = cv2.resize(image, size, interpolation=interpolation)
-        height, width = image.shape[:2]
+    elif max(height, width) > _MAX_SIDE:
+        factor = _MAX_SIDE / max(height, width)
+        size = (max(round(width * factor), 1), max(round(height * factor), 1))
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    height, width = image.shape[:2]
+    predictions = predictions[:_MAX_ROWS]
     row = round(max(height, width) * _ROW_HEIGHT)
     canvas_width = max(width, _MIN_SIDE, row * 12)
     canvas = np.full((height + row * len(predictions), canvas_width, 3), _BACKGROUND, np.uint8)
@@ -95,7 +112,7 @@ def annotate(image: np.ndarray, predictions: Sequence[RankedClass]) -> np.ndarra
 
 
 def _ascii(prediction: RankedClass) -> str:
-    plain = unicodedata.normalize("NFKD", prediction.name)
+    plain = unicodedata.normalize("NFKD", printable(prediction.name, _MAX_NAME))
     plain = "".join(character for character in plain if not unicodedata.combining(character))
     return plain if plain.isascii() else f"class {prediction.label}"
 

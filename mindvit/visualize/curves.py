@@ -14,7 +14,7 @@ def draw_curves(metrics: Path, target: Path) -> None:
         target: the PNG file.
 
     Raises:
-        UserError: if the PNG cannot be written.
+        UserError: if the PNG cannot be written, or a line of the metrics is corrupt.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # The import takes half a second.
     from matplotlib.figure import Figure
@@ -30,7 +30,7 @@ def draw_curves(metrics: Path, target: Path) -> None:
     }
     for axes, (title, curves) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
         for key, label in curves.items():
-            points = [(record["epoch"], record[key]) for record in records if key in record]
+            points = [(record["epoch"], record[key]) for record in records if record.get(key) is not None]
             if points:
                 axes.plot(*zip(*points, strict=True), marker=".", label=label)
         axes.set(title=title, xlabel="Epoch")

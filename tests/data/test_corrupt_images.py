@@ -69,6 +69,17 @@ def test_a_corrupt_image_is_logged_once(tmp_path):
     assert (tmp_path / "corrupt_images.txt").read_text() == "b.jpg\tfirst\na.jpg\tsecond\n"
 
 
+def test_a_log_that_cannot_be_written_is_reported_in_place_of_the_image(tmp_path):
+    split = jpegs(4, corrupt=[1])
+    reader = ImageReader(split, CorruptImageLog(tmp_path / "deleted/corrupt_images.txt"))
+    words = r"cannot write .*corrupt_images\.txt: its folder does not exist$"
+    with pytest.raises(UserError, match=words), reraise_decode_errors(split):
+        try:
+            reader.next_readable(1)
+        except UserError as error:
+            raise RuntimeError("of a pipeline, without the cause") from error
+
+
 def test_two_threads_that_find_the_same_image_log_it_once(tmp_path):
     class Slow(str):
         def __hash__(self):
@@ -169,15 +180,25 @@ def test_a_corrupt_image_is_reported_and_leaves_no_file(make_folder, tmp_path, m
     monkeypatch.chdir(tmp_path)
     split = open_folder(root).train
     for pipeline in (train(split), eval_pipeline(split, MODEL, 4, 1)):
-        with pytest.raises(UserError, match=r"train/dog/5\.png"), reraise_decode_errors(split):
+        words = r"train/dog/5\.png.*--data\.on_corrupt skip skips such images"
+        with pytest.raises(UserError, match=words), reraise_decode_errors(split):
             rows(pipeline)
         assert not (tmp_path / "abnormal_image.jpg").exists()
 
 
 def test_a_pipeline_with_only_corrupt_images_raises_a_user_error():
     split = jpegs(5, corrupt=range(5))
-    with pytest.raises(UserError, match="the folder has no image that can be decoded"), reraise_decode_errors(split):
+    with pytest.raises(UserError, match=r"the folder has no image that can be decoded$"), reraise_decode_errors(split):
         rows(train(split, CorruptImageLog()))
+
+
+def test_a_command_names_its_own_option_that_skips_corrupt_images():
+    split = jpegs(5, corrupt=[2])
+    with (
+        pytest.raises(UserError, match=r"--on_corrupt skip skips such images"),
+        reraise_decode_errors(split, option="--on_corrupt"),
+    ):
+        rows(eval_pipeline(split, MODEL, 4, 1))
 
 
 def test_an_error_without_a_corrupt_image_passes_through(make_folder):

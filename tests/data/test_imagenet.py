@@ -62,7 +62,19 @@ def test_the_names_of_the_development_kit_have_priority(make_folder):
 
 def test_a_folder_that_is_not_a_wordnet_id_is_reported(make_folder):
     with pytest.raises(UserError, match="not a known class: cat, dog"):
-        open_imagenet(make_folder())
+        open_imagenet(make_folder(classes=("n02107142", "cat", "dog")))
+
+
+@pytest.mark.parametrize("download", [False, True])
+def test_a_folder_of_other_data_is_refused_with_the_way_to_the_tutorials(make_folder, tmp_path, download):
+    """The default folder, dataset/, exists as soon as the digits were written to dataset/digits."""
+    make_folder("dataset/digits")
+    hint = r"--data\.path .*dataset/imagenet --download true; for other classes set --data\.source folder"
+    for folder in ("dataset", "dataset/digits", "dataset/digits/train"):
+        with pytest.raises(
+            UserError, match=f"dataset.* has no images of ImageNet: .*{hint if folder == 'dataset' else ''}"
+        ):
+            open_imagenet(tmp_path / folder, download)
 
 
 def test_a_missing_imagenet_folder_offers_the_tutorial_subset(tmp_path):
@@ -71,5 +83,5 @@ def test_a_missing_imagenet_folder_offers_the_tutorial_subset(tmp_path):
 
 
 def test_a_folder_without_train_and_val_is_refused(tmp_path):
-    with pytest.raises(UserError, match="neither train/ nor val/"):
+    with pytest.raises(UserError, match=r"no train/ or val/ with one folder per WordNet id"):
         open_imagenet(tmp_path)

@@ -93,3 +93,8 @@ def test_too_few_images_for_a_step_are_reported_with_the_settings():
         assert words in str(error.value)
     with pytest.raises(UserError, match="takes 6 images on each of 2 ranks"):
         SamplingPlan(11, 6, 0, world_size=2).check("pets")
+
+
+def test_more_repeats_than_images_take_no_more_memory_than_the_images():
+    plan = SamplingPlan(26, 3, 5, repeated_aug=10**12)
+    assert len({plan.image_index(sample) for sample in range(plan.samples_per_epoch)}) == 1

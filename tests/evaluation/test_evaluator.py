@@ -58,6 +58,7 @@ def test_json_and_table_have_the_metrics(tiny_checkpoint, make_folder, tmp_path,
     for name in ("top1", "top5", "loss", "num_images"):
         assert stored[name] == getattr(result, name)
     assert stored["model"] == "vit_mini_4_32"
+    assert "on_training_images" not in stored
     table = capsys.readouterr().out
     assert f"{result.top1:.2f} %" in table
     assert "images   6" in table
@@ -90,11 +91,15 @@ def test_a_checkpoint_without_metadata_is_evaluated_on_imagenet_by_its_name(make
     assert (result.top1, result.num_images) == (50, 4), "only the Dobermans are right"
 
 
-def test_the_train_split_can_be_evaluated(tiny_checkpoint, make_folder):
-    root = make_folder(splits=("train",), counts=5)
-    assert run_eval("--ckpt", tiny_checkpoint(), "--data.path", root, "--data.split", "train").num_images == 10
+def test_an_evaluation_on_the_training_images_says_so(tiny_checkpoint, make_folder, tmp_path):
+    root, path, output = make_folder(splits=("train",), counts=5), tiny_checkpoint(), tmp_path / "result.json"
+    loaded = load_trained(str(path))
+    write_checkpoint(path, loaded.network, replace(loaded.metadata, data_path=str(root)))
+    with pytest.warns(UserWarning, match="these are the images that the checkpoint was trained on"):
+        assert run_eval("--ckpt", path, "--data.split", "train", "--output", output).num_images == 10
+    assert json.loads(output.read_text())["on_training_images"] is True
     with pytest.raises(UserError, match="has no val split"):
-        run_eval("--ckpt", tiny_checkpoint(), "--data.path", root)
+        run_eval("--ckpt", path)
 
 
 @pytest.fixture
@@ -282,3 +287,17 @@ def test_evaluate_reports_a_missing_checkpoint_and_missing_data(tiny_checkpoint,
         evaluate(tmp_path / "absent.ckpt", tmp_path)
     with pytest.raises(UserError, match="absent"):
         evaluate(tiny_checkpoint(), tmp_path / "absent")
+
+
+def test_outputs_that_are_not_finite_are_an_error(tiny_checkpoint, make_folder, tmp_path):
+    """The weights are finite, so loading accepts them, but float32 overflows."""
+    path, output = tiny_checkpoint(), tmp_path / "result.json"
+    trained = load_trained(str(path))
+    weights = trained.network.dense.weight
+    weights.set_data(ms.Tensor(np.full(weights.shape, 3e38, np.float32)))
+    trained.network.norm.beta.set_data(ms.Tensor(np.full(32, 9, np.float32)))
+    write_checkpoint(path, trained.network, trained.metadata)
+    words = "the outputs of the network are not finite for 6 of 6 images; the weights are broken"
+    with pytest.raises(UserError, match=words):
+        run_eval("--ckpt", path, "--data.path", make_folder(), "--output", output)
+    assert not output.exists()

@@ -46,9 +46,19 @@ def test_equal_logits_are_not_all_correct():
     assert measure((np.zeros((10, 10)), range(10)))["top5"] == 50
 
 
-def test_nan_logits_are_wrong():
-    nan = np.nan
-    assert measure(([[nan, nan], [nan, 1.0], [1.0, nan]], [0, 1, 0]))["top1"] == 0
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.filterwarnings("error")
+def test_logits_that_are_not_finite_give_no_metrics_and_are_counted(value):
+    good = ([[3.0, 1.0]], [0])
+    result = measure(good, ([[value, 0.0], [0.0, value], [1.0, 0.0]], [0, 0, PADDING_LABEL]), good)
+    assert all(np.isnan(result[name]) for name in ("top1", "top5", "loss"))
+    assert (result["num_images"], result["num_not_finite"]) == (4, 2)
+    assert measure(good)["num_not_finite"] == 0
+
+
+def test_padding_that_is_not_finite_does_not_count():
+    result = measure(([[3.0, 1.0], [np.nan, np.nan]], [0, PADDING_LABEL]))
+    assert (result["top1"], result["num_not_finite"]) == (100, 0)
 
 
 def test_with_fewer_than_five_classes_top5_is_100():

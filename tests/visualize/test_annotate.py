@@ -35,6 +35,32 @@ def test_the_text_is_legible_and_the_image_complete_at_every_size(size):
         assert light[:, 1].max() < strip.shape[1] - 1, "no text is cut off at the edge"
 
 
+@pytest.mark.parametrize("size", [(65500, 1), (1, 65500)])
+def test_an_extreme_aspect_ratio_is_drawn_in_bounded_memory(size):
+    drawn = annotate(np.full((*size, 3), 200, np.uint8), ROWS)
+    assert drawn.nbytes < 2**28
+    shown = drawn[:8192, (drawn.shape[1] - 1) // 2] if size[0] > 1 else drawn[0, :8192]
+    assert (shown == 200).all(), "the image is in it"
+
+
+def test_many_classes_are_drawn_in_bounded_memory(tmp_path):
+    rows = [Row(index, "x" * 100_000, 0.001) for index in range(1000)]
+    with pytest.warns(UserWarning, match="shows the first 20 of 1,000 classes"):
+        write_annotated_image(np.zeros((100, 100, 3), np.uint8), rows, tmp_path / "out.png")
+    few = annotate(np.zeros((100, 100, 3), np.uint8), rows[:20])
+    assert cv2.imread(str(tmp_path / "out.png")).shape == few.shape
+
+
+def test_an_image_that_is_too_large_for_its_format_is_an_error(tmp_path, monkeypatch):
+    def too_large(extension, image):
+        raise cv2.error("WebP images have at most 16,383 pixels a side")
+
+    monkeypatch.setattr(cv2, "imencode", too_large)
+    with pytest.raises(UserError, match=r"\.webp cannot store the 480 x 567 pixels of .*; use \.png"):
+        write_annotated_image(np.zeros((480, 480, 3), np.uint8), ROWS, tmp_path / "out.webp")
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_length_of_a_bar_is_the_probability():
     drawn = annotate(np.zeros((480, 480, 3), np.uint8), ROWS)
     row = (drawn.shape[0] - 480) // 3
@@ -66,3 +92,9 @@ def test_missing_opencv_libraries_are_an_error_with_instructions(tmp_path, monke
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(UserError, match="libgl1"):
         write_annotated_image(np.zeros((10, 10, 3), np.uint8), ROWS, tmp_path / "out.jpg")
+
+
+def test_control_characters_of_a_name_are_drawn_as_escape_sequences():
+    image = np.zeros((480, 480, 3), np.uint8)
+    drawn = annotate(image, [Row(0, "\x1b[2Jcat\n", 0.5)])
+    np.testing.assert_array_equal(drawn, annotate(image, [Row(0, "\\x1b[2Jcat\\n", 0.5)]))

@@ -30,3 +30,14 @@ def test_curves_are_drawn_with_and_without_evaluation_and_averages(tmp_path):
         colored_pixels[name] = int((np.ptp(pixels, axis=2) > 60).sum())
     assert 0 == colored_pixels["none"] < colored_pixels["loss"] < colored_pixels["all"]
     assert colored_pixels["all"] < colored_pixels["ema"] < colored_pixels["swa"]
+
+
+def test_metrics_that_are_null_have_no_point(tmp_path):
+    write(tmp_path / "metrics.jsonl", 3, True)
+    text = (tmp_path / "metrics.jsonl").read_text()
+    draw_curves(tmp_path / "metrics.jsonl", tmp_path / "all.png")
+    null = {"event": "epoch", "epoch": 3, "train_loss": None, "lr": 0.1, "val_loss": None, "top1": None, "top5": None}
+    (tmp_path / "metrics.jsonl").write_text("\n".join([*text.splitlines()[:-1], json.dumps(null)]) + "\n")
+    draw_curves(tmp_path / "metrics.jsonl", tmp_path / "null.png")
+    images = [np.asarray(Image.open(tmp_path / name).convert("RGB")) for name in ("all.png", "null.png")]
+    assert not np.array_equal(*images)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from mindvit.classes import Classes
+from mindvit.data.images import check_regular
 from mindvit.data.mindrecord.manifest import Manifest, Shard
 from mindvit.data.split import Source, Split
 from mindvit.errors import UserError
@@ -94,6 +95,7 @@ def _list_split(split: Split) -> ImageFiles:
 
 def _file_size(path: Path) -> int:
     try:
+        check_regular(path)
         size = path.stat().st_size
     except OSError as error:
         raise UserError(f"cannot read the image {path}: {error.strerror}") from error

@@ -40,17 +40,23 @@ def open_mindrecord(path: Path) -> Source:
             f"the conversion into {path} is not finished: it has {sum(done)} of {len(done)} shards; "
             "run it again to resume"
         )
-    splits = {name: _open_split(path / name, shards, manifest) for name, shards in manifest.splits.items()}
+    splits = {name: _open_split(path, name, shards, manifest) for name, shards in manifest.splits.items()}
     unsplit = splits.get("all")
     return Source(train=splits.get("train", unsplit), val=splits.get("val", unsplit))
 
 
-def _open_split(folder: Path, shards: tuple[Shard, ...], manifest: Manifest) -> Split:
+def _open_split(path: Path, split: str, shards: tuple[Shard, ...], manifest: Manifest) -> Split:
+    folder = path / split
     for shard in shards:
         if error := shard.find_error(folder):
             raise UserError(f"{error}; copy it again, or run the conversion again, which writes missing shards")
     images = _ShardImages(folder, shards, len(manifest.classes))
-    return Split(str(folder), manifest.classes, images.labels, images.read, images.describe, flip=manifest.flip)
+
+    def name(index: int) -> str:
+        # The fingerprint stands for the names of all files, which only a query of the indices gives.
+        return f"{manifest.fingerprint}:{split}:{index}"
+
+    return Split(str(folder), manifest.classes, images.labels, images.read, images.describe, manifest.flip, name)
 
 
 class _ShardImages:
