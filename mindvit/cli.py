@@ -5,17 +5,27 @@ The programs at the top of the repository, such as ``train.py``, are the same co
 
 import errno
 import os
+import signal
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
+from types import FrameType
 from typing import Any, NoReturn
 
 # Before MindSpore is imported: its warnings (level 2) are about its internals, and hide the messages of this project.
 os.environ.setdefault("GLOG_v", "3")
 
 from mindvit.errors import STOPPED_BY_USER, UserError
+from mindvit.files import os_error_message
+from mindvit.parent_death import end_with_launcher
+from mindvit.printable import printable
+from mindvit.standard_streams import is_output_lost, prepare_streams
+
+_OUTPUT_LOST = 128 + signal.SIGPIPE
+"""Exit code of a command whose result nobody could read, as a shell reports it."""
 
 
 @dataclass(frozen=True)
@@ -28,27 +38,29 @@ class Command:
     """Arguments of an example."""
     run: Callable[[list[str], str, str], None]
     """Runs it with its arguments, its name for ``--help``, and its description."""
+    prints_result: bool = False
+    """Whether its only result is what it prints."""
 
 
 def main() -> NoReturn:
     """Runs the command that the command line names: ``mindvit COMMAND …`` or ``python -m mindvit COMMAND …``."""
+    end_with_launcher()  # Before MindSpore is imported, which takes seconds: the launcher may end meanwhile.
     name, arguments = (sys.argv[1], sys.argv[2:]) if len(sys.argv) > 1 else ("--help", [])
     if name in ("--help", "-h"):
-        print(_overview())
-        sys.exit(0)
+        _run(lambda: print(_overview()), prints_result=True)
     if name == "--version":
         import mindvit
 
-        print(f"mindvit {mindvit.__version__}")
-        sys.exit(0)
+        _run(lambda: print(f"mindvit {mindvit.__version__}"), prints_result=True)
     run_command(name, arguments, f"mindvit {name}")
 
 
 def run_command(name: str, arguments: list[str] | None = None, usage: str | None = None) -> NoReturn:
     """Runs a command and ends the process.
 
-    The exit code is 0; 2 after an error of the user or a full disk, which is reported in one sentence; or 130 after
-    Ctrl-C or SIGTERM.
+    The exit code is 0; 2 after an error of the user, or of a file that cannot be read or written, which is reported in
+    one sentence; 130 after Ctrl-C, SIGTERM or SIGHUP; or 141 if the command only prints, and the reader of its output
+    has ended. Every other command does its work to the end without a reader or a terminal.
 
     Args:
         name: name of the command.
@@ -57,31 +69,93 @@ def run_command(name: str, arguments: list[str] | None = None, usage: str | None
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     usage = os.path.basename(sys.argv[0]) if usage is None else usage  # noqa: PTH119 (argv need not be a path)
-    warnings.formatwarning = lambda message, *where: f"note: {message}\n"
-    try:
-        command = _find(name)
+    command = COMMANDS.get(name)
+
+    def run() -> None:
+        if command is None:
+            raise UserError(_unknown(name))
         command.run(arguments, usage, f"{command.help} Example: {usage} {command.example}")
+
+    _run(run, prints_result=command is not None and command.prints_result)
+
+
+def _run(action: Callable[[], None], prints_result: bool) -> NoReturn:
+    prepare_streams()
+    warnings.formatwarning = lambda message, *where: f"note: {printable(str(message))}\n"
+    received: list[str] = []
+    try:
+        try:
+            with _stopped_by_signals(received):
+                action()
+        except SystemExit as end:  # After --help, or with the exit code of a job.
+            if end.code:
+                raise
+            prints_result = True
+        except Exception:
+            if received:  # Raised where C++ called Python, KeyboardInterrupt becomes another exception.
+                raise KeyboardInterrupt(received[-1]) from None
+            raise
+        sys.exit(_OUTPUT_LOST if is_output_lost() and prints_result else 0)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         sys.exit(2)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            print(f"error: the disk is full: {error}", file=sys.stderr)
+        elif error.filename is not None:
+            print(f"error: {os_error_message(error, 'access')}", file=sys.stderr)
+        else:
             raise
-        print(f"error: the disk is full: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt as stop:
         print(str(stop) or "stopped", file=sys.stderr)
-        sys.exit(STOPPED_BY_USER)
-    sys.exit(0)
+        (_leave if received else sys.exit)(STOPPED_BY_USER)
 
 
-def _find(name: str) -> Command:
-    if name not in COMMANDS:
-        import difflib
+def _leave(code: int) -> NoReturn:
+    """Ends the process without Python's finalization: the threads of MindSpore that are at work would crash in it."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
-        nearest = difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.0)
-        raise UserError(f"there is no command {name!r}; the nearest is {nearest[0]!r}, and mindvit --help lists all")
-    return COMMANDS[name]
+
+@contextmanager
+def _stopped_by_signals(received: list[str]) -> Iterator[None]:
+    """Lets SIGTERM and SIGHUP raise ``KeyboardInterrupt``, as Ctrl-C does. An ignored signal stays ignored (nohup).
+
+    A rank of a job keeps the default, which ends it at once: while it waits for the other ranks, MindSpore runs no
+    Python code, and its launcher reports the stop.
+
+    Args:
+        received: gets a sentence for each signal that has stopped the work wherever it was.
+    """
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        received.append(f"stopped by {signal.Signals(number).name}")
+        raise KeyboardInterrupt(received[-1])
+
+    defaults = {
+        signal.SIGINT: signal.default_int_handler,
+        signal.SIGTERM: signal.SIG_DFL,
+        signal.SIGHUP: signal.SIG_DFL,
+    }
+    if "MS_ROLE" in os.environ:
+        defaults = {}
+    handled = [number for number, default in defaults.items() if signal.getsignal(number) == default]
+    for number in handled:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number in handled:
+            signal.signal(number, defaults[number])
+
+
+def _unknown(name: str) -> str:
+    import difflib
+
+    nearest = difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.0)
+    return f"there is no command {name!r}; the nearest is {nearest[0]!r}, and mindvit --help lists all"
 
 
 def _overview() -> str:
@@ -132,6 +206,7 @@ COMMANDS = {
         "Evaluate a checkpoint.",
         "--ckpt output/digits/best.ckpt",
         _call("mindvit.evaluation.evaluator:EvalSettings", "mindvit.evaluation.evaluator:evaluate_checkpoint"),
+        prints_result=True,
     ),
     "infer": Command(
         "Classify an image.",
@@ -141,6 +216,7 @@ COMMANDS = {
             "mindvit.inference:infer",
             {"json": ("as_json", "Print the predictions as JSON.")},
         ),
+        prints_result=True,
     ),
     "convert": Command(
         "Convert weights of other libraries to a checkpoint, or export a checkpoint to timm or Hugging Face.",

@@ -1,5 +1,6 @@
 import gc
 import runpy
+import signal
 import sys
 import time
 from pathlib import Path
@@ -38,6 +39,20 @@ def free_graphs():
     yield
     if time.perf_counter() - started > 1:
         gc.collect()
+
+
+@pytest.fixture
+def default_signal_handling():
+    """Handles signals as in a terminal. Under nohup, or in the background of a shell, SIGINT and SIGHUP are ignored."""
+    handlers = {
+        signal.SIGINT: signal.default_int_handler,
+        signal.SIGTERM: signal.SIG_DFL,
+        signal.SIGHUP: signal.SIG_DFL,
+    }
+    replaced = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    yield
+    for number, handler in replaced.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture

@@ -1,6 +1,8 @@
 import errno
+import signal
 import subprocess
 import sys
+import warnings
 
 import pytest
 
@@ -15,6 +17,7 @@ def run(monkeypatch):
 
     def run_one(action):
         monkeypatch.setitem(cli.COMMANDS, "probe", cli.Command("Probes.", "", lambda *given: action()))
+        monkeypatch.setattr(cli, "_leave", sys.exit)
         with pytest.raises(SystemExit) as exited:
             cli.run_command("probe", [])
         return exited.value.code
@@ -33,7 +36,10 @@ def raising(error):
     ("error", "code", "words"),
     [
         (UserError("it is wrong"), 2, "error: it is wrong\n"),
+        (UserError("no class '\x1b[2J\ncat'"), 2, "error: no class '\\x1b[2J\\ncat'\n"),
         (OSError(errno.ENOSPC, "No space left on device"), 2, "error: the disk is full: [Errno 28] No space left"),
+        (OSError(errno.EROFS, "Read-only file system", "a.txt"), 2, "error: cannot access a.txt: Read-only file"),
+        (OSError(errno.ENAMETOOLONG, "File name too long", "x" * 5000), 2, "error: cannot access xxx"),
         (KeyboardInterrupt("kept last.ckpt"), 130, "kept last.ckpt\n"),
         (KeyboardInterrupt(), 130, "stopped\n"),
     ],
@@ -41,6 +47,49 @@ def raising(error):
 def test_an_error_of_the_user_or_a_stop_ends_with_one_sentence(run, capsys, error, code, words):
     assert run(raising(error)) == code
     assert capsys.readouterr().err.startswith(words)
+
+
+def test_a_note_cannot_control_the_terminal(run, capsys):
+    def action():
+        print(warnings.formatwarning(UserWarning("the class \x1b]0;title\x07\u202e"), UserWarning, "file.py", 1))
+
+    assert run(action) == 0
+    assert capsys.readouterr().out.startswith("note: the class \\x1b]0;title\\x07\\u202e\n")
+
+
+@pytest.mark.usefixtures("default_signal_handling")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_before_the_first_step_ends_a_command_as_one_after_it(run, capsys, number):
+    assert run(lambda: signal.raise_signal(number)) == 130
+    assert capsys.readouterr().err == f"stopped by {number.name}\n"
+    assert signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler)
+
+
+@pytest.mark.usefixtures("default_signal_handling")
+def test_a_signal_that_becomes_another_error_on_its_way_is_still_a_stop(run, capsys):
+    def import_mindspore():
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except KeyboardInterrupt:
+            raise ImportError("initialization failed") from None
+
+    assert run(import_mindspore) == 130
+    assert capsys.readouterr().err == "stopped by SIGTERM\n"
+
+
+@pytest.mark.usefixtures("default_signal_handling")
+def test_an_ignored_signal_stays_ignored(run):
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    assert run(lambda: signal.raise_signal(signal.SIGHUP)) == 0
+
+
+@pytest.mark.usefixtures("default_signal_handling")
+def test_a_rank_that_waits_for_others_can_be_ended(run, monkeypatch):
+    """MindSpore runs no Python code while it connects to the other ranks, so no handler would be called."""
+    monkeypatch.setenv("MS_ROLE", "MS_WORKER")
+    handlers = []
+    assert run(lambda: handlers.append(signal.getsignal(signal.SIGTERM))) == 0
+    assert handlers == [signal.SIG_DFL]
 
 
 def test_a_command_without_error_has_exit_code_0(run):

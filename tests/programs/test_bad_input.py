@@ -44,7 +44,7 @@ def test_folder_with_an_empty_class(train_fails, make_folder):
 
 def test_different_classes_in_train_and_val(train_fails, make_folder):
     root = make_folder(classes=("cat", "dog", "emu"))
-    shutil.rmtree(root / "val/dog")
+    shutil.rmtree(root / "train/dog")
     train_fails(["train and val have different classes", "dog"], "--data.path", root)
 
 
@@ -114,6 +114,19 @@ def test_invalid_settings(train_fails, make_folder, words, arguments):
 def test_output_folder_that_is_not_writable(train_fails, make_folder, tmp_path):
     (tmp_path / "file").touch()
     train_fails(["cannot write into the folder"], "--data.path", make_folder(), output=tmp_path / "file/run")
+
+
+@pytest.mark.parametrize(
+    ("program", "option"),
+    [("train.py", "--output_dir"), ("train.py", "--data.path"), ("train.py", "--config"), ("eval.py", "--ckpt")],
+)
+def test_a_path_that_is_too_long(fails_with, tiny, make_folder, tmp_path, program, option):
+    options = {"--data.path": make_folder()}
+    if program == "train.py":
+        options |= {"--output_dir": tmp_path / "run"}
+    arguments = [part for item in (options | {option: "x" * 5000}).items() for part in item]
+    fails_with(["File name too long"], program, *(tiny if program == "train.py" else []), *arguments)
+    assert not (tmp_path / "run").exists()
 
 
 def test_device_that_is_not_available(train_fails, make_folder):
