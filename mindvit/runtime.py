@@ -13,6 +13,7 @@ from mindvit import distributed
 from mindvit.config import setting
 from mindvit.errors import UserError
 from mindvit.models.attention import DotProductAttention
+from mindvit.models.setting_checks import check_values
 
 _DEVICES = ("Ascend", "GPU", "CPU")
 _AMP_DTYPES = {"float16": ms.float16, "bfloat16": ms.bfloat16}
@@ -37,6 +38,7 @@ class RuntimeSettings:
     """Peak speed of one device in TFLOP/s, which MFU is relative to. null measures it at the start."""
 
     def __post_init__(self) -> None:
+        check_values(self, "runtime.")
         if self.peak_tflops is not None and self.peak_tflops <= 0:
             raise ValueError(f"runtime.peak_tflops must be above 0, not {self.peak_tflops}")
 

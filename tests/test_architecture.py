@@ -11,10 +11,10 @@ from tests.conftest import ROOT
 
 # From the bottom up; a package or module may import those below it, and itself.
 LAYERS = [
-    ["errors"],
+    ["bounded_yaml", "errors", "json_schema", "parent_death", "printable", "standard_streams", "strict_json"],
     ["classes", "config", "distributed", "files", "run_metrics"],
     ["download", "models"],
-    ["analysis", "data", "losses", "runtime"],
+    ["analysis", "data", "losses", "option_names", "runtime"],
     ["weights"],
     ["factory", "visualize"],
     ["evaluation"],

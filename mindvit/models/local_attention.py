@@ -205,7 +205,7 @@ def block_size(grid: tuple[int, int], window_size: int, prefix_tokens: int) -> t
         ValueError: if the window size is even or less than 1.
     """
     halo = _halo(grid, window_size)
-    sizes = range(max(4, halo[0], halo[1]), 2 * window_size + 1)
+    sizes = range(max(4, halo[0], halo[1]), min(2 * window_size, max(4, *grid)) + 1)
     blocks = [(min(size, grid[0]), min(size, grid[1])) for size in sizes]
     if not blocks:
         return None

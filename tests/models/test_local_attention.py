@@ -190,6 +190,10 @@ def test_small_grids_use_a_mask(grid):
     assert isinstance(LocalAttention(grid, 7, 1, HEADS).attend, MaskedLocalAttention)
 
 
+def test_a_window_that_is_much_larger_than_the_grid_is_full_attention_at_once():
+    assert block_size((56, 40), 10**12 + 1, 1) is None
+
+
 @pytest.mark.parametrize("window_size", [0, 4, -3])
 def test_an_even_window_size_is_an_error(window_size):
     with pytest.raises(ValueError, match=f"odd number of patches.*not {window_size}"):
