@@ -63,3 +63,9 @@ def test_weights_whose_loss_was_not_finite_are_no_longer_among_the_best():
     stored = RunState(10, 25, best=[best]).to_json()
     stored["best"].append(stored["best"][0] | {"val_loss": None})
     assert RunState.from_json(stored).best == [best]
+
+
+@pytest.mark.parametrize("change", [{"steps_per_epoch": 0}, {"step": -1}, {"total_steps": -5}, {"metrics_bytes": -1}])
+def test_a_run_state_out_of_range_is_refused(change):
+    with pytest.raises(ValueError, match="a negative number of steps or bytes, or an epoch without steps"):
+        RunState.from_json({**RunState(10, 25).to_json(), **change})

@@ -36,7 +36,7 @@ def three_digits(tmp_path_factory):
 def test_a_small_network_learns_three_digits(train, three_digits):
     folder = train(
         *("--data.path", three_digits, "--data.batch_size", 32, "--train.epochs", 12, "--optimizer.lr", 2e-3),
-        *("--augment.crop_scale", "[0.8,1.0]", "--augment.flip", "false", "--model.patch_size", 2),
+        *("--augment.crop_scale", "[0.8,1.0]", "--augment.flip", "false", "--model.patch_size", 2, "--model.depth", 2),
     )
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["top1"] > 90, "chance is 33"

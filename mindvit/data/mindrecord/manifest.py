@@ -150,11 +150,11 @@ def _shard(stored: dict[str, Any]) -> Shard:
     name, count = _as_str(stored["name"]), _as_count(stored["count"])
     if Path(name).name != name or count == 0:
         raise ValueError(f"invalid shard {name!r} with {count} images")
-    checksums = (
-        stored[key] and FileChecksum(_as_count(stored[key]["num_bytes"]), _as_str(stored[key]["sha256"]))
-        for key in ("data", "index")
-    )
-    return Shard(name, count, *checksums)
+    return Shard(name, count, *(None if stored[key] is None else _checksum(stored[key]) for key in ("data", "index")))
+
+
+def _checksum(stored: dict[str, Any]) -> FileChecksum:
+    return FileChecksum(_as_count(stored["num_bytes"]), _as_str(stored["sha256"]))
 
 
 def _as_str(value: Any) -> str:

@@ -1,7 +1,7 @@
 """Every case of which it is known how it must end: all that the harness has found, and all that was reported.
 
-The tables give for each case by its name the sentence that refuses it and what writes it. What code describes better
-than bytes is written by code, and so is what is large.
+The tables give for each case by its name the sentence that refuses it and what writes it: code says what is wrong with
+a file, which its bytes do not, and the largest cases are two million bytes.
 """
 
 from tests.fuzz.corpus import archives, checkpoints, images, settings, texts, weights

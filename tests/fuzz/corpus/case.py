@@ -25,8 +25,3 @@ class Case:
 def written(file, data):
     """Writes bytes into a file."""
     return lambda folder: (folder / file).write_bytes(data)
-
-
-def committed(file, name):
-    """Writes a file that the harness has found: it is in this folder, under ``found/``."""
-    return lambda folder: (folder / file).write_bytes((Path(__file__).parent / "found" / name).read_bytes())

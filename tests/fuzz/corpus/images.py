@@ -1,5 +1,6 @@
 """Images with broken or unusual headers, pixels and sizes."""
 
+import os
 import struct
 import zlib
 
@@ -58,6 +59,7 @@ _IMAGES = {
         ),
     ),
     "truncated JPEG": ("is corrupt", lambda folder: (_saved(_COLOR, "JPEG")(folder), _halve(folder / "x.jpg"))),
+    "FIFO": ("it is a FIFO, socket or device, not a file", lambda folder: os.mkfifo(folder / "x.jpg")),
     "empty": ("is not an image", written("x.jpg", b"")),
     "text": ("is not an image", written("x.jpg", b"hello")),
 }

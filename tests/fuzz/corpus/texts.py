@@ -1,4 +1,6 @@
-"""Class names, configs beside weights, metrics of runs, and CIFAR."""
+"""Class names, configs beside weights, metrics of runs, and data."""
+
+import json
 
 from tests.fuzz.corpus.case import ACCEPTED, written
 
@@ -63,9 +65,33 @@ _CIFAR = {
     "label without name": ("it has the label 1 but only 1 class names", _cifar(b"cat")),
 }
 
+
+def _manifest(checksum):
+    """Shards whose checksums are something else."""
+    shard = {"name": "a", "count": 1, "data": checksum, "index": checksum}
+    classes = {"ids": ["a", "b"], "names": ["a", "b"]}
+    stored = {"format": 1, "classes": classes, "flip": True, "fingerprint": "", "splits": {"all": [shard]}}
+
+    def write(folder):
+        (folder / "data/all").mkdir(parents=True)
+        for name in ("a.mindrecord", "a.mindrecord.db"):
+            (folder / "data/all" / name).write_bytes(b"x")
+        (folder / "data/manifest.json").write_text(json.dumps(stored))
+
+    return write
+
+
+_MINDRECORD = {
+    "no checksum": ("is not finished", _manifest(None)),
+    "checksum is a number": ("manifest.json is corrupt", _manifest(0.0)),
+    "checksum is empty": ("manifest.json is corrupt", _manifest({})),
+    "shard is no MindRecord file": ("or its index is corrupt", _manifest({"num_bytes": 1, "sha256": ""})),
+}
+
 TABLES = {
     "names": _NAMES,
     "sidecars": _SIDECARS,
     "run_folders": _RUN_FOLDERS,
     "cifar": _CIFAR,
+    "mindrecord": _MINDRECORD,
 }

@@ -66,7 +66,7 @@ def _make_seeds(folder):
 
 
 def _check(folder):
-    image = read_image(next(path for path in sorted(folder.iterdir()) if path.is_file()))
+    image = read_image(next(path for path in sorted(folder.iterdir()) if not path.is_dir()))
     assert image.mode == "RGB"
     assert image.width >= 1
     assert image.height >= 1

@@ -45,10 +45,10 @@ def _mutate(folder, rng):
         elif kind == 4:
             weights[name] = array.astype(rng.choice((np.float64, np.float16, np.int64, np.bool_, np.uint8)))
         elif kind == 5:
-            weights[name] = np.array(rng.choice((0.0, np.nan, np.inf)), array.dtype)
+            weights[name] = np.float64(rng.choice((0.0, np.nan, np.inf))).astype(array.dtype)
         else:
             weights[name] = array.copy()
-            weights[name].flat[: rng.randint(1, 3)] = rng.choice((np.nan, np.inf, 1e38))
+            weights[name].flat[: rng.randint(1, 3)] = np.float64(rng.choice((np.nan, np.inf, 1e38))).astype(array.dtype)
         if not weights:
             break
     (folder / "weights.npz").unlink()
