@@ -64,9 +64,8 @@ class ScheduleSettings:
                 raise ValueError(
                     f"schedule.{epochs} and schedule.{steps} both set the same length; set only one of them"
                 )
-        for part in ("warmup_epochs", "warmup_steps", "warmup_lr", "delay_epochs", "hold_epochs", "min_lr"):
-            self._check(part, getattr(self, part) is None or getattr(self, part) >= 0, "must not be negative")
-        for part in ("cooldown_epochs", "cooldown_steps"):
+        lengths = ("warmup_epochs", "warmup_steps", "delay_epochs", "hold_epochs", "cooldown_epochs", "cooldown_steps")
+        for part in (*lengths, "warmup_lr", "min_lr"):
             self._check(part, getattr(self, part) is None or getattr(self, part) >= 0, "must not be negative")
         for part in ("step_epochs", "step_steps", "timescale_steps", "decay_epochs"):
             self._check(part, getattr(self, part) is None or getattr(self, part) > 0, "must be above 0")

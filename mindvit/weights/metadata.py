@@ -30,7 +30,8 @@ _MAX_PATH = 4096
 """Greatest length of a path, in bytes, on Linux."""
 
 # Files of format 1, which versions before 0.2 wrote, have other names.
-_OLD_KEY = "mindvit.passport"
+OLD_METADATA_KEY = "mindvit.passport"
+"""``METADATA_KEY`` in files of format 1."""
 _OLD_FIELDS = {"is_part": "is_class_subset"}
 _OLD_MODEL_FIELDS = {
     "positions": "pos_embed",
@@ -100,7 +101,7 @@ def read_metadata(texts: Mapping[str, str]) -> CheckpointMetadata | None:
     Raises:
         UserError: as ``CheckpointMetadata.from_json``.
     """
-    text = texts.get(METADATA_KEY, texts.get(_OLD_KEY))
+    text = texts.get(METADATA_KEY, texts.get(OLD_METADATA_KEY))
     return None if text is None else CheckpointMetadata.from_json(text)
 
 

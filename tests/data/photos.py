@@ -38,7 +38,8 @@ SIZES = [
 class Case:
     """A transform of another library."""
 
-    library: str
+    peer: str
+    """The library, and which of its transforms."""
     shape: tuple[int, int] = (224, 224)
     crop_pct: float = 1.0
     interpolation: str = "bilinear"
@@ -46,12 +47,12 @@ class Case:
     @property
     def resize(self) -> str:
         """The setting of this project for the library."""
-        return "squash" if self.library in ("timm squash", "Transformers ViT", "Transformers DeiT") else "timm"
+        return "squash" if self.peer in ("timm squash", "Transformers ViT", "Transformers DeiT") else "timm"
 
     @property
     def name(self) -> str:
         """Name of the array in the file."""
-        return f"{self.library} {self.shape[0]}x{self.shape[1]} {self.interpolation} {self.crop_pct:g}"
+        return f"{self.peer} {self.shape[0]}x{self.shape[1]} {self.interpolation} {self.crop_pct:g}"
 
 
 CASES = [

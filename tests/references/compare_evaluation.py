@@ -26,9 +26,10 @@ import numpy as np
 import torch
 import transformers
 from PIL import Image
+from torch import library as operators
 
 # The compiled operators of torchvision do not load beside a CPU build of PyTorch. No transform or network uses them.
-torchvision_operators = torch.library.Library("torchvision", "DEF")
+torchvision_operators = operators.Library("torchvision", "DEF")
 for name in ("nms", "qnms"):
     torchvision_operators.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 

@@ -16,9 +16,10 @@ import numpy as np
 import torch
 import transformers
 from PIL import Image
+from torch import library as operators
 
 # The compiled operators of torchvision do not load beside a CPU build of PyTorch. No transform uses them.
-torchvision_operators = torch.library.Library("torchvision", "DEF")
+torchvision_operators = operators.Library("torchvision", "DEF")
 for name in ("nms", "qnms"):
     torchvision_operators.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 
@@ -36,18 +37,18 @@ from tests.data.photos import CASES, REFERENCE, Case, photos, summary  # noqa: E
 def transform(case: Case, image: Image.Image) -> np.ndarray:
     """What the library makes of an image before normalization, uint8 (height, width, 3)."""
     size = round(case.shape[0] / case.crop_pct)
-    if case.library.startswith("timm"):
-        mode = "squash" if case.library == "timm squash" else "center"
+    if case.peer.startswith("timm"):
+        mode = "squash" if case.peer == "timm squash" else "center"
         settings = {"interpolation": case.interpolation, "crop_pct": case.crop_pct, "crop_mode": mode}
         result = create_transform((3, *case.shape), normalize=False, **settings)(image)
-    elif case.library == "torchvision":
+    elif case.peer == "torchvision":
         interpolation = InterpolationMode(case.interpolation)
         preset = ImageClassification(
             crop_size=case.shape[0], resize_size=size, interpolation=interpolation, mean=(0,) * 3, std=(1,) * 3
         )
         result = preset(image) * 255
     else:
-        processor = (ViTImageProcessorPil if case.library == "Transformers ViT" else DeiTImageProcessorPil)()
+        processor = (ViTImageProcessorPil if case.peer == "Transformers ViT" else DeiTImageProcessorPil)()
         settings = {"do_rescale": False, "do_normalize": False, "return_tensors": "pt"}
         result = processor(image, **settings)["pixel_values"][0]
     pixels = torch.as_tensor(result).round().numpy().astype(np.uint8).transpose(1, 2, 0)

@@ -24,9 +24,10 @@ from collections import OrderedDict
 from pathlib import Path
 
 import torch
+from torch import library as operators
 
 # torchvision's compiled operators do not load beside a CPU build of PyTorch, and timm needs none of them.
-_OPERATORS = torch.library.Library("torchvision", "DEF")
+_OPERATORS = operators.Library("torchvision", "DEF")
 _OPERATORS.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 _OPERATORS.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 

@@ -15,7 +15,13 @@ from mindvit.models import Preprocessing, ViT, ViTConfig
 from mindvit.training.resume import read_train_checkpoint
 from mindvit.weights.checkpoint import OLD_TRAIN_STATE_KEY, write_checkpoint
 from mindvit.weights.formats.ckpt import read_ckpt, write_ckpt
-from mindvit.weights.metadata import FORMER_RESIZE_NOTE, METADATA_KEY, CheckpointMetadata, read_metadata
+from mindvit.weights.metadata import (
+    FORMER_RESIZE_NOTE,
+    METADATA_KEY,
+    OLD_METADATA_KEY,
+    CheckpointMetadata,
+    read_metadata,
+)
 from mindvit.weights.read import read_weights
 from tests.weights.published import FOLDER
 
@@ -94,8 +100,8 @@ def test_unreadable_metadata_is_reported(text, words):
 def test_metadata_of_format_1_is_read():
     """The renamed settings have values other than their defaults, so that none can get lost."""
     _, texts = read_ckpt(FORMAT_1)
-    assert list(texts) == ["mindvit.passport"]
-    assert json.loads(texts["mindvit.passport"])["format"] == 1
+    assert list(texts) == [OLD_METADATA_KEY]
+    assert json.loads(texts[OLD_METADATA_KEY])["format"] == 1
     with pytest.warns(match=FORMER_RESIZE_NOTE):
         metadata = load_trained(str(FORMAT_1)).metadata
     assert asdict(metadata) == asdict(METADATA_OF_FORMAT_1)
@@ -146,9 +152,9 @@ def test_metrics_that_were_measured_with_the_former_resize_stay_known():
 
 @pytest.mark.parametrize(("metrics", "notes"), [({"top1": 75.25}, 1), ({}, 0)])
 def test_an_earlier_checkpoint_is_loaded_with_one_note_on_its_metrics(tmp_path, metrics, notes):
-    stored = json.loads(read_ckpt(FORMAT_1)[1]["mindvit.passport"])
+    stored = json.loads(read_ckpt(FORMAT_1)[1][OLD_METADATA_KEY])
     network = ViT(METADATA_OF_FORMAT_1.model)
-    write_ckpt(tmp_path / "old.ckpt", network, {"mindvit.passport": json.dumps({**stored, "metrics": metrics})})
+    write_ckpt(tmp_path / "old.ckpt", network, {OLD_METADATA_KEY: json.dumps({**stored, "metrics": metrics})})
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         trained = load_trained(str(tmp_path / "old.ckpt"))

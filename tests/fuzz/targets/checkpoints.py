@@ -17,7 +17,7 @@ from mindvit.training.resume_checks import config_changes
 from mindvit.training.run_state import RunState
 from mindvit.training.train_checkpoint import checkpoint_name, write_train_checkpoint
 from mindvit.weights.checkpoint import write_checkpoint
-from mindvit.weights.metadata import CheckpointMetadata
+from mindvit.weights.metadata import OLD_METADATA_KEY, CheckpointMetadata
 from tests.fuzz.mutations import mutated_json
 from tests.fuzz.target import FileTarget, mutate_a_file
 from tests.weights.formats.crafted_ckpt import read_texts, without_checksum
@@ -60,7 +60,7 @@ def _make_metadata(folder):
         write_small_checkpoint(place / "x.ckpt")
         ((key, text),) = read_texts(place / "x.ckpt").items()
         stored = _in_format(json.loads(text), version)
-        key = "mindvit.passport" if version == 1 else key
+        key = OLD_METADATA_KEY if version == 1 else key
         without_checksum(place / "x.ckpt", lambda _, key=key, stored=stored: {key: json.dumps(stored)})
 
 
