@@ -1,6 +1,7 @@
 """Makes texts from files harmless on a screen."""
 
 import unicodedata
+from collections.abc import Sequence
 
 # Joiners are invisible, but Persian, Hindi and emoji need them, and they reorder nothing.
 _HARMLESS = "\u200c\u200d"
@@ -24,6 +25,11 @@ def printable(text: str, limit: int | None = None) -> str:
         return text
     shown = "".join(_escaped(char) if _is_harmful(char) else char for char in text)
     return shown if limit is None or len(shown) <= limit else shown[: limit - 1] + "…"
+
+
+def first_names(names: Sequence[str], count: int = 5) -> str:
+    """The first names, printable and separated by commas, with an ellipsis if there are more than ``count``."""
+    return ", ".join(map(printable, names[:count])) + (", …" if len(names) > count else "")
 
 
 def _is_harmful(char: str) -> bool:

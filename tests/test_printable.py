@@ -1,6 +1,6 @@
 import pytest
 
-from mindvit.printable import printable
+from mindvit.printable import first_names, printable
 
 
 @pytest.mark.parametrize("text", ["", "cat", "Katze 狗", "n01440764 ☂ é", "\u0645\u06cc\u200c\u062e", "a\u3000b"])
@@ -29,3 +29,8 @@ def test_a_long_text_is_shortened():
     assert printable("abcdef", 4) == "abc…"
     assert printable("abcd", 4) == "abcd"
     assert printable("\x1b" * 4, 5) == "\\x1b…"
+
+
+def test_the_first_names_are_printable_and_the_rest_is_an_ellipsis():
+    assert first_names(["a\x1b[2J", "b"], 2) == "a\\x1b[2J, b"
+    assert first_names(("a", "b", "c"), 2) == "a, b, …"

@@ -2,20 +2,15 @@
 
 import warnings
 
-import numpy as np
-
 from mindvit.data.split import Source, Split
-from mindvit.printable import printable
-
-_SHOWN = 5
-"""Names in a note."""
+from mindvit.printable import first_names
 
 
 def note_missing_in_splits(source: Source) -> None:
     """Warns of classes that have images in one of train and val, but not in the other."""
     if source.train is None or source.val is None:
         return
-    in_train, in_val = (_ids_with_images(split) for split in (source.train, source.val))
+    in_train, in_val = (split.ids_with_images for split in (source.train, source.val))
     for split, missing, effect in (
         (source.val, in_train - in_val, "the metrics of val do not cover them"),
         (source.train, in_val - in_train, "val expects them, but nothing is learned about them"),
@@ -30,7 +25,7 @@ def note_not_evaluated(split: Split) -> None:
     Args:
         split: the split, with the classes of the network.
     """
-    missing = set(split.classes.ids) - _ids_with_images(split)
+    missing = set(split.classes.ids) - split.ids_with_images
     if missing:
         warnings.warn(
             f"{split.origin} has no images of {_counted(missing)}, of the {len(split.classes):,} of the model; "
@@ -39,10 +34,5 @@ def note_not_evaluated(split: Split) -> None:
         )
 
 
-def _ids_with_images(split: Split) -> set[str]:
-    return {split.classes.ids[label] for label in np.unique(split.labels)}
-
-
 def _counted(ids: set[str]) -> str:
-    names = ", ".join(map(printable, sorted(ids)[:_SHOWN])) + (", …" if len(ids) > _SHOWN else "")
-    return f"{len(ids):,} {'class' if len(ids) == 1 else 'classes'} ({names})"
+    return f"{len(ids):,} {'class' if len(ids) == 1 else 'classes'} ({first_names(sorted(ids))})"

@@ -14,7 +14,7 @@ from mindvit.classes import Classes
 from mindvit.data.images import EXTENSIONS, read_image
 from mindvit.data.split import Source, Split
 from mindvit.errors import UserError
-from mindvit.printable import printable
+from mindvit.printable import first_names, printable
 
 _SHOWN = 5
 """Names in a message."""
@@ -79,7 +79,7 @@ def read_split(path: Path, known: Classes | None = None, flip: bool = True) -> S
     label_of = {name: label for label, name in enumerate(classes.ids)}
     unknown = [name for name in folders if name not in label_of]
     if unknown:
-        raise UserError(f"{path} has folders that are not a known class: {_shown(unknown)}")
+        raise UserError(f"{path} has folders that are not a known class: {first_names(unknown)}")
 
     files: list[str] = []
     labels: list[int] = []
@@ -131,13 +131,13 @@ def _class_folders(path: Path) -> list[str]:
     hidden = [name for name in names if name.startswith(".") and _holds_images(path / name)]
     if hidden:
         warnings.warn(
-            f"{path}: ignored the folders {_shown(hidden)}, which hold images, because their names begin with a dot",
+            f"{path}: ignored the folders {first_names(hidden)}, with images, because their names begin with a dot",
             stacklevel=3,
         )
     spellings = Counter(name.casefold() for name in folders)
     alike = [name for name in folders if spellings[name.casefold()] > 1]
     if alike:
-        warnings.warn(f"{path} has classes whose names differ in case only: {_shown(alike)}", stacklevel=3)
+        warnings.warn(f"{path} has classes whose names differ in case only: {first_names(alike)}", stacklevel=3)
     return folders
 
 
@@ -195,12 +195,8 @@ def _check_classes_of_val(train: Split, val: Split) -> None:
     only_val = sorted(set(val.classes.ids) - set(train.classes.ids))
     if only_val:
         differences = [
-            f"only in {split.origin}: {_shown(names)}"
+            f"only in {split.origin}: {first_names(names)}"
             for split, names in ((train, only_train), (val, only_val))
             if names
         ]
         raise UserError(f"train and val have different classes ({'; '.join(differences)})")
-
-
-def _shown(names: list[str]) -> str:
-    return ", ".join(map(printable, names[:_SHOWN])) + (", …" if len(names) > _SHOWN else "")

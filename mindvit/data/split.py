@@ -12,6 +12,7 @@ from PIL import Image
 from mindvit.classes import Classes
 from mindvit.data.fingerprint import DataFingerprint, SplitFingerprint, fingerprint_of
 from mindvit.errors import UserError
+from mindvit.printable import first_names
 
 PADDING_LABEL = -1
 """Label of rows that pad a batch. Metrics ignore them."""
@@ -43,6 +44,11 @@ class Split:
     def fingerprint(self) -> SplitFingerprint:
         """What tells the split from one with other classes, files or labels."""
         return fingerprint_of(self.classes.ids, self.labels, self.name)
+
+    @property
+    def ids_with_images(self) -> set[str]:
+        """The ids of the classes that have images in this split."""
+        return {self.classes.ids[label] for label in np.unique(self.labels)}
 
     def select_classes(self, ids: tuple[str, ...]) -> "Split":
         """The images of some classes only. Labels are renumbered from 0 and keep the order of this split.
@@ -95,9 +101,8 @@ class Split:
         label_of = {name: label for label, name in enumerate(classes.ids)}
         unknown = [name for name in self.classes.ids if name not in label_of]
         if unknown:
-            shown = ", ".join(unknown[:5]) + (", …" if len(unknown) > 5 else "")
             raise UserError(
-                f"{self.origin} has {len(unknown)} classes that the model was not trained on: {shown}. "
+                f"{self.origin} has {len(unknown)} classes that the model was not trained on: {first_names(unknown)}. "
                 f"The first of the model's {len(classes)} classes are {', '.join(classes.ids[:5])}"
             )
         new_label = np.array([label_of[name] for name in self.classes.ids], np.int32)

@@ -5,14 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from mindvit.data.class_coverage import note_not_evaluated
 from mindvit.data.settings import EvalDataSettings
 from mindvit.data.sources import open_source
 from mindvit.data.split import Source, Split
 from mindvit.errors import UserError
-from mindvit.printable import printable
+from mindvit.printable import first_names
 from mindvit.weights.metadata import CheckpointMetadata
 
 _SHOWN = 10
@@ -84,7 +82,7 @@ def _source_and_path(data: EvalDataSettings, metadata: CheckpointMetadata) -> tu
 def _choose_classes(split: Split, chosen: tuple[str, ...] | None, metadata: CheckpointMetadata) -> Split:
     """The images of the classes in the settings; by default of the class subset that the checkpoint was trained on."""
     if chosen is None and metadata.is_class_subset and metadata.classes is not None:
-        present = {split.classes.ids[label] for label in np.unique(split.labels)}
+        present = split.ids_with_images
         chosen = tuple(name for name in metadata.classes.ids if name in present)
     return split.select_classes(chosen) if chosen else split
 
@@ -98,7 +96,7 @@ def _labelled(split: Split, name: str, metadata: CheckpointMetadata) -> Split:
         raise UserError(f"{split.origin} has {len(split.classes)} classes, but {name} has {outputs} classes")
     warnings.warn(
         f"{name} has no class names, so its outputs are taken for the classes of {split.origin} in sorted order: "
-        f"{', '.join(map(printable, split.classes.ids[:_SHOWN]))}{', …' if outputs > _SHOWN else ''}",
+        f"{first_names(split.classes.ids, _SHOWN)}",
         stacklevel=2,
     )
     return split

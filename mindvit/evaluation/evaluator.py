@@ -20,7 +20,7 @@ from mindvit.factory import TrainedModel, load_trained
 from mindvit.files import make_folder, write_text
 from mindvit.models.setting_names import nearest_setting
 from mindvit.option_names import OPTION_NAMES
-from mindvit.printable import printable
+from mindvit.printable import first_names, printable
 from mindvit.runtime import Runtime, RuntimeSettings, apply_amp, current_runtime, init_runtime
 from mindvit.strict_json import dump_json
 
@@ -167,11 +167,9 @@ def _table(about: dict[str, str], result: Evaluation, skipped: list[str] | None,
         "images": f"{result.num_images:,}",
     }
     if others:
-        rows["omitted"] = f"{others['images_of_other_classes']:,} of other classes: {_shown(others['other_classes'])}"
+        rows["omitted"] = (
+            f"{others['images_of_other_classes']:,} of other classes: {first_names(others['other_classes'], _SHOWN)}"
+        )
     if skipped is not None:
-        rows["skipped"] = f"{len(skipped):,} corrupt{': ' if skipped else ''}{_shown(skipped)}"
+        rows["skipped"] = f"{len(skipped):,} corrupt{': ' if skipped else ''}{first_names(skipped, _SHOWN)}"
     return "\n".join(f"{key:<8} {printable(value)}" for key, value in rows.items())
-
-
-def _shown(names: list[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")

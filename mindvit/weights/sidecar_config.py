@@ -27,7 +27,8 @@ def read_sidecar_config(path: Path) -> tuple[dict[str, Any], Classes | None]:
         classes, None if they are not named.
 
     Raises:
-        UserError: if a file is not JSON, has invalid values, or names an activation that is not supported.
+        UserError: if a file is not JSON, has invalid values, or names an activation or an interpolation that is not
+            supported.
     """
     names = ("config.json", "preprocessor_config.json")
     config, preprocessing = (read_config_file(path.parent / name) for name in names)
@@ -51,11 +52,7 @@ def _model_settings(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _activation(name: str | None) -> dict[str, Any]:
-    if name is None:
-        return {}
-    if name not in _GELU:
-        raise ValueError(f"the activation {name!r} is not supported; supported are {', '.join(_GELU)}")
-    return {"gelu": _GELU[name]}
+    return {} if name is None else {"gelu": _supported("activation", name, _GELU)}
 
 
 def _preprocessing_settings(preprocessing: dict[str, Any]) -> dict[str, Any]:
@@ -67,8 +64,8 @@ def _preprocessing_settings(preprocessing: dict[str, Any]) -> dict[str, Any]:
         settings["crop_pct"] = crop or 1.0
         # A size without "shortest_edge" is that of both sides: Transformers' ViT and DeiT squash the image.
         settings["resize"] = "timm" if isinstance(size, dict) and "shortest_edge" in size else "squash"
-    if preprocessing.get("resample") in _FILTERS:
-        settings["interpolation"] = _FILTERS[preprocessing["resample"]]
+    if preprocessing.get("resample") is not None:
+        settings["interpolation"] = _supported("resample", preprocessing["resample"], _FILTERS)
     return settings
 
 
@@ -87,14 +84,18 @@ def _crop_pct(crop: int, size: int) -> float:
 def _timm_settings(published: dict[str, Any]) -> dict[str, Any]:
     settings = {name: published[name] for name in ("mean", "std", "crop_pct") if name in published}
     settings = {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
-    if published.get("interpolation") in get_args(Interpolation):
-        settings["interpolation"] = published["interpolation"]
-    mode = published.get("crop_mode")
-    if mode is not None:
-        if mode not in _CROP_MODES:
-            raise ValueError(f"the crop_mode {mode!r} is not supported; supported are {', '.join(_CROP_MODES)}")
-        settings["resize"] = _CROP_MODES[mode]
+    if published.get("interpolation") is not None:
+        interpolations = {name: name for name in get_args(Interpolation)}
+        settings["interpolation"] = _supported("interpolation", published["interpolation"], interpolations)
+    if published.get("crop_mode") is not None:
+        settings["resize"] = _supported("crop_mode", published["crop_mode"], _CROP_MODES)
     return settings
+
+
+def _supported(name: str, value: Any, known: dict[Any, str]) -> str:
+    if value not in known:
+        raise ValueError(f"the {name} {value!r} is not supported; supported are {', '.join(map(str, known))}")
+    return known[value]
 
 
 def _classes(config: dict[str, Any]) -> Classes | None:

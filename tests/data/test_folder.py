@@ -72,7 +72,7 @@ def test_val_may_lack_a_class_of_train_and_has_its_labels(make_folder):
 def test_hidden_class_folders_with_images_are_named(make_folder):
     root = make_folder(splits=("val",), classes=("cat", "dog", ".emu"))
     (root / "val/.cache").mkdir()
-    with pytest.warns(UserWarning, match=r"val: ignored the folders \.emu, which hold images, because"):
+    with pytest.warns(UserWarning, match=r"val: ignored the folders \.emu, with images, because"):
         assert len(open_folder(root).val) == 6
 
 

@@ -80,8 +80,16 @@ def test_an_activation_among_the_arguments_of_timm_is_read(sidecars):
         sidecars({"model_args": {"act_layer": "quick_gelu"}})
 
 
-def test_an_unsupported_interpolation_is_ignored(sidecars):
-    assert sidecars({"pretrained_cfg": {"interpolation": "random"}}, {"resample": 1}) == ({}, None)
+@pytest.mark.parametrize(
+    ("config", "preprocessing", "message"),
+    [
+        ({"pretrained_cfg": {"interpolation": "random"}}, None, "the interpolation 'random' is not supported"),
+        (None, {"resample": 1}, "the resample 1 is not supported; supported are 0, 2, 3"),
+    ],
+)
+def test_an_unsupported_interpolation_is_refused(sidecars, config, preprocessing, message):
+    with pytest.raises(UserError, match=message):
+        sidecars(config, preprocessing)
 
 
 @pytest.mark.parametrize(
