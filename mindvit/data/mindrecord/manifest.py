@@ -60,6 +60,8 @@ class Shard:
                 return f"{path} is missing"
             except OSError as error:
                 return f"{path} cannot be read ({error.strerror})"
+            except ValueError as error:
+                return f"{path} is not a possible file name ({error})"
             if num_bytes != checksum.num_bytes:
                 return f"{path} is corrupt: it has {num_bytes:,} bytes instead of {checksum.num_bytes:,}"
         return None

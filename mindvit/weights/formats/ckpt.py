@@ -2,6 +2,7 @@
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import mindspore as ms
 import numpy as np
@@ -32,14 +33,14 @@ def read_ckpt(path: Path) -> tuple[dict[str, Parameter], dict[str, str]]:
             pass
         check_ckpt_sizes(path)
         content = _load(path)
+        tensors = {name: value for name, value in content.items() if isinstance(value, Parameter)}
+        return tensors, {name: _text(value) for name, value in content.items() if name not in tensors}
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
     except UserError:
         raise
     except (ValueError, RuntimeError, TypeError) as error:
         raise UserError(f"{path} is corrupt, or is not a MindSpore checkpoint; use another copy of it") from error
-    tensors = {name: value for name, value in content.items() if isinstance(value, Parameter)}
-    return tensors, {name: str(value) for name, value in content.items() if name not in tensors}
 
 
 def ckpt_arrays(tensors: dict[str, Parameter]) -> dict[str, np.ndarray]:
@@ -66,6 +67,15 @@ def _load(path: Path) -> dict[str, Parameter | str]:
         link = Path(folder) / f"link{_ENDING}"
         link.symlink_to(path.resolve())
         return ms.load_checkpoint(str(link), crc_check=True)
+
+
+def _text(value: Any) -> str:
+    """A text of a checkpoint. MindSpore's may hold numbers that are no characters, on which string methods fail.
+
+    Raises:
+        ValueError: if it is not valid Unicode.
+    """
+    return str(value).encode().decode()
 
 
 def _array(tensor: Parameter) -> np.ndarray:

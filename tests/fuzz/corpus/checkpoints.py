@@ -29,6 +29,7 @@ def _metadata(place=None, value=None, text=None):
 _METADATA = {
     "unchanged": (ACCEPTED, _metadata()),
     "deep JSON": ("its metadata cannot be read", _metadata(text='{"model":' * 100_000)),
+    "numbers that are no characters": ("is corrupt", _metadata(text=b"\x41\0\0\x29" * 9)),
     "unknown source": ("data_source must be one of", _metadata("data_source", "ftp")),
     "fewer classes than outputs": (
         "classes must be as many as",

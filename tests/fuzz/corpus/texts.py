@@ -66,9 +66,9 @@ _CIFAR = {
 }
 
 
-def _manifest(checksum):
+def _manifest(checksum, shard_name="a"):
     """Shards whose checksums are something else."""
-    shard = {"name": "a", "count": 1, "data": checksum, "index": checksum}
+    shard = {"name": shard_name, "count": 1, "data": checksum, "index": checksum}
     classes = {"ids": ["a", "b"], "names": ["a", "b"]}
     stored = {"format": 1, "classes": classes, "flip": True, "fingerprint": "", "splits": {"all": [shard]}}
 
@@ -85,6 +85,7 @@ _MINDRECORD = {
     "no checksum": ("is not finished", _manifest(None)),
     "checksum is a number": ("manifest.json is corrupt", _manifest(0.0)),
     "checksum is empty": ("manifest.json is corrupt", _manifest({})),
+    "shard name is no file name": ("is not a possible file name", _manifest({"num_bytes": 1, "sha256": ""}, "\ud800")),
     "shard is no MindRecord file": ("or its index is corrupt", _manifest({"num_bytes": 1, "sha256": ""})),
 }
 

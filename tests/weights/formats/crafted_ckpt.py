@@ -19,7 +19,8 @@ def without_checksum(path, change):
         entry = written.value.add(tag=name)
         entry.tensor.tensor_type = "str"
         entry.tensor.dims.append(0)
-        entry.tensor.tensor_content = text.encode("utf-32-le", "surrogatepass")
+        content = text if isinstance(text, bytes) else text.encode("utf-32-le", "surrogatepass")
+        entry.tensor.tensor_content = content
     path.write_bytes(written.SerializeToString())
 
 

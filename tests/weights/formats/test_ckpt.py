@@ -5,7 +5,7 @@ from mindspore.train.checkpoint_pb2 import Checkpoint, TensorProto
 
 from mindvit.errors import UserError
 from mindvit.weights.checkpoint import TRAIN_STATE_KEY
-from mindvit.weights.formats.ckpt import write_ckpt
+from mindvit.weights.formats.ckpt import read_ckpt, write_ckpt
 from mindvit.weights.formats.read_arrays import read_arrays
 from mindvit.weights.read import read_weights
 
@@ -79,6 +79,13 @@ def test_a_split_tensor_is_read(tmp_path):
     parts = [entry("a", "Float32", [2, 3], values[:4].tobytes()), entry("a", "Float32", [2, 3], values[4:].tobytes())]
     (tmp_path / "w.ckpt").write_bytes(Checkpoint(value=parts).SerializeToString())
     np.testing.assert_array_equal(read_arrays(tmp_path / "w.ckpt")["a"], values.reshape(2, 3), strict=True)
+
+
+def test_a_text_with_numbers_that_are_no_characters_is_refused(tmp_path):
+    text = entry("a", "str", [0], np.array([65, 0x29000041], np.uint32).tobytes())
+    (tmp_path / "w.ckpt").write_bytes(Checkpoint(value=[text]).SerializeToString())
+    with pytest.raises(UserError, match=r"w\.ckpt is corrupt, or is not a MindSpore checkpoint"):
+        read_ckpt(tmp_path / "w.ckpt")
 
 
 def test_unsupported_data_types_are_reported(tmp_path):
