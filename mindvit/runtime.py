@@ -12,8 +12,11 @@ from mindspore import amp, nn, ops
 from mindvit import distributed
 from mindvit.config import setting
 from mindvit.errors import UserError
-from mindvit.models.attention import DotProductAttention
 from mindvit.models.setting_checks import check_values
+from mindvit.models.vit import ViT
+from mindvit.ops.dense import Dense
+from mindvit.ops.layer_norm import LayerNorm
+from mindvit.ops.softmax_attention import DotProductAttention, fused_attention
 
 _DEVICES = ("Ascend", "GPU", "CPU")
 _AMP_DTYPES = {"float16": ms.float16, "bfloat16": ms.bfloat16}
@@ -32,6 +35,10 @@ class RuntimeSettings:
     """16-bit type of O2 and O3. bfloat16 has the range of float32 and needs no loss scaling, but is less precise."""
     fused_attention: bool | None = None
     """Compute attention with the fused operator of the device, in 16-bit. null: if the device supports it."""
+    flat_weights: bool | None = setting(None, changeable=True)
+    """Hold the weights in a few buffers, for fewer launches. null: on Ascend."""
+    jit_level: Literal["auto", "O0", "O1"] = setting("auto", changeable=True)
+    """How far MindSpore fuses operators on Ascend. O0: not; O1: elementwise operators; auto: O0."""
     data_sink: bool | None = setting(None, changeable=True)
     """Send batches to a queue on the device while it computes (data sinking). null: on Ascend only; not on a CPU."""
     peak_tflops: float | None = setting(None, changeable=True, per_node=True)
@@ -57,8 +64,17 @@ class Runtime:
     """16-bit type of O2 and O3."""
     fused_attention: bool = False
     """Whether attention uses the fused operator of the device."""
+    flat_weights: bool = False
+    """Whether a training step holds the weights in a few buffers."""
+    jit_level: str = "O0"
+    """How far MindSpore fuses operators."""
     data_sink: bool = False
     """Whether batches are sent to a queue on the device."""
+
+    @property
+    def compute_dtype(self) -> ms.Type:
+        """The dtype of the activations."""
+        return ms.float32 if self.amp_level == "O0" else _AMP_DTYPES[self.amp_dtype]
 
     @property
     def is_main(self) -> bool:
@@ -84,13 +100,18 @@ def init_runtime(settings: RuntimeSettings, seed: int | None = None) -> Runtime:
         ms.set_seed(seed)
         ms.dataset.config.set_seed(seed)
     amp_level = choose_amp_level(settings.amp_level, device)
+    jit_level = choose_jit_level(settings.jit_level, device)
+    if device == "Ascend":
+        # Where MindSpore takes sums apart to fuse them, each gradient of a bias takes two launches instead of one.
+        ms.set_context(jit_config={"jit_level": jit_level}, graph_kernel_flags="--disable_expand_ops=SumExt")
     with distributed.raise_on_any_rank():
         data_sink = choose_data_sink(settings.data_sink, device)
         amp_dtype = choose_amp_dtype(settings.amp_dtype, amp_level, bfloat16_works)
         fused = choose_fused_attention(
             settings.fused_attention, device, amp_level, lambda: fused_attention_works(amp_dtype)
         )
-    return Runtime(device, amp_level, rank, world_size, amp_dtype, fused, data_sink)
+        flat = choose_flat_weights(settings.flat_weights, device, bound_weights_work)
+    return Runtime(device, amp_level, rank, world_size, amp_dtype, fused, flat, jit_level, data_sink)
 
 
 def _set_device(device: str) -> None:
@@ -183,6 +204,71 @@ def choose_fused_attention(requested: bool | None, device: str, amp_level: str, 
     return obstacle is None
 
 
+def choose_jit_level(requested: str, device: str) -> str:
+    """The requested level of MindSpore's compiler; for ``auto`` O0.
+
+    Raises:
+        UserError: if O1 is requested on a device whose operators MindSpore does not fuse with the installed packages.
+    """
+    if requested == "O1" and device != "Ascend":
+        raise UserError(f"runtime.jit_level O1 is for Ascend, but the device is a {device}; set it to auto or O0")
+    return "O0" if requested == "auto" else requested
+
+
+def choose_flat_weights(requested: bool | None, device: str, work: Callable[[], bool]) -> bool:
+    """Whether a training step holds the weights in a few buffers: as requested; by default on an Ascend if they work.
+
+    Raises:
+        UserError: if they are requested, but do not work on the device.
+    """
+    if requested is False or (requested is None and device != "Ascend"):
+        return False
+    if work():
+        return True
+    if requested:
+        raise UserError(
+            "runtime.flat_weights true: this device computes wrong results with weights that are parts of a buffer; "
+            "set it to null or false"
+        )
+    return False
+
+
+def bound_weights_work() -> bool:
+    """Tests whether a dense layer whose weights are parts of a buffer agrees with one that has its own.
+
+    Not run yet on an Ascend.
+    """
+    rng = np.random.default_rng(0)
+    x = ms.Tensor(rng.standard_normal((4, 32)), ms.float32)
+    plain, bound = Dense(32, 16, "normal"), Dense(32, 16, "normal")
+    values = rng.standard_normal(16 + 32 * 16 + 16).astype(np.float32)
+    plain.weight.set_data(ms.Tensor(values[16:-16].reshape(16, 32)))
+    plain.bias.set_data(ms.Tensor(values[-16:]))
+    buffer = ms.Parameter(ms.Tensor(values), name="buffer", requires_grad=False)
+    handles = [
+        bound.read_weight.bind(buffer, 16, bound.weight),
+        bound.read_bias.bind(buffer, 16 + 32 * 16, bound.bias),
+    ]
+    try:
+        expected = _ValuesAndGradients(plain, [plain.weight, plain.bias])(x)
+        found = _ValuesAndGradients(bound, handles)(x)
+    except Exception:  # The type of the exception depends on the device.
+        return False
+    pairs = zip(expected, found, strict=True)
+    return all(np.allclose(one.asnumpy(), other.asnumpy(), rtol=1e-2, atol=1e-2) for one, other in pairs)
+
+
+class _ValuesAndGradients(nn.Cell):
+    def __init__(self, cell: nn.Cell, weights: list[ms.Parameter]) -> None:
+        super().__init__(auto_prefix=False)
+        self.cell = cell
+        self.value_and_grad = ms.value_and_grad(self.cell, None, ms.ParameterTuple(weights))
+
+    def construct(self, x):
+        values, gradients = self.value_and_grad(x)
+        return (values, *gradients)
+
+
 def bfloat16_works() -> bool:
     """Tests whether the device multiplies matrices of bfloat16. Not run yet on hardware that does."""
     ones = ms.Tensor(np.ones((16, 16)), ms.bfloat16)
@@ -201,11 +287,21 @@ def fused_attention_works(amp_dtype: str) -> bool:
     rng = np.random.default_rng(0)
     inputs = [ms.Tensor(rng.standard_normal((1, 2, 32, 64)) / 4, _AMP_DTYPES[amp_dtype]) for _ in range(3)]
     try:
-        plain, fused = (_outputs(cell, inputs) for cell in (DotProductAttention(), DotProductAttention().fuse()))
+        plain, fused = (_outputs(cell, inputs) for cell in (DotProductAttention(), _FusedHeads()))
     except Exception:  # The type of the exception depends on the device.
         return False
     # The tolerance is of the order of bfloat16 rounding. A wrong scale or layout gives a much larger difference.
     return all(np.abs(one - other).max() < 0.02 * np.abs(one).max() for one, other in zip(plain, fused, strict=True))
+
+
+class _FusedHeads(nn.Cell):
+    """Fused attention as the network uses it, with the inputs and the output of ``DotProductAttention``."""
+
+    def construct(self, query, key, value):
+        batch, heads, tokens, width = query.shape
+        query, key, value = (x.transpose(0, 2, 1, 3).reshape(batch, tokens, -1) for x in (query, key, value))
+        found = fused_attention(query, key, value, heads)
+        return found.reshape(batch, tokens, heads, width).transpose(0, 2, 1, 3)
 
 
 class _AttentionAndGradients(nn.Cell):
@@ -223,17 +319,23 @@ def _outputs(cell: nn.Cell, inputs: list[ms.Tensor]) -> list[np.ndarray]:
 
 
 def apply_amp(network: nn.Cell, runtime: Runtime) -> nn.Cell:
-    """The network at the precision of the runtime. It shares the weights of the given network, which stay float32.
+    """The network, or a cell that holds one, at the precision of the runtime. Its weights stay float32.
 
-    Attention is fused if the runtime says so. The 16-bit levels have not been run on Ascend or GPU hardware; O2 in
-    float16 is tested on the CPU.
+    At O2 and O3 the activations are 16-bit, and weights are cast where they are used; norms (O2) and softmax compute in
+    float32, and the logits are float32. This is what ``mindspore.amp`` does at these levels, without the casts between
+    its cells: on Ascend a training step of ViT-B/16 had 311 of them. Attention is fused if the runtime says so. The
+    16-bit levels have not been run on Ascend or GPU hardware; O2 in float16 is tested on the CPU.
     """
     if runtime.amp_level == "O0":
         return network
     for _, cell in network.cells_and_names():
-        if isinstance(cell, DotProductAttention):
+        if isinstance(cell, ViT):
+            cell.set_compute_dtype(runtime.compute_dtype)
+        elif isinstance(cell, LayerNorm):
+            cell.in_float32 = runtime.amp_level == "O2"
+        elif isinstance(cell, DotProductAttention):
             cell.fuse(runtime.fused_attention)
-    return amp.auto_mixed_precision(network, runtime.amp_level, _AMP_DTYPES[runtime.amp_dtype])
+    return network
 
 
 def make_loss_scaler(runtime: Runtime) -> amp.LossScaler | None:
@@ -253,9 +355,7 @@ def measured_flops(runtime: Runtime) -> float:
     8192 x 8192 x 8192 on other devices, in the 16-bit type if the precision is mixed.
     """
     size = 2048 if runtime.device == "CPU" else 8192
-    values = ms.Tensor(
-        np.ones((size, size)), ms.float32 if runtime.amp_level == "O0" else _AMP_DTYPES[runtime.amp_dtype]
-    )
+    values = ms.Tensor(np.ones((size, size)), runtime.compute_dtype)
     multiply = ms.ops.MatMul()
     multiply(values, values).asnumpy()
     seconds = []

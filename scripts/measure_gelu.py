@@ -19,7 +19,7 @@ import numpy as np
 from mindspore import nn, ops
 from scipy.special import ndtr
 
-from mindvit.models.activations import ExactGELU, TanhGELU
+from mindvit.ops.gelu import ExactGELU, TanhGELU
 
 
 class Gradient(nn.Cell):

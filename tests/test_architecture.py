@@ -12,15 +12,15 @@ from tests.conftest import ROOT
 # From the bottom up; a package or module may import those below it, and itself.
 LAYERS = [
     ["bounded_yaml", "errors", "json_schema", "parent_death", "printable", "standard_streams", "strict_json"],
-    ["classes", "config", "distributed", "files", "run_metrics"],
+    ["classes", "config", "distributed", "files", "ops", "run_metrics"],
     ["download", "models"],
-    ["analysis", "data", "losses", "option_names", "runtime"],
+    ["analysis", "data", "dry_run", "losses", "option_names", "runtime"],
     ["weights"],
     ["factory", "visualize"],
     ["evaluation"],
     ["conversion", "extraction", "inference", "training"],
     ["parsing"],
-    ["launch"],
+    ["dry_run_command", "dry_run_worker", "launch"],
     ["cli"],
     ["__main__"],
 ]
@@ -77,11 +77,13 @@ def test_no_two_modules_share_a_file_name():
     assert not {name for name, count in counts.items() if count > 1} - SHARED_NAMES
 
 
-def test_models_import_nothing_but_mindspore_and_themselves():
-    standard = {"dataclasses", "difflib", "fnmatch", "functools", "math", "re", "typing"}
-    for path in (ROOT / "mindvit/models").glob("*.py"):
-        for name in imports(path):
-            assert name.startswith("mindvit.models") or name.split(".")[0] in standard | {"mindspore"}, (path, name)
+def test_models_and_ops_import_nothing_but_mindspore_and_themselves():
+    standard = {"collections", "contextlib", "dataclasses", "difflib", "fnmatch", "functools", "math", "re", "typing"}
+    for package in ("models", "ops"):
+        for path in (ROOT / "mindvit" / package).glob("*.py"):
+            for name in imports(path):
+                own = name.startswith(("mindvit.models", "mindvit.ops"))
+                assert own or name.split(".")[0] in standard | {"mindspore"}, (path, name)
 
 
 def test_every_dependency_is_justified_and_bounded():

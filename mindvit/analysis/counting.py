@@ -1,10 +1,10 @@
 """Number of parameters and FLOPs of a network, computed from its configuration."""
 
 from mindvit.analysis.stem_counting import stem_macs, stem_parameters
-from mindvit.models.dropout import num_kept_patches
 from mindvit.models.local_attention import block_size, num_blocked_scores
 from mindvit.models.stems import stem_channels, stem_stride
 from mindvit.models.vit_config import ViTConfig
+from mindvit.ops.dropout import num_kept_patches
 
 
 def parameter_count(config: ViTConfig) -> int:

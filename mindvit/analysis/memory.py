@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mindvit.analysis.counting import parameter_count
-from mindvit.models.dropout import num_kept_patches
 from mindvit.models.setting_checks import check_values
 from mindvit.models.vit_config import ViTConfig
+from mindvit.ops.dropout import num_kept_patches
 
 AmpLevel = Literal["O0", "O2"]
 

@@ -2,10 +2,11 @@
 
 import math
 
+import mindspore as ms
 from mindspore import nn, ops
 from mindspore.common.initializer import Normal
 
-from mindvit.models.convolution import Convolution
+from mindvit.ops.convolution import Convolution
 
 # Tan & Le (2019), table 1: expansion, kernel size, stride, channels and number of blocks of each stage.
 STAGES = (
@@ -81,12 +82,12 @@ class MBConv(nn.Cell):
         self.has_expansion = expansion != 1
         if self.has_expansion:
             self.expand = _convolution(in_channels, inner, 1)
-            self.expand_norm = _batch_norm(inner)
+            self.expand_norm = BatchNorm(inner)
         self.depthwise = _convolution(inner, inner, kernel_size, stride, depthwise=True)
-        self.depthwise_norm = _batch_norm(inner)
+        self.depthwise_norm = BatchNorm(inner)
         self.squeeze = SqueezeExcitation(inner, in_channels // SQUEEZE_REDUCTION)
         self.project = _convolution(inner, out_channels, 1)
-        self.project_norm = _batch_norm(out_channels)
+        self.project_norm = BatchNorm(out_channels)
         self.swish = Swish()
         self.has_shortcut = stride == 1 and in_channels == out_channels
 
@@ -116,7 +117,7 @@ class EfficientNetStem(nn.Cell):
         self.stride = 2 * math.prod(stride for _, _, stride, _, _ in STAGES)
         self.out_channels = STAGES[-1][3]
         self.conv = _convolution(in_channels, ROOT_CHANNELS, 3, stride=2)
-        self.norm = _batch_norm(ROOT_CHANNELS)
+        self.norm = BatchNorm(ROOT_CHANNELS)
         self.swish = Swish()
         stages, channels = [], ROOT_CHANNELS
         for expansion, kernel, stride, width, blocks in STAGES:
@@ -143,5 +144,17 @@ def _convolution(
     return Convolution(in_channels, out_channels, kernel_size, stride, depthwise, "symmetric", has_bias, weight_init)
 
 
-def _batch_norm(channels: int) -> nn.BatchNorm2d:
-    return nn.BatchNorm2d(channels, eps=1e-5, momentum=0.9)
+class BatchNorm(nn.BatchNorm2d):
+    """Batch norm, computed in float32 whatever the dtype of the input.
+
+    Args:
+        channels: channels of the feature map.
+
+    Input and output: (batch, channels, height, width), of the same dtype.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, eps=1e-5, momentum=0.9)
+
+    def construct(self, x):
+        return super().construct(x.astype(ms.float32)).astype(x.dtype)

@@ -3,12 +3,13 @@
 from mindspore import nn
 
 from mindvit.models.attention import Attention
-from mindvit.models.dropout import Dropout
 from mindvit.models.feed_forward import FeedForward
 from mindvit.models.local_attention import LocalAttention
 from mindvit.models.pos_embed import RelativeBias
 from mindvit.models.residual import PreNorm, ResidualCell
 from mindvit.models.vit_config import ViTConfig
+from mindvit.ops.dropout import Dropout
+from mindvit.ops.layer_norm import LayerNorm
 
 
 class Block(nn.SequentialCell):
@@ -34,9 +35,9 @@ class TransformerEncoder(nn.Cell):
         super().__init__()
         width, blocks = config.embed_dim, []
         for drop_path in drop_path_rates(config.drop_path, config.depth, config.drop_path_mode):
-            attention = PreNorm(nn.LayerNorm((width,), epsilon=config.norm_eps), make_attention(config))
+            attention = PreNorm(LayerNorm(width, config.norm_eps), make_attention(config))
             feed_forward = PreNorm(
-                nn.LayerNorm((width,), epsilon=config.norm_eps),
+                LayerNorm(width, config.norm_eps),
                 FeedForward(width, config.mlp_dim, config.dropout, config.gelu),
             )
             branches = (attention, feed_forward)

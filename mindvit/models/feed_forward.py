@@ -3,8 +3,9 @@
 from mindspore import nn
 from mindspore.common.initializer import XavierUniform
 
-from mindvit.models.activations import make_gelu
-from mindvit.models.dropout import Dropout
+from mindvit.ops.dense import Dense
+from mindvit.ops.dropout import Dropout
+from mindvit.ops.gelu import make_gelu
 
 
 class FeedForward(nn.Cell):
@@ -21,9 +22,9 @@ class FeedForward(nn.Cell):
 
     def __init__(self, embed_dim: int, mlp_dim: int, dropout: float = 0.0, gelu: str = "tanh") -> None:
         super().__init__()
-        self.dense1 = nn.Dense(embed_dim, mlp_dim, weight_init=XavierUniform(), bias_init="zeros")
+        self.dense1 = Dense(embed_dim, mlp_dim, XavierUniform())
         self.activation = make_gelu(gelu)
-        self.dense2 = nn.Dense(mlp_dim, embed_dim, weight_init=XavierUniform(), bias_init="zeros")
+        self.dense2 = Dense(mlp_dim, embed_dim, XavierUniform())
         self.hidden_dropout = Dropout(dropout)
         self.dropout = Dropout(dropout)
 

@@ -3,8 +3,8 @@
 import mindspore as ms
 from mindspore import Tensor, nn, ops
 
-from mindvit.models.dropout import Dropout
-from mindvit.models.softmax import Softmax
+from mindvit.ops.dropout import Dropout
+from mindvit.ops.softmax_attention import Softmax
 
 # Added to masked scores. It is finite, so that a fully masked row gives no NaN, and within the range of float16.
 _MASKED = -30000.0

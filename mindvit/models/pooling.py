@@ -6,9 +6,12 @@ import mindspore as ms
 from mindspore import Parameter, nn, ops
 from mindspore.common.initializer import TruncatedNormal, Uniform, XavierUniform, initializer
 
-from mindvit.models.attention import DotProductAttention
 from mindvit.models.feed_forward import FeedForward
 from mindvit.models.vit_config import ViTConfig
+from mindvit.ops.dense import Dense
+from mindvit.ops.layer_norm import LayerNorm
+from mindvit.ops.softmax_attention import DotProductAttention, SplitHeads, SplitProjections
+from mindvit.ops.weight import Weight
 
 
 class ClassPool(nn.Cell):
@@ -52,35 +55,29 @@ class AttentionPool(nn.Cell):
 
     def __init__(self, embed_dim: int, num_heads: int, mlp_dim: int, norm_eps: float, gelu: str) -> None:
         super().__init__()
-        self.num_heads = num_heads
-        self.head_dim = embed_dim // num_heads
-        self.scale = self.head_dim**-0.5
+        self.scale = (embed_dim // num_heads) ** -0.5
         probe = initializer(TruncatedNormal(sigma=embed_dim**-0.5), (1, 1, embed_dim), ms.float32)
         self.probe = Parameter(probe, name="probe")
-        self.embed_dim = embed_dim
-        self.query = nn.Dense(embed_dim, embed_dim, weight_init=XavierUniform(), bias_init="zeros")
+        self.read_probe = Weight()
+        self.query = Dense(embed_dim, embed_dim, XavierUniform())
         # Each of the two projections is initialized as a separate Xavier-uniform square matrix.
-        weight_init = Uniform(math.sqrt(3.0 / embed_dim))
-        self.keys_and_values = nn.Dense(embed_dim, 2 * embed_dim, weight_init=weight_init, bias_init="zeros")
-        self.out = nn.Dense(embed_dim, embed_dim, weight_init=XavierUniform(), bias_init="zeros")
+        self.keys_and_values = Dense(embed_dim, 2 * embed_dim, Uniform(math.sqrt(3.0 / embed_dim)))
+        self.out = Dense(embed_dim, embed_dim, XavierUniform())
+        self.split_projections = SplitProjections(embed_dim, 2)
+        self.split_heads = SplitHeads(num_heads)
         self.attend = DotProductAttention()
-        self.norm = nn.LayerNorm((embed_dim,), epsilon=norm_eps)
+        self.norm = LayerNorm(embed_dim, norm_eps)
         self.feed_forward = FeedForward(embed_dim, mlp_dim, gelu=gelu)
 
     def construct(self, x):
         batch = x.shape[0]
-        probe = ops.tile(self.probe, (batch, 1, 1)).astype(x.dtype)
-        query = self._split_heads(self.query(probe) * self.scale)
-        x = self.keys_and_values(x)
-        width = self.embed_dim
-        x = self.attend(query, self._split_heads(x[:, :, :width]), self._split_heads(x[:, :, width:]))
+        probe = ops.tile(self.read_probe(self.probe), (batch, 1, 1)).astype(x.dtype)
+        query = self.split_heads(self.query(probe) * self.scale)
+        key, value = self.split_projections(self.keys_and_values(x))
+        x = self.attend(query, self.split_heads(key), self.split_heads(value))
         x = self.out(x.reshape(batch, 1, -1))
         x = x + self.feed_forward(self.norm(x))
         return x[:, 0]
-
-    def _split_heads(self, x):
-        batch, tokens, _ = x.shape
-        return x.reshape(batch, tokens, self.num_heads, self.head_dim).transpose(0, 2, 1, 3)
 
 
 def make_pool(config: ViTConfig) -> nn.Cell:

@@ -6,6 +6,8 @@ import mindspore as ms
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore.common.initializer import Normal, initializer
 
+from mindvit.ops.weight import Weight
+
 
 def sincos_2d(grid: tuple[int, int], embed_dim: int, temperature: float = 10000.0) -> Tensor:
     """Fixed 2D sine-cosine position embedding (Chen et al., 2021, "MoCo v3"; Beyer et al., 2022, "plain ViT").
@@ -68,6 +70,7 @@ class RelativeBias(nn.Cell):
         rows, columns = grid
         shape = (num_heads, 2 * rows - 1, 2 * columns - 1)
         self.table = Parameter(initializer(Normal(sigma=0.02), shape, ms.float32), name="table")
+        self.read_table = Weight()
         self.num_heads = num_heads
         self.num_patches = rows * columns
         self.padding = (prefix_tokens, 0, prefix_tokens, 0)
@@ -76,6 +79,10 @@ class RelativeBias(nn.Cell):
         indices = [(qy - ky + rows - 1) * width + qx - kx + columns - 1 for qy, qx in patches for ky, kx in patches]
         self.indices = Tensor(indices, ms.int32)
 
+    def values(self):
+        """The table, (num_heads, 2 rows - 1, 2 columns - 1)."""
+        return self.read_table(self.table)
+
     def construct(self):
-        bias = ops.gather(self.table.reshape(self.num_heads, -1), self.indices, 1)
+        bias = ops.gather(self.values().reshape(self.num_heads, -1), self.indices, 1)
         return ops.pad(bias.reshape(1, self.num_heads, self.num_patches, self.num_patches), self.padding)

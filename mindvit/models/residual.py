@@ -4,7 +4,8 @@ import mindspore as ms
 from mindspore import Parameter, nn
 from mindspore.common.initializer import initializer
 
-from mindvit.models.dropout import DropPath
+from mindvit.ops.dropout import DropPath
+from mindvit.ops.weight import Weight
 
 
 class PreNorm(nn.SequentialCell):
@@ -47,9 +48,10 @@ class ResidualCell(nn.Cell):
             self.layer_scale = Parameter(
                 initializer(ms.common.initializer.Constant(layer_scale), (embed_dim,), ms.float32), name="layer_scale"
             )
+            self.read_layer_scale = Weight()
 
     def construct(self, x, rng_key=None):
         branch = self.cell(x) if rng_key is None else self.cell(x, rng_key)
         if self.has_layer_scale:
-            branch = branch * self.layer_scale
+            branch = branch * self.read_layer_scale(self.layer_scale).astype(branch.dtype)
         return x + self.drop_path(branch, rng_key)

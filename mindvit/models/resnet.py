@@ -4,7 +4,7 @@ import mindspore as ms
 from mindspore import Parameter, nn, ops
 from mindspore.common.initializer import initializer
 
-from mindvit.models.convolution import StandardizedConvolution
+from mindvit.ops.convolution import StandardizedConvolution
 
 _GROUPS = 32
 

@@ -6,8 +6,6 @@ import mindspore as ms
 from mindspore import Parameter, nn, ops
 from mindspore.common.initializer import Normal, XavierUniform, initializer
 
-from mindvit.models.activations import make_gelu
-from mindvit.models.dropout import Dropout, PatchDropout, assign_rng_ids
 from mindvit.models.encoder import TransformerEncoder
 from mindvit.models.feed_forward import FeedForward
 from mindvit.models.patch_embedding import PatchEmbedding
@@ -15,6 +13,11 @@ from mindvit.models.pooling import make_pool
 from mindvit.models.pos_embed import join_rows_and_columns, sincos_2d
 from mindvit.models.stems import make_stem, stem_stride
 from mindvit.models.vit_config import ViTConfig
+from mindvit.ops.dense import Dense
+from mindvit.ops.dropout import Dropout, PatchDropout, assign_rng_ids
+from mindvit.ops.gelu import make_gelu
+from mindvit.ops.layer_norm import LayerNorm
+from mindvit.ops.weight import Weight
 
 
 class ViT(nn.Cell):
@@ -31,14 +34,15 @@ class ViT(nn.Cell):
         config: configuration of the network.
 
     Inputs: images, (batch, in_channels, height, width), normalized; in training also rng_key, int32 (batch,), a random
-    number per sample that determines all dropout masks, or None. Output: logits, (batch, num_classes). A distilled
-    network returns the mean of the logits of both heads; in training it returns both, the head of the class token
-    first.
+    number per sample that determines all dropout masks, or None. Output: logits, float32 (batch, num_classes).
+    A distilled network returns the mean of the logits of both heads; in training it returns both, the head of the class
+    token first.
     """
 
     def __init__(self, config: ViTConfig) -> None:
         super().__init__()
         self.config = config
+        self.compute_dtype = ms.float32
         width = config.embed_dim
         stride, channels = 1, config.in_channels
         self.has_stem = config.stem is not None
@@ -48,38 +52,44 @@ class ViT(nn.Cell):
         shape = tuple(side // stride for side in config.image_shape)
         self.patch_embedding = PatchEmbedding(shape, config.patch_size // stride, channels, width, config.patch_stride)
         self.has_cls, self.is_distilled = config.has_class_token, config.distilled
-        self.num_registers, self.pos_embed_tokens = config.register_tokens, config.pos_embed_tokens
+        self.num_registers, self.num_prefix = config.register_tokens, config.prefix_tokens
+        self.pos_embed_tokens = config.pos_embed_tokens
         if self.has_cls:
             self.cls = Parameter(initializer("zeros", (1, 1, width), ms.float32), name="cls")
+            self.read_cls = Weight()
         if self.is_distilled:
             self.distillation = Parameter(initializer(Normal(0.02), (1, 1, width), ms.float32), name="distillation")
+            self.read_distillation = Weight()
         if self.num_registers:
             shape = (1, self.num_registers, width)
             self.registers = Parameter(initializer(Normal(0.02), shape, ms.float32), name="registers")
+            self.read_registers = Weight()
         self.pos_embed_kind = config.pos_embed
         if config.pos_embed == "learned":
             self.pos_embedding = _pos_embed_parameter(
                 "pos_embedding", config.pos_embed_tokens + config.num_patches, width
             )
+            self.read_pos_embedding = Weight()
         elif config.pos_embed == "learned2d":
             self.pos_rows = _pos_embed_parameter("pos_rows", config.grid[0], width // 2)
             self.pos_columns = _pos_embed_parameter("pos_columns", config.grid[1], width // 2)
+            self.read_pos_rows, self.read_pos_columns = Weight(), Weight()
         elif config.pos_embed == "sincos2d":
             self.pos_embedding = sincos_2d(config.grid, width)
         self.dropout = Dropout(config.dropout)
         self.patch_dropout = PatchDropout(config.patch_dropout, config.num_patches, config.prefix_tokens)
         self.transformer = TransformerEncoder(config)
-        self.norm = nn.LayerNorm((width,), epsilon=config.norm_eps)
+        self.norm = LayerNorm(width, config.norm_eps)
         self.norm_after_pool = config.pool == "mean_norm"
         self.pool = make_pool(config)
         self.has_pre_logits = config.pre_logits_dim is not None
         if self.has_pre_logits:
-            self.pre_logits = nn.Dense(width, config.pre_logits_dim, weight_init=XavierUniform(), bias_init="zeros")
+            self.pre_logits = Dense(width, config.pre_logits_dim, XavierUniform())
             width = config.pre_logits_dim
         self.head_dropout = Dropout(config.dropout)
-        self.dense = nn.Dense(width, config.num_classes, weight_init="zeros", bias_init="zeros")
+        self.dense = Dense(width, config.num_classes, "zeros")
         if config.distilled:
-            self.dense_distillation = nn.Dense(width, config.num_classes, weight_init="zeros", bias_init="zeros")
+            self.dense_distillation = Dense(width, config.num_classes, "zeros")
         assign_rng_ids(self)
         # In a list, because a cell must not be a child of its own child.
         self._features_cell: list[nn.Cell] = []
@@ -97,12 +107,21 @@ class ViT(nn.Cell):
             self._features_cell.append(_ForwardFeatures(self))
         return self._features_cell[0].set_train(self.training)(images)
 
+    def set_compute_dtype(self, dtype: ms.Type) -> None:
+        """Sets the dtype of the activations; the parameters stay as they are, and are cast where they are used.
+
+        Norms and softmax compute in float32 within. Call this before the network is compiled.
+        """
+        self.compute_dtype = dtype
+        for _, cell in self.cells_and_names():
+            cell.compile_cache.clear()
+        self._features_cell.clear()
+
     def apply_numerics(self, config: ViTConfig) -> None:
         """Applies ``norm_eps``, ``gelu`` and ``preprocessing`` of another configuration to this network."""
         for _, cell in self.cells_and_names():
-            if isinstance(cell, nn.LayerNorm):
-                cell.epsilon = config.norm_eps
-                cell.layer_norm = ops.LayerNorm(cell.begin_norm_axis, cell.begin_params_axis, config.norm_eps)
+            if isinstance(cell, LayerNorm):
+                cell.set_epsilon(config.norm_eps)
             elif isinstance(cell, FeedForward):
                 cell.activation = make_gelu(config.gelu)
             cell.compile_cache.clear()
@@ -112,17 +131,22 @@ class ViT(nn.Cell):
 
     def embed(self, images, rng_key=None):
         """The input of the first block, (batch, prefix_tokens + patches, embed_dim)."""
+        images = images.astype(self.compute_dtype)
         x = self.patch_embedding(self.stem(images) if self.has_stem else images)
-        prefix, with_pos_embed = self._prefix(), self.pos_embed_tokens
-        table = self.pos_embed_table()
-        if table is not None:
-            x = x + table[:, with_pos_embed:].astype(x.dtype)
+        prefix, table, embedded = self._prefix(), self.pos_embed_table(), self.pos_embed_tokens
         if prefix is not None:
-            if with_pos_embed:
-                registers = prefix[:, with_pos_embed:]
-                prefix = prefix[:, :with_pos_embed] + table[:, :with_pos_embed]
-                prefix = ops.concat((prefix, registers), 1) if self.num_registers else prefix
-            x = ops.concat((ops.tile(prefix.astype(x.dtype), (x.shape[0], 1, 1)), x), 1)
+            prefix = ops.tile(prefix.astype(x.dtype), (x.shape[0], 1, 1))
+        if prefix is None:
+            x = x if table is None else x + table.astype(x.dtype)
+        elif embedded == self.num_prefix:
+            x = ops.concat((prefix, x), 1) + table.astype(x.dtype)
+        else:
+            if table is not None:
+                x = x + table[:, embedded:].astype(x.dtype)
+            if embedded:
+                with_table = prefix[:, :embedded] + table[:, :embedded].astype(x.dtype)
+                prefix = ops.concat((with_table, prefix[:, embedded:]), 1)
+            x = ops.concat((prefix, x), 1)
         return self.patch_dropout(self.dropout(x, rng_key), rng_key)
 
     def encode(self, images, rng_key=None):
@@ -136,9 +160,10 @@ class ViT(nn.Cell):
     def classify(self, tokens, rng_key=None):
         """The output of the network for the output of ``encode``."""
         logits = self.dense(self.head_dropout(self.pooled(tokens), rng_key))
+        logits = logits.astype(ms.float32)
         if not self.is_distilled:
             return logits
-        distillation_logits = self.dense_distillation(self.head_dropout(tokens[:, 1], rng_key))
+        distillation_logits = self.dense_distillation(self.head_dropout(tokens[:, 1], rng_key)).astype(ms.float32)
         return (logits, distillation_logits) if self.training else (logits + distillation_logits) / 2
 
     def pooled(self, tokens):
@@ -154,11 +179,11 @@ class ViT(nn.Cell):
     def _prefix(self):
         tokens = ()
         if self.has_cls:
-            tokens = tokens + (self.cls,)  # noqa: RUF005 (graph mode parses no star)
+            tokens = tokens + (self.read_cls(self.cls),)  # noqa: RUF005 (graph mode parses no star)
         if self.is_distilled:
-            tokens = tokens + (self.distillation,)  # noqa: RUF005
+            tokens = tokens + (self.read_distillation(self.distillation),)  # noqa: RUF005
         if self.num_registers:
-            tokens = tokens + (self.registers,)  # noqa: RUF005
+            tokens = tokens + (self.read_registers(self.registers),)  # noqa: RUF005
         if len(tokens) == 0:
             return None
         return tokens[0] if len(tokens) == 1 else ops.concat(tokens, 1)
@@ -166,8 +191,10 @@ class ViT(nn.Cell):
     def pos_embed_table(self):
         """The position embeddings, (1, pos_embed_tokens + patches, embed_dim), or None."""
         if self.pos_embed_kind == "learned2d":
-            return join_rows_and_columns(self.pos_rows, self.pos_columns)
-        if self.pos_embed_kind in ("learned", "sincos2d"):
+            return join_rows_and_columns(self.read_pos_rows(self.pos_rows), self.read_pos_columns(self.pos_columns))
+        if self.pos_embed_kind == "learned":
+            return self.read_pos_embedding(self.pos_embedding)
+        if self.pos_embed_kind == "sincos2d":
             return self.pos_embedding
         return None
 

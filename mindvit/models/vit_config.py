@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from mindvit.models.activations import GELUForm
 from mindvit.models.setting_checks import check_values
 from mindvit.models.stems import StemName, stem_stride
+from mindvit.ops.gelu import GELUForm
 
 Interpolation = Literal["nearest", "bilinear", "bicubic"]
 Resize = Literal["timm", "squash", "mindspore"]

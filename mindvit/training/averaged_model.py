@@ -1,8 +1,9 @@
 """A copy of the network whose weights are an average of the trained weights."""
 
-from mindspore import Parameter, ParameterTuple, nn
+from mindspore import Parameter, ParameterTuple, Tensor, nn
 
 from mindvit.models.vit import ViT
+from mindvit.training.flat_weights import BUFFER_PREFIX, FlatWeights, Publish
 
 
 class AveragedModel(nn.Cell):
@@ -13,20 +14,49 @@ class AveragedModel(nn.Cell):
     Args:
         network: the network in training.
         name: prefix of the names of the averaged parameters.
+        flat: the buffers that hold the weights in training. The average is kept in buffers of the same layout then,
+            until ``publish`` copies it to the parameters of the second network. None averages the parameters.
     """
 
-    def __init__(self, network: ViT, name: str) -> None:
+    def __init__(self, network: ViT, name: str, flat: FlatWeights | None = None) -> None:
         super().__init__(auto_prefix=False)
         self.network = ViT(network.config)
-        self.weights = ParameterTuple(network.get_parameters())
-        own = []
-        for average, weight in zip(self.network.get_parameters(), self.weights, strict=True):
+        own, by_name = [], {}
+        for average, weight in zip(self.network.get_parameters(), network.get_parameters(), strict=True):
             average.set_data(weight.clone())
+            by_name[weight.name] = average
             average.name = f"{name}.{weight.name}"
             average.requires_grad = False
             own.append(average)
-        self.averages = ParameterTuple(own)
+        self.own = ParameterTuple(own)
+        self.names = list(by_name)
+        self.flat = flat
+        if flat is None:
+            self.weights, self.averages = ParameterTuple(network.get_parameters()), self.own
+            return
+        bound = {weight.name for weight in flat.bound}
+        loose = [weight for weight in network.get_parameters() if weight.name not in bound]
+        buffers = ParameterTuple(
+            Parameter(master.clone(), name=f"{BUFFER_PREFIX}{name}.{index}", requires_grad=False)
+            for index, master in enumerate(flat.masters)
+        )
+        self.weights = ParameterTuple([*flat.masters, *loose])
+        self.averages = ParameterTuple([*buffers, *(by_name[weight.name] for weight in loose)])
+        targets = ParameterTuple([by_name[weight.name] for weight in flat.bound])
+        self.copy_to_network = Publish(buffers, targets, flat.bound)
 
     def tensors(self) -> dict[str, Parameter]:
         """The averages by the names of the weights."""
-        return {weight.name: average for weight, average in zip(self.weights, self.averages, strict=True)}
+        return dict(zip(self.names, self.own, strict=True))
+
+    def publish(self) -> None:
+        """Copies the average to the parameters of the second network, if buffers hold it."""
+        if self.flat is not None:
+            self.copy_to_network()
+
+    def load(self) -> None:
+        """Takes the average from the parameters of the second network; the reverse of ``publish``."""
+        if self.flat is not None:
+            values = self.flat.join({name: average.asnumpy() for name, average in self.tensors().items()})
+            for average, array in zip(self.averages, values, strict=False):
+                average.set_data(Tensor(array))

@@ -8,6 +8,7 @@ from mindspore import Tensor, ops
 from mindvit.models.setting_checks import check_values
 from mindvit.models.vit import ViT
 from mindvit.training.averaged_model import AveragedModel
+from mindvit.training.flat_weights import FlatWeights
 
 
 @dataclass(frozen=True)
@@ -32,12 +33,13 @@ class ExponentialMovingAverage(AveragedModel):
         network: the network in training; the average starts with its weights.
         decay: d.
         warmup: whether d is at most ``(1 + t) / (10 + t)`` at step t.
+        flat: as in ``AveragedModel``.
 
     Input: t, the number of steps taken before this one, int32 scalar.
     """
 
-    def __init__(self, network: ViT, decay: float, warmup: bool = False) -> None:
-        super().__init__(network, "ema")
+    def __init__(self, network: ViT, decay: float, warmup: bool = False, flat: FlatWeights | None = None) -> None:
+        super().__init__(network, "ema", flat)
         self.decay = Tensor(decay, ms.float32)
         self.warmup = warmup
 

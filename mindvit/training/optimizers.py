@@ -1,6 +1,5 @@
 """The optimizers: AdamW, Adam, SGD with momentum, LAMB."""
 
-import math
 from collections.abc import Mapping, Sequence
 
 import mindspore as ms
@@ -8,6 +7,8 @@ import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 from mindspore.common.initializer import initializer
 
+from mindvit.ops.adamw import AdamWUpdate, BiasCorrections
+from mindvit.ops.lamb import LambUpdate
 from mindvit.training.optimizer_settings import OptimizerSettings
 from mindvit.training.param_groups import ParamOptions
 
@@ -90,27 +91,10 @@ class _Moments(Optimizer):
     ) -> None:
         super().__init__(parameters, lr_scales, weight_decays)
         self.beta1, self.beta2 = (Tensor(beta, ms.float32) for beta in betas)
-        # The moments decay by the float32 values of the betas, in which 1 - 0.999 has a relative error of 1e-5. The
-        # bias correction must have the same error.
-        self.log_betas = Tensor([math.log(beta.asnumpy().item()) for beta in (self.beta1, self.beta2)], ms.float32)
+        self.corrections = BiasCorrections((self.beta1, self.beta2))
         self.eps = eps
         self.exp_avg = self.make_slot("exp_avg")
         self.exp_avg_sq = self.make_slot("exp_avg_sq")
-
-    def corrections(self, step):
-        """The bias corrections of both moments, ``1 - beta^step``; two float32 scalars.
-
-        For ``beta`` near 1, neither a power nor MindSpore's ``expm1`` on CPU is accurate enough. So ``1 - exp(-y)`` is
-        computed by its series for a small ``y``, then doubled from ``y`` to ``64 y`` by ``c <- c (2 - c)``, which adds
-        no error.
-        """
-        y = ops.minimum(-step * self.log_betas, 16.0) / 64
-        total = y
-        for divisor in (6, 5, 4, 3, 2):
-            total = y * (1 - total / divisor)
-        for _ in range(6):
-            total = total * (2 - total)
-        return total[0], total[1]
 
 
 class AdamW(_Moments):
@@ -126,9 +110,7 @@ class AdamW(_Moments):
 
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
-        self.shrink = ops.ApplyGradientDescent()
-        self.adam = ops.Adam()
-        self.zero = Tensor(0, ms.float32)
+        self.update_weight = AdamWUpdate()
 
     def update(self, gradients, lr, step):
         correction1, correction2 = self.corrections(step)
@@ -139,19 +121,16 @@ class AdamW(_Moments):
         eps = self.eps * root
         for index in range(len(self.parameters)):
             weight, scale, decay = self.parameters[index], self.lr_scales[index], self.weight_decays[index]
-            if decay > 0:
-                self.shrink(weight, lr * (scale * decay), weight)
-            self.adam(
+            self.update_weight(
                 weight,
                 self.exp_avg[index],
                 self.exp_avg_sq[index],
-                self.zero,
-                self.zero,
+                gradients[index],
                 corrected_lr * scale,
                 self.beta1,
                 self.beta2,
                 eps,
-                gradients[index],
+                lr * (scale * decay) if decay > 0 else None,
             )
 
 
@@ -192,40 +171,29 @@ class Lamb(_Moments):
 
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
-        self.descend = ops.ApplyGradientDescent()
-        self.has_shards = False
+        self.update_weight = LambUpdate()
 
     def use_shards(self) -> None:
         """Declares that the parameters are shards: the norm of a tensor is then summed over all ranks."""
-        self.has_shards = True
-        self.all_reduce = ops.AllReduce()
+        self.update_weight.use_shards()
 
     def update(self, gradients, lr, step):
         correction1, correction2 = self.corrections(step)
         # Both corrections are in the denominator: on CPU, dividing a tensor takes three times as long as multiplying.
         stretch, eps = correction1 / ops.sqrt(correction2), correction1 * self.eps
         for index in range(len(self.parameters)):
-            weight, gradient, decay = self.parameters[index], gradients[index], self.weight_decays[index]
-            first = self.exp_avg[index] + (1 - self.beta1) * (gradient - self.exp_avg[index])
-            second = self.exp_avg_sq[index] + (1 - self.beta2) * (gradient * gradient - self.exp_avg_sq[index])
-            change = first / (ops.sqrt(second) * stretch + eps)
-            rate = lr * self.lr_scales[index]
-            if decay > 0:
-                change = change + decay * weight
-                rate = rate * self.trust_ratio(weight, change)
-            ops.assign(self.exp_avg[index], first)
-            ops.assign(self.exp_avg_sq[index], second)
-            self.descend(weight, rate, change)
-
-    def trust_ratio(self, weight, change):
-        """The ratio of the norms of two tensors, 1 if either is 0; a float32 scalar."""
-        # Not ops.L2Loss: its sum on CPU is so coarse that it is off by a tenth for 38 M values.
-        length, other = ops.square(weight).sum(), ops.square(change).sum()
-        if self.has_shards:
-            sums = self.all_reduce(ops.stack((length, other)))
-            length, other = sums[0], sums[1]
-        usable = ops.logical_and(length > 0, other > 0)
-        return ops.where(usable, ops.sqrt(length / ops.where(usable, other, 1.0)), 1.0)
+            self.update_weight(
+                self.parameters[index],
+                self.exp_avg[index],
+                self.exp_avg_sq[index],
+                gradients[index],
+                lr * self.lr_scales[index],
+                self.beta1,
+                self.beta2,
+                stretch,
+                eps,
+                self.weight_decays[index],
+            )
 
 
 def make_optimizer(

@@ -196,3 +196,5 @@ def load_train_checkpoint(checkpoint: LoadedCheckpoint, components: TrainCompone
     for name, parameter in parameters.items():
         parameter.set_data(Tensor(arrays[name]))
     step.optimizer.load_full_state(arrays)
+    for average in components.averages:
+        average.load()

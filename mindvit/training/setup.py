@@ -29,6 +29,7 @@ from mindvit.runtime import Runtime, apply_amp, init_runtime, make_loss_scaler
 from mindvit.training.callbacks.tensorboard import check_tensorboard
 from mindvit.training.distillation import DistillationLoss, LossOfMean, load_teacher, make_teacher
 from mindvit.training.ema import ExponentialMovingAverage
+from mindvit.training.flat_weights import FlatOptimizer, FlatWeights
 from mindvit.training.lr_schedule import learning_rates, warn_of_warmup_only
 from mindvit.training.mixup import Mixup
 from mindvit.training.optimizer_settings import OptimizerSettings
@@ -88,7 +89,10 @@ def resolve(recipe: Recipe, runtime: Runtime, source: Source, network: ViT) -> R
     """The recipe with the actual value in place of every setting that was left to its default."""
     actual = {**asdict(network.config), **asdict(network.config.preprocessing)}
     names = {item.name for item in fields(ModelSettings)} & actual.keys()
-    chosen = {name: getattr(runtime, name) for name in ("device", "amp_level", "fused_attention", "data_sink")}
+    chosen = {
+        name: getattr(runtime, name)
+        for name in ("device", "amp_level", "fused_attention", "flat_weights", "jit_level", "data_sink")
+    }
     return replace(
         recipe,
         model=replace(recipe.model, **{name: actual[name] for name in names}),
@@ -124,9 +128,11 @@ def build(
     groups = describe(options, parameters)
     freeze(parameters, options)
 
-    ema, swa = None, None
+    flat, ema, swa = None, None, None
+    if runtime.flat_weights:
+        flat = FlatWeights(network, options, runtime.compute_dtype, per_tensor=recipe.optimizer.name == "lamb")
     if recipe.ema.decay is not None:
-        ema = ExponentialMovingAverage(network, recipe.ema.decay, recipe.ema.warmup)
+        ema = ExponentialMovingAverage(network, recipe.ema.decay, recipe.ema.warmup, flat)
     recipe.swa.warn_if_beyond(-(-total_steps // plan.steps_per_epoch))
     if recipe.swa.start_epoch is not None:
         swa = StochasticWeightAverage(network)
@@ -142,7 +148,7 @@ def build(
     step = TrainStep(
         computed,
         _loss(recipe, network, teacher),
-        _optimizer(recipe.optimizer, network.trainable_params(), options, runtime),
+        _optimizer(recipe.optimizer, network.trainable_params(), options, runtime, flat),
         learning_rates(recipe.schedule, peak_lr, total_steps, plan.steps_per_epoch),
         accumulate_steps=recipe.train.accumulate_steps,
         clip_norm=recipe.optimizer.clip_norm,
@@ -151,6 +157,7 @@ def build(
         mixup=Mixup(network.config.num_classes) if mixes else None,
         ema=ema,
         teacher=teacher and make_teacher(apply_amp(teacher, runtime), teacher.config, network.config),
+        flat=flat,
     )
     models = {WeightsKind.RAW: Model(step, metrics=metrics(), eval_network=EvaluationCell(computed))}
     for kind, average in ((WeightsKind.EMA, ema), (WeightsKind.SWA, swa)):
@@ -213,8 +220,15 @@ def _warn_of_recompute_with_accumulation(recipe: Recipe) -> None:
 
 
 def _optimizer(
-    settings: OptimizerSettings, parameters: list[Parameter], options: list[ParamOptions], runtime: Runtime
-) -> Optimizer | ShardedOptimizer:
+    settings: OptimizerSettings,
+    parameters: list[Parameter],
+    options: list[ParamOptions],
+    runtime: Runtime,
+    flat: FlatWeights | None,
+) -> Optimizer | ShardedOptimizer | FlatOptimizer:
+    if flat is not None:
+        inner = _optimizer(settings, list(flat.trained), flat.options, runtime, None)
+        return FlatOptimizer(flat, inner)
     if settings.shard_states and runtime.world_size > 1:
         return ShardedOptimizer(settings, parameters, options, runtime.rank, runtime.world_size)
     return make_optimizer(settings, parameters, options)

@@ -2,10 +2,13 @@
 
 import mindspore as ms
 import numpy as np
-from mindspore import Parameter, Tensor, amp, nn, ops
+from mindspore import Parameter, ParameterTuple, Tensor, amp, nn, ops
+from mindspore.common.initializer import initializer
 
+from mindvit.ops.global_norm import global_norm, multiply
 from mindvit.training.distillation import Teacher
 from mindvit.training.ema import ExponentialMovingAverage
+from mindvit.training.flat_weights import FlatWeights
 from mindvit.training.mixup import Mixup
 from mindvit.training.optimizers import Optimizer
 
@@ -27,6 +30,7 @@ class TrainStep(nn.Cell):
         network: from images and ``rng_keys`` to logits, or to a pair of them.
         loss: from the logits, the labels and, with a teacher, its logits to a scalar, the mean over the batch.
         optimizer: updates the weights; its ``step`` counts the updates.
+        flat: the buffers that hold the weights, which ``optimizer`` updates; None if the parameters of the network do.
         learning_rates: learning rate of each update, float32 (steps,).
         accumulate_steps: micro-batches in a batch; must divide its size.
         clip_norm: maximum global norm of the gradient; None disables clipping. The factor is
@@ -56,6 +60,7 @@ class TrainStep(nn.Cell):
         mixup: Mixup | None = None,
         ema: ExponentialMovingAverage | None = None,
         teacher: Teacher | None = None,
+        flat: FlatWeights | None = None,
     ) -> None:
         super().__init__(auto_prefix=False)
         self.network = network
@@ -65,14 +70,19 @@ class TrainStep(nn.Cell):
         self.learning_rates = Tensor(learning_rates, ms.float32)
         self.micro_batches = accumulate_steps
         self.clip_norm = clip_norm
-        self.rescales = accumulate_steps > 1 or clip_norm is not None or scaler is not None
+        self.rescales = accumulate_steps > 1 or world_size > 1 or clip_norm is not None or scaler is not None
         self.mixup = mixup
         self.ema = ema
-        self.weights = optimizer.parameters
+        self.flat = flat
+        self.weights = optimizer.parameters if flat is None else flat.handles
         self.world_size = world_size
         self.value_and_grad = ms.value_and_grad(self._scaled_loss, None, self.weights)
         if self.micro_batches > 1:
-            self.gradient_sums = self.weights.clone("accumulated", "zeros")
+            shapes = {weight.name: weight.shape for weight in optimizer.parameters} if flat is None else flat.joined
+            self.gradient_sums = ParameterTuple(
+                Parameter(initializer("zeros", shape), name=f"accumulated.{name}", requires_grad=False)
+                for name, shape in shapes.items()
+            )
             self.loss_sum = Parameter(Tensor(0.0, ms.float32), name="accumulated.loss", requires_grad=False)
         self.scaler = scaler
         if scaler is not None:
@@ -82,7 +92,7 @@ class TrainStep(nn.Cell):
         if world_size > 1:
             self.stop_asked = Parameter(Tensor(0.0, ms.float32), name="stop.asked", requires_grad=False)
             self.all_reduce = ops.AllReduce()
-            self.reduce_gradients = nn.DistributedGradReducer(self.weights, mean=True, degree=world_size)
+            self.sum_over_ranks = nn.DistributedGradReducer(optimizer.parameters, mean=False, degree=world_size)
 
     def construct(self, images, labels, rng_keys, mix):
         if self.mixup is not None:
@@ -91,18 +101,18 @@ class TrainStep(nn.Cell):
         stop = ()
         if self.world_size > 1:
             sums = self.all_reduce(ops.stack((loss, self.stop_asked.value())))
-            loss, stop = sums[0] / self.world_size, (sums[1] > 0,)
-            gradients = self.reduce_gradients(gradients)
-        factor = Tensor(1.0 / self.micro_batches, ms.float32)
+            loss, stop = sums[0], (sums[1] > 0,)
+            gradients = self.sum_over_ranks(gradients)
+        factor = Tensor(1.0 / (self.micro_batches * self.world_size), ms.float32)
         if self.scaler is not None:
             factor = factor / self.loss_scale
         loss = loss * factor
-        norm = self._norm(gradients) * factor
+        norm = global_norm(gradients) * factor
         finite = ops.isfinite(norm)
         if self.clip_norm is not None:
             factor = factor * ops.minimum(Tensor(1.0, ms.float32), self.clip_norm / (norm + 1e-6))
         if self.rescales:
-            gradients = self._multiply(gradients, factor)
+            gradients = multiply(gradients, factor)
         step = self.optimizer.step + 0
         rate = self.learning_rates[ops.minimum(step, self.learning_rates.shape[0] - 1)]
         if finite:
@@ -117,6 +127,11 @@ class TrainStep(nn.Cell):
         """Requests a stop: all ranks find it in the outputs of the next step."""
         ops.assign(self.stop_asked, Tensor(1.0, ms.float32))
 
+    def publish(self) -> None:
+        """Copies the weights to the parameters of the network, if buffers hold them."""
+        if self.flat is not None:
+            self.flat.publish()
+
     def _scaled_loss(self, images, labels, rng_keys):
         outputs = self.network(images, rng_keys)
         teacher_logits = () if self.teacher is None else (self.teacher(images),)
@@ -126,7 +141,7 @@ class TrainStep(nn.Cell):
     def _accumulated(self, images, labels, rng_keys):
         """The sums, over the micro-batches, of the scaled loss and of its gradients."""
         if self.micro_batches == 1:
-            return self.value_and_grad(images, labels, rng_keys)
+            return self._value_and_gradients(images, labels, rng_keys)
         images = images.reshape((self.micro_batches, -1) + images.shape[1:])  # noqa: RUF005 (graph mode parses no star)
         labels = labels.reshape((self.micro_batches, -1) + labels.shape[1:])  # noqa: RUF005
         rng_keys = rng_keys.reshape(self.micro_batches, -1)
@@ -135,7 +150,7 @@ class TrainStep(nn.Cell):
         ops.assign(self.loss_sum, Tensor(0.0, ms.float32))
         micro_batch = Tensor(0, ms.int32)
         while micro_batch < self.micro_batches:
-            loss, gradients = self.value_and_grad(images[micro_batch], labels[micro_batch], rng_keys[micro_batch])
+            loss, gradients = self._value_and_gradients(images[micro_batch], labels[micro_batch], rng_keys[micro_batch])
             ops.assign_add(self.loss_sum, loss)
             for index in range(len(gradients)):
                 ops.assign_add(self.gradient_sums[index], gradients[index])
@@ -145,14 +160,6 @@ class TrainStep(nn.Cell):
             sums = sums + (gradient_sum.value(),)  # noqa: RUF005
         return self.loss_sum.value(), sums
 
-    def _norm(self, gradients):
-        total = Tensor(0.0, ms.float32)
-        for gradient in gradients:
-            total = total + ops.square(gradient).sum()
-        return ops.sqrt(total)
-
-    def _multiply(self, gradients, factor):
-        scaled = ()
-        for gradient in gradients:
-            scaled = scaled + (gradient * factor,)  # noqa: RUF005
-        return scaled
+    def _value_and_gradients(self, images, labels, rng_keys):
+        loss, gradients = self.value_and_grad(images, labels, rng_keys)
+        return loss, gradients if self.flat is None else self.flat(gradients)

@@ -10,8 +10,10 @@ from mindspore import Parameter, Tensor, nn
 
 from mindvit.data.fingerprint import DataFingerprint
 from mindvit.files import FileError, os_error_message
+from mindvit.ops.weight import HANDLE_PREFIX
 from mindvit.run_metrics import EpochMetrics, WeightsKind
 from mindvit.strict_json import dump_json
+from mindvit.training.flat_weights import BUFFER_PREFIX
 from mindvit.training.run_state import RunState
 from mindvit.training.step import TrainStep
 from mindvit.weights.checkpoint import TRAIN_STATE_KEY
@@ -24,7 +26,7 @@ DATA_KEY = "mindvit.data"
 # Lists with one number per step are stored as tensors: a long epoch has many steps.
 LISTS = ("losses", "norms")
 # Parameters that a step overwrites before it reads them, that never change, or that are stored as full tensors.
-_NOT_STORED = ("accumulated.", "teacher.", "stop.", "shard.", "optimizer.")
+_NOT_STORED = ("accumulated.", "teacher.", "stop.", "shard.", "optimizer.", BUFFER_PREFIX, HANDLE_PREFIX)
 
 
 def checkpoint_name(state: RunState, epoch: EpochMetrics | None) -> str:
@@ -72,6 +74,8 @@ def train_state_tensors(step: TrainStep, averages: list[nn.Cell]) -> dict[str, P
         step: the ``TrainStep``.
         averages: the averages of the weights.
     """
+    for cell in (step, *averages):
+        cell.publish()
     return {**stored_parameters(step, averages), **step.optimizer.full_state()}
 
 

@@ -6,7 +6,6 @@ import pytest
 from mindspore import Tensor, nn, ops
 
 from mindvit.models import Attention
-from mindvit.models.attention import DotProductAttention, fused_attention, supports_fused_attention
 from mindvit.models.local_attention import (
     BlockedLocalAttention,
     LocalAttention,
@@ -14,7 +13,12 @@ from mindvit.models.local_attention import (
     local_attention_mask,
 )
 from mindvit.models.pos_embed import RelativeBias
-from mindvit.models.softmax import Softmax
+from mindvit.ops.softmax_attention import (
+    DotProductAttention,
+    Softmax,
+    fused_attention,
+    supports_fused_attention,
+)
 from mindvit.runtime import Runtime, apply_amp
 from tests.fused_attention import flash_attention_score
 
@@ -48,13 +52,13 @@ LOCAL = (GRID, WINDOW_SIZE, PREFIX, 1)
     ],
     ids=["full", "full weights", "masked", "blocked", "local weights"],
 )
-def test_at_o2_every_attention_has_its_softmax_in_float32(rng, make, is_local):
+def test_every_attention_on_float16_has_its_softmax_in_float32(rng, make, is_local):
     """The weights are the nearest float16 numbers, except for a few ties; a softmax in float16 differs in a quarter."""
     key = rng.standard_normal((1, 1, TOKENS, 1)).astype(np.float16)
     # With a query of ones the key is the score, and with unit vectors as values the output is the attention weights.
     query, value = np.ones_like(key), np.eye(TOKENS)[None, None]
-    cell = apply_amp(make(), Runtime("CPU", "O2")).set_train(False)
-    found = cell(*(Tensor(array, ms.float32) for array in (query, key, value))).asnumpy()[0, 0]
+    cell = make().set_train(False)
+    found = cell(*(Tensor(array, ms.float16) for array in (query, key, value))).asnumpy()[0, 0]
     mask = local_attention_mask(GRID, WINDOW_SIZE, PREFIX).asnumpy() if is_local else np.ones((TOKENS, TOKENS), bool)
     expected = np.exp(key[0, 0, :, 0].astype(np.float64)) * mask
     expected /= expected.sum(1, keepdims=True)
@@ -94,8 +98,11 @@ def test_the_fused_operator_limits_batch_and_heads(batch, heads, supported):
 
 
 class Fused(nn.Cell):
+    """Fused attention in the layout BSH, with inputs and output as those of ``DotProductAttention``."""
+
     def construct(self, query, key, value, bias=None):
-        return fused_attention(query, key, value, bias)
+        query, key, value = (x.transpose(0, 2, 1, 3).reshape(2, 10, 48) for x in (query, key, value))
+        return fused_attention(query, key, value, 3, bias=bias).reshape(2, 10, 3, 16).transpose(0, 2, 1, 3)
 
 
 @pytest.mark.slow
@@ -155,7 +162,7 @@ class Gradients(nn.Cell):
         return ms.value_and_grad(self.loss, None, self.weights)(tokens)
 
     def loss(self, tokens):
-        return (self.network(tokens) ** 2).sum()
+        return (self.network(tokens).astype(ms.float32) ** 2).sum()
 
 
 def run_attention(fused, tokens, run, has_bias=False):
@@ -165,7 +172,7 @@ def run_attention(fused, tokens, run, has_bias=False):
     rng = np.random.default_rng(3)
     for parameter in attention.get_parameters():
         parameter.set_data(Tensor(0.3 * rng.standard_normal(parameter.shape).astype(np.float32)))
-    return run(apply_amp(attention, Runtime("CPU", "O2", fused_attention=fused)), Tensor(tokens))
+    return run(apply_amp(attention, Runtime("CPU", "O2", fused_attention=fused)), Tensor(tokens, ms.float16))
 
 
 @pytest.mark.slow
@@ -209,7 +216,7 @@ def test_the_weights_of_fused_attention_are_available(rng, monkeypatch):
     monkeypatch.setattr(ops, "flash_attention_score", seven)
     attention = Attention(32, 2)
     cell = apply_amp(WeightsOf(attention), Runtime("CPU", "O2", fused_attention=True)).set_train(False)
-    weights = cell(Tensor(rng.standard_normal((2, 5, 32)).astype(np.float32))).asnumpy()
+    weights = cell(Tensor(rng.standard_normal((2, 5, 32)), ms.float16)).asnumpy()
     assert attention.attend.is_fused
     assert weights.shape == (2, 2, 5, 5)
     np.testing.assert_allclose(weights.sum(-1), 1, atol=2e-3)

@@ -8,10 +8,10 @@ import pytest
 from mindspore import Tensor, amp, nn
 
 from mindvit.losses import CrossEntropySmooth
-from mindvit.models.convolution import Convolve, StandardizedConvolution
 from mindvit.models.efficientnet import EfficientNetStem, MBConv, Swish
 from mindvit.models.resnet import GroupNorm, ResNetStem
 from mindvit.models.stems import STEMS, make_stem, stem_channels, stem_stride
+from mindvit.ops.convolution import Convolve, StandardizedConvolution
 from mindvit.training.optimizers import OptimizerSettings, make_optimizer
 from mindvit.training.param_groups import make_rules, resolve_param_groups
 from mindvit.training.step import TrainStep

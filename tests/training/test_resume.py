@@ -412,8 +412,8 @@ def test_settings_without_effect_on_the_result_may_change():
 def test_the_settings_that_may_change_are_marked():
     changeable = (
         "output_dir overwrite download resume allow_config_changes train.log_steps train.tensorboard data.num_workers "
-        "runtime.peak_tflops optimizer.shard_states train.recompute runtime.data_sink checkpoint.keep_last "
-        "checkpoint.keep_best checkpoint.every_steps"
+        "runtime.peak_tflops runtime.data_sink runtime.flat_weights runtime.jit_level optimizer.shard_states "
+        "train.recompute checkpoint.keep_last checkpoint.keep_best checkpoint.every_steps dry_run device_memory_gb"
     )
     assert marked_settings(Recipe, "changeable") == set(changeable.split())
     assert marked_settings(Recipe, "per_node") == {"data.num_workers", "runtime.peak_tflops"}

@@ -88,6 +88,7 @@ def test_the_resolved_config_reproduces_the_run(train, make_folder, tmp_path):
     first = train("--data.path", make_folder(counts=6), "--train.epochs", 2)
     resolved = yaml.safe_load((first / "config.yaml").read_text())
     actual = {"device": "CPU", "amp_level": "O0", "amp_dtype": "float16", "fused_attention": False, "data_sink": False}
+    actual |= {"flat_weights": False, "jit_level": "O0"}
     assert resolved["runtime"] == {**actual, "peak_tflops": 0.1}
     assert resolved["augment"]["flip"] is True
     assert resolved["model"]["norm_eps"] == 1e-6

@@ -4,7 +4,9 @@ import math
 from typing import Literal, get_args
 
 import mindspore as ms
-from mindspore import nn, ops
+from mindspore import mint, nn, ops
+
+from mindvit.ops.operation import target_device
 
 GELUForm = Literal["tanh", "exact"]
 
@@ -71,12 +73,31 @@ class ExactGELU(nn.Cell):
         return ops.sigmoid(x * ops.sqrt(self.a + (self.b + self.c * square) * gate))
 
 
+class AscendGELU(nn.Cell):
+    """GELU by the operator of Ascend, one launch forward and one backward. Not tested on hardware.
+
+    Args:
+        form: ``"tanh"`` or ``"exact"``.
+
+    Input and output: any shape, floating point.
+    """
+
+    def __init__(self, form: GELUForm) -> None:
+        super().__init__()
+        self.approximate = "tanh" if form == "tanh" else "none"
+
+    def construct(self, x):
+        return mint.nn.functional.gelu(x, approximate=self.approximate)
+
+
 def make_gelu(form: GELUForm) -> nn.Cell:
-    """Creates the GELU cell of the given ``form``: ``"tanh"`` or ``"exact"``.
+    """Creates the GELU cell of the given ``form``, ``"tanh"`` or ``"exact"``, for the device.
 
     Raises:
         ValueError: if the form is unknown.
     """
+    if form in get_args(GELUForm) and target_device() == "Ascend":
+        return AscendGELU(form)
     if form == "tanh":
         return TanhGELU()
     if form == "exact":

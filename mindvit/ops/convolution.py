@@ -6,8 +6,10 @@ import mindspore as ms
 from mindspore import Parameter, nn, ops
 from mindspore.common.initializer import Initializer, TruncatedNormal, initializer
 
+from mindvit.ops.operation import Operation, target_device
 
-class Convolve(nn.Cell):
+
+class Convolve(Operation):
     """A convolution without parameters: it takes a feature map and a weight.
 
     On CPU, the convolution of MindSpore 2.10 is as fast as a matrix product only for kernel size 1 and stride 1; all
@@ -49,7 +51,7 @@ class Convolve(nn.Cell):
         if padding == "same":
             zeros = max(kernel_size - stride, 0)
             self.before, self.after = zeros // 2, zeros - zeros // 2
-        self.uses_stock_operator = ms.get_context("device_target") != "CPU" or kernel_size == stride == 1
+        self.uses_stock_operator = target_device() != "CPU" or kernel_size == stride == 1
         self.convolve = ops.Conv2D(
             out_channels,
             kernel_size,
@@ -121,8 +123,8 @@ class Convolution(nn.Cell):
         self.convolve = Convolve(in_channels, out_channels, kernel_size, stride, depthwise, padding)
 
     def construct(self, x):
-        x = self.convolve(x, self.weight)
-        return x + self.bias.reshape(1, -1, 1, 1) if self.has_bias else x
+        x = self.convolve(x, self.weight.astype(x.dtype))
+        return x + self.bias.astype(x.dtype).reshape(1, -1, 1, 1) if self.has_bias else x
 
 
 class StandardizedConvolution(Convolution):

@@ -4,7 +4,7 @@ import pytest
 from mindspore import nn, ops
 from scipy.special import ndtr
 
-from mindvit.models.activations import ExactGELU, TanhGELU, make_gelu
+from mindvit.ops.gelu import ExactGELU, TanhGELU, make_gelu
 from tests import numpy_vit
 
 POINTS = np.linspace(-10, 10, 4001, dtype=np.float32)

@@ -7,7 +7,7 @@ from mindspore import nn
 
 from mindvit import create_model
 from mindvit.models import Dropout, DropPath
-from mindvit.models.dropout import KeyedCell, PatchDropout, assign_rng_ids
+from mindvit.ops.dropout import KeyedCell, PatchDropout, assign_rng_ids
 from tests import numpy_vit
 from tests.models.constructions import config_of, random_images, random_network
 

@@ -15,7 +15,7 @@ class KeyedCell(nn.Cell):
     resumed exactly. Here, the ``rng_key`` of a sample (one random integer per sample index) is combined with the
     ``rng_id`` of the cell by ``h(s) = s (2 s + 1) mod 2^32``. This is the quadratic map of the RC6 cipher, whose high
     bits depend on all bits of ``s``. The mask of a sample therefore depends neither on the batch, nor on the number of
-    ranks, nor on interruptions of the run. ``tests/models/test_dropout.py`` tests the statistics of the masks.
+    ranks, nor on interruptions of the run. ``tests/ops/test_dropout.py`` tests the statistics of the masks.
 
     Args:
         p: probability of dropping, in [0, 1).
