@@ -240,5 +240,11 @@ COMMANDS = {
             },
         ),
     ),
+    "dry-run": Command(
+        "Compile a recipe for Ascend on any machine, and report kernels, memory and collectives.",
+        "--config configs/deit_b_16.yaml --ranks 8 --output dry_run.json",
+        _call("mindvit.dry_run_command:DryRunSettings", "mindvit.dry_run_command:dry_run"),
+        prints_result=True,
+    ),
     "launch": Command("Run train or eval on several devices or nodes.", "train --config configs/digits.yaml", _launch),
 }

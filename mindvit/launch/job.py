@@ -90,6 +90,15 @@ def read_job(device: str = "auto", environment: Mapping[str, str] = os.environ) 
     return job
 
 
+def read_world_size(environment: Mapping[str, str] = os.environ) -> int:
+    """The ranks of all nodes, from NPROC and NNODES, by default 1, whatever devices this machine has.
+
+    Raises:
+        UserError: if a value is invalid.
+    """
+    return _number(environment, "NPROC", 1, 1) * _number(environment, "NNODES", 1, 1)
+
+
 def _number(environment: Mapping[str, str], name: str, default: int, minimum: int, maximum: int | None = None) -> int:
     text = environment.get(name, "")
     if not text:

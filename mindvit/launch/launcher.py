@@ -4,10 +4,12 @@ import sys
 from datetime import datetime
 from pathlib import Path
 
+from mindvit.config import plain
+from mindvit.dry_run.fit_check import check_step
 from mindvit.errors import UserError
 from mindvit.evaluation.evaluator import EvalSettings
 from mindvit.files import make_folder
-from mindvit.launch.job import read_job
+from mindvit.launch.job import read_job, read_world_size
 from mindvit.launch.supervisor import supervise
 from mindvit.parsing import parse
 from mindvit.training.recipe import Recipe
@@ -51,6 +53,10 @@ def launch(arguments: list[str], usage: str) -> None:
         raise UserError(f"{command!r} cannot run on several ranks; choose {' or '.join(_SETTINGS)}")
     # The ranks parse the options again. Parsing them here reports a mistake before any rank is started.
     settings, _ = parse(_SETTINGS[command], f"Run {command} on several ranks.", options, usage=f"{usage} {command}")
+    if isinstance(settings, Recipe) and settings.dry_run:
+        # One process stands for rank 0. The devices of the job need not be on this machine.
+        check_step(plain(settings), settings.device_memory_gb, read_world_size())
+        return
     job = read_job(settings.runtime.device)
     logs = _log_folder(settings, job.node_rank if job.num_nodes > 1 else None)
     print(f"{job.describe()}; logs in {logs}", flush=True)

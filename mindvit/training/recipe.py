@@ -77,3 +77,12 @@ class Recipe:
     """Resume even if settings have changed since the training checkpoint was written."""
     download: bool = setting(False, changeable=True)
     """Download published data and weights that are missing."""
+    dry_run: bool = setting(False, changeable=True)
+    """Do not train: compile the training step for Ascend, on any machine, and say whether it compiles and fits."""
+    device_memory_gb: float = setting(64.0, changeable=True)
+    """Dry run: memory of the device in GB of 2^30 bytes, which the step must fit into. Ascend 910B: 64 or 32."""
+
+    def __post_init__(self) -> None:
+        check_values(self)
+        if self.device_memory_gb <= 0:
+            raise ValueError(f"device_memory_gb must be above 0, not {self.device_memory_gb}")

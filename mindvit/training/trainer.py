@@ -11,6 +11,7 @@ from mindvit.config import plain
 from mindvit.data.corrupt_images import CorruptImageLog, reraise_decode_errors
 from mindvit.data.pipeline import eval_pipeline, train_pipeline
 from mindvit.distributed import all_gather_object, broadcast_object
+from mindvit.dry_run.fit_check import check_step
 from mindvit.errors import UserError
 from mindvit.files import FileError, make_folder
 from mindvit.run_metrics import WeightsKind
@@ -23,6 +24,7 @@ from mindvit.training.callbacks.metrics_log import MetricsLog
 from mindvit.training.callbacks.metrics_recorder import MetricsRecorder, Throughput
 from mindvit.training.callbacks.plot_curves import PlotCurves
 from mindvit.training.callbacks.progress import ProgressBar
+from mindvit.training.callbacks.publish_weights import PublishWeights
 from mindvit.training.callbacks.stop_on_signal import StopOnSignal
 from mindvit.training.callbacks.tensorboard import TensorBoard
 from mindvit.training.callbacks.train_checkpoint_saver import TrainCheckpointSaver
@@ -42,13 +44,17 @@ def train(recipe: Recipe) -> Summary | None:
     during the run; and ``summary.json`` at the end. It is locked for other runs meanwhile.
 
     Returns:
-        The content of ``summary.json``; None on all ranks but 0.
+        The content of ``summary.json``; None on all ranks but 0. None after a dry run (``dry_run``) too, which prints
+        whether the step compiles for Ascend and fits, and writes nothing.
 
     Raises:
         UserError: for a mistake in the settings, the data or the checkpoint; if the loss is not finite; or if the
             folder is in use by another run or can no longer be written to.
         KeyboardInterrupt: after Ctrl-C, SIGTERM or SIGHUP; the message says how to resume.
     """
+    if recipe.dry_run:
+        check_step(plain(recipe), recipe.device_memory_gb)
+        return None
     folder = RunFolder(Path(recipe.output_dir))
     try:
         return _train(setup(recipe, folder))
@@ -117,7 +123,7 @@ def _callbacks(
 ) -> list[Callback]:
     """The callbacks of every rank."""
     recipe, components, runtime = run.recipe, run.components, run.runtime
-    callbacks = [recorder]
+    callbacks = [recorder, PublishWeights(components)]
     if components.swa is not None:
         callbacks.append(UpdateSWA(components.swa, run.state, recipe.swa.start_epoch))
     if run.source.val is not None:
