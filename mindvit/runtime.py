@@ -102,8 +102,7 @@ def init_runtime(settings: RuntimeSettings, seed: int | None = None) -> Runtime:
     amp_level = choose_amp_level(settings.amp_level, device)
     jit_level = choose_jit_level(settings.jit_level, device)
     if device == "Ascend":
-        # Where MindSpore takes sums apart to fuse them, each gradient of a bias takes two launches instead of one.
-        ms.set_context(jit_config={"jit_level": jit_level}, graph_kernel_flags="--disable_expand_ops=SumExt")
+        set_jit_level(jit_level)
     with distributed.raise_on_any_rank():
         data_sink = choose_data_sink(settings.data_sink, device)
         amp_dtype = choose_amp_dtype(settings.amp_dtype, amp_level, bfloat16_works)
@@ -202,6 +201,12 @@ def choose_fused_attention(requested: bool | None, device: str, amp_level: str, 
     if requested and obstacle:
         raise UserError(f"runtime.fused_attention true: {obstacle}; set it to null or false")
     return obstacle is None
+
+
+def set_jit_level(level: str) -> None:
+    """Sets how far MindSpore fuses the operators of the graphs that are compiled from now on, for Ascend."""
+    # Where MindSpore takes sums apart to fuse them, each gradient of a bias takes two launches instead of one.
+    ms.set_context(jit_config={"jit_level": level}, graph_kernel_flags="--disable_expand_ops=SumExt")
 
 
 def choose_jit_level(requested: str, device: str) -> str:

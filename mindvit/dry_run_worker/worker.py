@@ -19,6 +19,7 @@ from mindvit.dry_run_worker.tutorial_graph import tutorial_graph
 from mindvit.errors import UserError
 from mindvit.parent_death import end_with_parent
 from mindvit.parsing import load_recipe
+from mindvit.runtime import set_jit_level
 from mindvit.strict_json import dump_json, parse_json
 
 _RECIPE = "recipe.yaml"
@@ -78,7 +79,7 @@ def _compile(job: CompileJob, ranks: int, graphs: Path, facts: dict[str, Any]) -
     Path(_RECIPE).write_text(job.recipe, encoding="utf-8")
     recipe = load_recipe(_RECIPE)
     make = own_graph if job.network == "own" else tutorial_graph
-    ms.set_context(jit_config={"jit_level": jit_level(recipe, job)})
+    set_jit_level(jit_level(recipe, job))
     has_loop = job.network == "own" and job.step == "train" and recipe.train.accumulate_steps > 1
     if has_loop:
         # A loop over micro-batches never ends in a dry run, which has no values: it is compiled, but cannot be run.

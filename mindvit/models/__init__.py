@@ -1,4 +1,4 @@
-"""The Vision Transformer and its layers. This package imports only MindSpore, the standard library, mindvit.ops and itself."""
+"""The Vision Transformer and its layers. They import only MindSpore, the standard library and mindvit.ops."""
 
 from mindvit.models.attention import Attention
 from mindvit.models.encoder import TransformerEncoder

@@ -50,15 +50,12 @@ class FlatWeights(nn.Cell):
         network: the network; it is bound to the buffers, and must not be compiled yet.
         options: what ``resolve_param_groups`` gave for its parameters.
         dtype: dtype to compute in. Norms compute with their float32 weights.
-        per_tensor: whether each weight is a group of its own, for optimizers that need the norm of a tensor.
 
     Input: the gradients with respect to ``handles``. Output: float32 tensors, the joined gradients of each dtype, then
     those of the loose parameters.
     """
 
-    def __init__(
-        self, network: nn.Cell, options: Sequence[ParamOptions], dtype: ms.Type, per_tensor: bool = False
-    ) -> None:
+    def __init__(self, network: nn.Cell, options: Sequence[ParamOptions], dtype: ms.Type) -> None:
         super().__init__(auto_prefix=False)
         readers, trained = _readers(network), network.trainable_params()
         by_name = {item.name: item for item in options}
@@ -66,14 +63,13 @@ class FlatWeights(nn.Cell):
         for parameter in trained:
             if parameter.name in readers:
                 item, is_norm = by_name[parameter.name], parameter.name.endswith((".gamma", ".beta"))
-                own = parameter.name if per_tensor else ""
-                groups[is_norm, item.lr_scale, item.weight_decay, own].append(parameter)
+                groups[is_norm, item.lr_scale, item.weight_decay].append(parameter)
         masters, copies, handles, bound, group_options, slices, paddings = ([] for _ in range(7))
         ends = [0, 0]
         # The gradients of one dtype are joined, so the groups of one dtype follow each other.
         ordered = sorted(groups.items(), key=lambda group: group[0][0])
         lengths = _distinct([sum(parameter.size for parameter in group) for _, group in ordered])
-        for ((is_norm, lr_scale, weight_decay, _), parameters), length in zip(ordered, lengths, strict=True):
+        for ((is_norm, lr_scale, weight_decay), parameters), length in zip(ordered, lengths, strict=True):
             index, start = len(masters), 0
             values = np.concatenate([parameter.asnumpy().reshape(-1) for parameter in parameters])
             values = np.pad(values, (0, length - len(values)))
@@ -88,7 +84,7 @@ class FlatWeights(nn.Cell):
                 bound.append(BoundWeight(parameter.name, tuple(parameter.shape), index, start))
                 start += parameter.size
             slices.append((int(is_norm), ends[is_norm], length))
-            paddings.append((len(handles), length - start))
+            paddings += [0] * (len(parameters) - 1) + [length - start]
             ends[is_norm] += length
         names = {weight.name for weight in bound}
         loose = [parameter for parameter in trained if parameter.name not in names]
@@ -112,7 +108,7 @@ class FlatWeights(nn.Cell):
         self.copy_to_network = Publish(self.masters, self.published, self.bound)
         # As plain numbers, which a graph can read.
         self.slices = tuple(slices)
-        self.paddings = tuple(padding for padding in paddings if padding[1] > 0)
+        self.paddings = tuple(paddings)
 
     def construct(self, gradients):
         first = self._join(gradients, 0, self.first_norm)
@@ -122,9 +118,8 @@ class FlatWeights(nn.Cell):
         flat = ()
         for index in range(start, stop):
             flat = flat + (gradients[index].reshape(-1),)  # noqa: RUF005 (graph mode parses no star)
-            for last, size in self.paddings:
-                if last == index + 1:
-                    flat = flat + (ops.zeros((size,), gradients[index].dtype),)  # noqa: RUF005
+            if self.paddings[index] > 0:
+                flat = flat + (ops.zeros((self.paddings[index],), gradients[index].dtype),)  # noqa: RUF005
         return () if len(flat) == 0 else (ops.concat(flat).astype(ms.float32),)
 
     def split(self, joined):

@@ -129,8 +129,11 @@ def build(
     freeze(parameters, options)
 
     flat, ema, swa = None, None, None
-    if runtime.flat_weights:
-        flat = FlatWeights(network, options, runtime.compute_dtype, per_tensor=recipe.optimizer.name == "lamb")
+    # LAMB needs the norm of each tensor. With sharded states, the EMA of buffers is wrong on CPU, for a reason that is
+    # not known.
+    is_sharded = recipe.optimizer.shard_states and runtime.world_size > 1
+    if runtime.flat_weights and not is_sharded and recipe.optimizer.name != "lamb":
+        flat = FlatWeights(network, options, runtime.compute_dtype)
     if recipe.ema.decay is not None:
         ema = ExponentialMovingAverage(network, recipe.ema.decay, recipe.ema.warmup, flat)
     recipe.swa.warn_if_beyond(-(-total_steps // plan.steps_per_epoch))

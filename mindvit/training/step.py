@@ -92,7 +92,8 @@ class TrainStep(nn.Cell):
         if world_size > 1:
             self.stop_asked = Parameter(Tensor(0.0, ms.float32), name="stop.asked", requires_grad=False)
             self.all_reduce = ops.AllReduce()
-            self.sum_over_ranks = nn.DistributedGradReducer(optimizer.parameters, mean=False, degree=world_size)
+            if flat is None:
+                self.reduce_gradients = nn.DistributedGradReducer(self.weights, mean=False, degree=world_size)
 
     def construct(self, images, labels, rng_keys, mix):
         if self.mixup is not None:
@@ -102,7 +103,7 @@ class TrainStep(nn.Cell):
         if self.world_size > 1:
             sums = self.all_reduce(ops.stack((loss, self.stop_asked.value())))
             loss, stop = sums[0], (sums[1] > 0,)
-            gradients = self.sum_over_ranks(gradients)
+            gradients = self._summed_over_ranks(gradients)
         factor = Tensor(1.0 / (self.micro_batches * self.world_size), ms.float32)
         if self.scaler is not None:
             factor = factor / self.loss_scale
@@ -159,6 +160,14 @@ class TrainStep(nn.Cell):
         for gradient_sum in self.gradient_sums:
             sums = sums + (gradient_sum.value(),)  # noqa: RUF005
         return self.loss_sum.value(), sums
+
+    def _summed_over_ranks(self, gradients):
+        if self.flat is None:
+            return self.reduce_gradients(gradients)
+        sums = ()
+        for gradient in gradients:
+            sums = sums + (self.all_reduce(gradient),)  # noqa: RUF005
+        return sums
 
     def _value_and_gradients(self, images, labels, rng_keys):
         loss, gradients = self.value_and_grad(images, labels, rng_keys)

@@ -42,8 +42,8 @@ def names(compilation):
 
 
 def assert_runs_on_ascend(compilation):
-    assert compilation.error is None
-    assert compilation.log.cpu_fallbacks == []
+    assert compilation.error is None, compilation.error
+    assert compilation.log.cpu_fallbacks == [], compilation.log.cpu_fallbacks
     assert len(names(compilation)) > 20
     # The graphs show the shapes of all that the log lists.
     assert sorted(node.name for node in compilation.nodes) == sorted(name for name, _ in compilation.log.kernels)

@@ -21,6 +21,7 @@ from mindvit.losses import CrossEntropySmooth
 from mindvit.parsing import parse
 from mindvit.training import setup, trainer
 from mindvit.training.ema import ExponentialMovingAverage
+from mindvit.training.flat_weights import FlatOptimizer, FlatWeights
 from mindvit.training.optimizer_settings import OptimizerSettings
 from mindvit.training.optimizers import make_optimizer
 from mindvit.training.param_groups import make_rules, resolve_param_groups
@@ -109,9 +110,10 @@ class SmallRun:
         rank: rank of this process.
         sharded: whether the optimizer states are sharded.
         scaled: whether the loss is scaled, so that a step can overflow.
+        is_flat: whether the weights are in flat buffers.
     """
 
-    def __init__(self, name: str, rank: int, sharded: bool, scaled: bool = False) -> None:
+    def __init__(self, name: str, rank: int, sharded: bool, scaled: bool = False, is_flat: bool = False) -> None:
         ms.set_seed(1)
         self.rank = rank
         network = create_model("vit_mini_4_32", **SIZES)
@@ -122,15 +124,22 @@ class SmallRun:
         # With a large epsilon a step is proportional to the gradient, so errors in the size of the gradient show.
         settings = OptimizerSettings(name, eps=0.1, weight_decay=0.1, layer_decay=0.8, shard_states=sharded)
         options = resolve_param_groups(parameters, make_rules(settings, SIZES["depth"]))
+        flat = None
+        if is_flat:
+            flat = FlatWeights(network, options, ms.float32)
+            parameters, options = list(flat.trained), flat.options
         if sharded:
             optimizer = ShardedOptimizer(settings, parameters, options, rank, 2)
         else:
             optimizer = make_optimizer(settings, parameters, options)
-        self.ema = ExponentialMovingAverage(network, 0.5)
+        optimizer = optimizer if flat is None else FlatOptimizer(flat, optimizer)
+        self.ema = ExponentialMovingAverage(network, 0.5, flat=flat)
         scaler = amp.DynamicLossScaler(2.0**10, 2, 100) if scaled else None
         rates = np.full(STEPS, 0.5, np.float32)
         loss = CrossEntropySmooth(SIZES["num_classes"], 0.1)
-        self.step = TrainStep(network, loss, optimizer, rates, 2, 1.0, scaler, world_size=2, ema=self.ema).set_train()
+        self.step = TrainStep(
+            network, loss, optimizer, rates, 2, 1.0, scaler, world_size=2, ema=self.ema, flat=flat
+        ).set_train()
 
     def run(self, steps: range, stop_at: int | None = None, overflow_at: int | None = None) -> list[list[float]]:
         """Trains some steps, and returns their outputs. Rank 1 asks to stop, or overflows, at the given step."""
@@ -170,6 +179,10 @@ def shard(folder: Path, rank: int) -> dict:
         results[name] = [run.run(range(STEPS), overflow_at=1 if scaled else None) for run in runs.values()]
         for label, run in runs.items():
             np.savez(folder / f"{name}_{label}{rank}.npz", **run.tensors())
+
+    run = SmallRun("sgd", rank, sharded=False, is_flat=True)
+    results["sgd"].append(run.run(range(STEPS)))
+    np.savez(folder / f"sgd_flat{rank}.npz", **run.tensors())
 
     runs = {label: SmallRun("adamw", rank, label == "sharded") for label in ("full", "sharded")}
     for run in runs.values():
