@@ -55,7 +55,9 @@ class AttentionPool(nn.Cell):
 
     def __init__(self, embed_dim: int, num_heads: int, mlp_dim: int, norm_eps: float, gelu: str) -> None:
         super().__init__()
-        self.scale = (embed_dim // num_heads) ** -0.5
+        self.num_heads = num_heads
+        self.head_dim = embed_dim // num_heads
+        self.scale = self.head_dim**-0.5
         probe = initializer(TruncatedNormal(sigma=embed_dim**-0.5), (1, 1, embed_dim), ms.float32)
         self.probe = Parameter(probe, name="probe")
         self.read_probe = Weight()

@@ -132,7 +132,9 @@ def build(
     # LAMB needs the norm of each tensor. With sharded states, the EMA of buffers is wrong on CPU, for a reason that is
     # not known.
     is_sharded = recipe.optimizer.shard_states and runtime.world_size > 1
-    if runtime.flat_weights and not is_sharded and recipe.optimizer.name != "lamb":
+    # The stem of a hybrid has parameters that are no part of a buffer; training them beside it is not proved right.
+    is_flat = runtime.flat_weights and network.config.stem is None
+    if is_flat and not is_sharded and recipe.optimizer.name != "lamb":
         flat = FlatWeights(network, options, runtime.compute_dtype)
     if recipe.ema.decay is not None:
         ema = ExponentialMovingAverage(network, recipe.ema.decay, recipe.ema.warmup, flat)

@@ -121,18 +121,6 @@ def test_the_parameters_of_the_network_stay_what_they_are():
     assert [parameter.name for parameter in network.get_parameters()] == names
 
 
-@pytest.mark.slow
-def test_parameters_that_a_cell_reads_directly_are_trained_beside_the_buffers(monkeypatch):
-    readers = flat_weights._readers
-    loose = ("cls", "dense.weight", "norm.gamma")
-    kept = lambda network: {name: cell for name, cell in readers(network).items() if name not in loose}  # noqa: E731
-    _, expected = train(components_of(PLAIN))
-    monkeypatch.setattr(flat_weights, "_readers", kept)
-    components = components_of(FLAT)
-    assert {parameter.name for parameter in components.step.flat.trained} >= set(loose)
-    assert_close(train(components)[1], expected)
-
-
 def test_buffers_of_one_length_get_different_lengths():
     """MindSpore 2.10 confuses parameters of one shape if views of both are in a graph."""
     assert flat_weights._distinct([4, 4, 5, 4, 1]) == [4, 5, 6, 7, 1]
