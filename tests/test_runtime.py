@@ -14,11 +14,14 @@ from mindvit.runtime import (
     RuntimeSettings,
     apply_amp,
     bfloat16_works,
+    bound_weights_work,
     choose_amp_dtype,
     choose_amp_level,
     choose_data_sink,
     choose_device,
+    choose_flat_weights,
     choose_fused_attention,
+    choose_jit_level,
     current_runtime,
     device_counts,
     fused_attention_works,
@@ -336,3 +339,32 @@ def test_a_process_that_has_computed_already_keeps_its_device(monkeypatch):
     monkeypatch.setattr(ms, "get_context", lambda name: "Ascend")
     with pytest.raises(UserError, match="MindSpore already runs on Ascend in this process"):
         init_runtime(RuntimeSettings(device="CPU"))
+
+
+@pytest.mark.parametrize(
+    ("requested", "device", "work", "flat"),
+    [
+        (None, "Ascend", True, True),
+        (None, "Ascend", False, False),
+        (None, "CPU", True, False),
+        (True, "CPU", True, True),
+        (False, "Ascend", True, False),
+    ],
+)
+def test_flat_weights_are_for_an_ascend_on_which_they_work(requested, device, work, flat):
+    assert choose_flat_weights(requested, device, lambda: work) is flat
+
+
+def test_flat_weights_that_do_not_work_are_refused_if_requested():
+    with pytest.raises(UserError, match=r"runtime\.flat_weights true: this device computes wrong results"):
+        choose_flat_weights(True, "Ascend", lambda: False)
+
+
+def test_weights_that_are_parts_of_a_buffer_work_on_a_cpu():
+    assert bound_weights_work()
+
+
+def test_fusion_of_operators_is_for_ascend():
+    assert choose_jit_level("O1", "Ascend") == "O1" and choose_jit_level("auto", "CPU") == "O0"
+    with pytest.raises(UserError, match=r"runtime\.jit_level O1 is for Ascend, but the device is a CPU"):
+        choose_jit_level("O1", "CPU")

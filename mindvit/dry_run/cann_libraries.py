@@ -53,7 +53,7 @@ class CannLibraries:
 
     is_installed: bool
     """Whether they are those of CANN, and not stand-ins."""
-    library_path: Path | None = None
+    stand_ins: Path | None = None
     """Folder of the stand-ins, for LD_LIBRARY_PATH."""
     python_path: Path | None = None
     """Folder of the stand-in of the Python package ``hccl``, for PYTHONPATH."""
@@ -92,7 +92,7 @@ def provide_cann(mindspore: Path, version: str, environment: Mapping[str, str] =
             _build(mindspore, Path(building) / "cann")
             _publish(Path(building) / "cann", folder)
     # The plugin takes the parent of a folder named "latest" for the folder that CANN is installed in.
-    return CannLibraries(is_installed=False, library_path=folder / "latest/lib64", python_path=folder / "python")
+    return CannLibraries(is_installed=False, stand_ins=folder / "latest/lib64", python_path=folder / "python")
 
 
 def _digest(mindspore: Path) -> str:
@@ -161,7 +161,7 @@ def _needed_libraries(mindspore: Path) -> _Needed:
         places.setdefault(name, Path(path.rpartition(" ")[2]))
     waiting = [mindspore / name for name in _PLUGIN]
     if not all(path.exists() for path in waiting):
-        raise UserError(f"{mindspore} has no Ascend plugin; install the package mindspore for Linux from PyPI")
+        raise UserError(f"{mindspore} has no Ascend plugin; install the package mindspore for Linux")
     present, absent = set(), set(_LOADED_BY_NAME)
     while waiting:
         library = waiting.pop()

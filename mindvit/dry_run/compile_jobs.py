@@ -108,8 +108,8 @@ def worker_environment(cann: CannLibraries, ranks: int, soc: str, graphs: Path) 
     own |= {"PYTHONUNBUFFERED": "1"}
     project = str(Path(__file__).parents[2])
     own["PYTHONPATH"] = _joined(project, cann.python_path, own.get("PYTHONPATH"))
-    if cann.library_path is not None:
-        own["LD_LIBRARY_PATH"] = _joined(cann.library_path, own.get("LD_LIBRARY_PATH"))
+    if cann.stand_ins is not None:
+        own["LD_LIBRARY_PATH"] = _joined(cann.stand_ins, own.get("LD_LIBRARY_PATH"))
     return own
 
 

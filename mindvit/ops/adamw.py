@@ -3,7 +3,7 @@
 import math
 
 import mindspore as ms
-from mindspore import Tensor, ops
+from mindspore import Tensor, nn, ops
 
 from mindvit.ops.operation import Operation
 
@@ -41,7 +41,7 @@ class BiasCorrections(Operation):
         return total[0], total[1]
 
 
-class AdamWUpdate(Operation):
+class AdamWUpdate(nn.Cell):
     """Updates one weight and its moments in place, by the fused operator ``ops.Adam`` of all devices.
 
     ``w <- (1 - lr decay) w``, then Adam's update with ``lr`` and ``eps`` as they are, without bias correction.

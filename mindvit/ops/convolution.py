@@ -6,10 +6,10 @@ import mindspore as ms
 from mindspore import Parameter, nn, ops
 from mindspore.common.initializer import Initializer, TruncatedNormal, initializer
 
-from mindvit.ops.operation import Operation, target_device
+from mindvit.ops.operation import target_device
 
 
-class Convolve(Operation):
+class Convolve(nn.Cell):
     """A convolution without parameters: it takes a feature map and a weight.
 
     On CPU, the convolution of MindSpore 2.10 is as fast as a matrix product only for kernel size 1 and stride 1; all

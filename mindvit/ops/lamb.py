@@ -1,11 +1,9 @@
 """The update of LAMB."""
 
-from mindspore import ops
-
-from mindvit.ops.operation import Operation
+from mindspore import nn, ops
 
 
-class LambUpdate(Operation):
+class LambUpdate(nn.Cell):
     """Updates one weight and its moments in place (You et al., 2020).
 
     Inputs: weight, first and second moment, gradient, all of one shape; rate, float32 scalar; beta1, beta2; stretch and

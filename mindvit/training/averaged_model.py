@@ -35,13 +35,13 @@ class AveragedModel(nn.Cell):
             self.weights, self.averages = ParameterTuple(network.get_parameters()), self.own
             return
         bound = {weight.name for weight in flat.bound}
-        loose = [weight for weight in network.get_parameters() if weight.name not in bound]
+        others = [weight for weight in network.get_parameters() if weight.name not in bound]
         buffers = ParameterTuple(
             Parameter(master.clone(), name=f"{BUFFER_PREFIX}{name}.{index}", requires_grad=False)
             for index, master in enumerate(flat.masters)
         )
-        self.weights = ParameterTuple([*flat.masters, *loose])
-        self.averages = ParameterTuple([*buffers, *(by_name[weight.name] for weight in loose)])
+        self.weights = ParameterTuple([*flat.masters, *others])
+        self.averages = ParameterTuple([*buffers, *(by_name[weight.name] for weight in others)])
         targets = ParameterTuple([by_name[weight.name] for weight in flat.bound])
         self.copy_to_network = Publish(buffers, targets, flat.bound)
 

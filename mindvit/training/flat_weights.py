@@ -9,7 +9,7 @@ import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
 from mindvit.ops.weight import Weight, part_of
-from mindvit.training.optimizers import STATE_PREFIX, Optimizer
+from mindvit.training.optimizers import Optimizer
 from mindvit.training.param_groups import ParamOptions
 from mindvit.training.zero import ShardedOptimizer
 
@@ -43,16 +43,15 @@ class FlatWeights(nn.Cell):
     for each of these. The arithmetic is that of the same steps on single tensors.
 
     The step does not read the parameters of the network, which do not follow it until ``publish`` copies the master
-    weights to them. Parameters without a ``Weight`` (those of the hybrids' stems) are *loose*: they are trained as they
-    are.
+    weights to them.
 
     Args:
-        network: the network; it is bound to the buffers, and must not be compiled yet.
+        network: the network, whose cells read each trained parameter by a ``Weight`` (those of hybrids do not). It is
+            bound to the buffers, and must not be compiled yet.
         options: what ``resolve_param_groups`` gave for its parameters.
         dtype: dtype to compute in. Norms compute with their float32 weights.
 
-    Input: the gradients with respect to ``handles``. Output: float32 tensors, the joined gradients of each dtype, then
-    those of the loose parameters.
+    Input: the gradients with respect to ``handles``. Output: the joined gradients of each dtype, 1-D float32 tensors.
     """
 
     def __init__(self, network: nn.Cell, options: Sequence[ParamOptions], dtype: ms.Type) -> None:
@@ -61,10 +60,11 @@ class FlatWeights(nn.Cell):
         by_name = {item.name: item for item in options}
         groups: dict[tuple, list[Parameter]] = defaultdict(list)
         for parameter in trained:
-            if parameter.name in readers:
-                item, is_norm = by_name[parameter.name], parameter.name.endswith((".gamma", ".beta"))
-                groups[is_norm, item.lr_scale, item.weight_decay].append(parameter)
-        masters, copies, handles, bound, group_options, slices, paddings = ([] for _ in range(7))
+            item = by_name[parameter.name]
+            groups[_is_norm(parameter.name), item.lr_scale, item.weight_decay].append(parameter)
+        masters, copies, handles, bound, slices, paddings = ([] for _ in range(6))
+        self.options: list[ParamOptions] = []
+        """The options of ``masters``."""
         ends = [0, 0]
         # The gradients of one dtype are joined, so the groups of one dtype follow each other.
         ordered = sorted(groups.items(), key=lambda group: group[0][0])
@@ -75,7 +75,7 @@ class FlatWeights(nn.Cell):
             values = np.pad(values, (0, length - len(values)))
             buffer = _buffer(f"{index}.weight", values, ms.float32)
             masters.append(buffer)
-            group_options.append(ParamOptions(buffer.name, lr_scale, weight_decay))
+            self.options.append(ParamOptions(buffer.name, lr_scale, weight_decay))
             if not is_norm and dtype != ms.float32:
                 buffer = _buffer(f"{index}.copy", values, dtype)
                 copies.append(buffer)
@@ -86,33 +86,24 @@ class FlatWeights(nn.Cell):
             slices.append((int(is_norm), ends[is_norm], length))
             paddings += [0] * (len(parameters) - 1) + [length - start]
             ends[is_norm] += length
-        names = {weight.name for weight in bound}
-        loose = [parameter for parameter in trained if parameter.name not in names]
         self.masters, self.copies, self.bound = ParameterTuple(masters), ParameterTuple(copies), tuple(bound)
-        self.trained = ParameterTuple([*masters, *loose])
-        """What the optimizer updates: the buffers, then the loose parameters."""
-        self.options = [*group_options, *(by_name[parameter.name] for parameter in loose)]
-        """The options of ``trained``."""
-        self.handles = ParameterTuple([*handles, *loose])
+        self.handles = ParameterTuple(handles)
         """What gradients are taken of."""
-        by_name = {parameter.name: parameter for parameter in trained}
-        self.published = ParameterTuple([by_name[weight.name] for weight in bound])
+        parameters = {parameter.name: parameter for parameter in trained}
+        self.published = ParameterTuple([parameters[weight.name] for weight in bound])
         """The parameters of the network that the buffers replace, in the order of ``bound``."""
         self.joined = {f"joined.{index}": (end,) for index, end in enumerate(ends) if end > 0}
-        self.joined |= {parameter.name: tuple(parameter.shape) for parameter in loose}
         """Names for the tensors of the output, and their shapes."""
         self.num_bound = len(bound)
         self.num_copies = len(copies)
-        self.num_joined = sum(end > 0 for end in ends)
-        self.first_norm = sum(not weight.name.endswith((".gamma", ".beta")) for weight in bound)
+        self.first_norm = sum(not _is_norm(weight.name) for weight in bound)
         self.copy_to_network = Publish(self.masters, self.published, self.bound)
         # As plain numbers, which a graph can read.
         self.slices = tuple(slices)
         self.paddings = tuple(paddings)
 
     def construct(self, gradients):
-        first = self._join(gradients, 0, self.first_norm)
-        return first + self._join(gradients, self.first_norm, self.num_bound) + gradients[self.num_bound :]
+        return self._join(gradients, 0, self.first_norm) + self._join(gradients, self.first_norm, self.num_bound)
 
     def _join(self, gradients, start, stop):
         flat = ()
@@ -123,11 +114,11 @@ class FlatWeights(nn.Cell):
         return () if len(flat) == 0 else (ops.concat(flat).astype(ms.float32),)
 
     def split(self, joined):
-        """The gradients of ``trained`` in the output of ``construct``, as views."""
+        """The gradients of ``masters`` in the output of ``construct``, as views."""
         found = ()
         for index, start, size in self.slices:
             found = found + (part_of(joined[index], start, (size,)),)  # noqa: RUF005
-        return found + joined[self.num_joined :]
+        return found
 
     def refresh(self):
         """Copies the master weights to those that the network computes with."""
@@ -192,7 +183,7 @@ class FlatOptimizer(nn.Cell):
 
     Args:
         flat: the weights.
-        inner: the optimizer of ``flat.trained``.
+        inner: the optimizer of ``flat.masters``.
 
     Inputs: the output of ``flat``, and the learning rate. Output: the number of updates so far.
     """
@@ -201,7 +192,7 @@ class FlatOptimizer(nn.Cell):
         super().__init__(auto_prefix=False)
         self.flat = flat
         self.inner = inner
-        self.parameters = flat.trained
+        self.parameters = flat.masters
         self.step = inner.step
 
     def construct(self, gradients, lr):
@@ -213,11 +204,10 @@ class FlatOptimizer(nn.Cell):
         """As ``Optimizer.full_state``."""
         states = {}
         for name, state in self.inner.full_state().items():
-            buffer = self._buffer_of(name)
+            slot, buffer = self._place(name)
             if buffer is None:
                 states[name] = state
             else:
-                slot = name[: -len(self.flat.masters[buffer].name)]
                 parts = self.flat.divide(buffer, state.asnumpy())
                 states |= {f"{slot}{weight}": Tensor(values) for weight, values in parts.items()}
         return states
@@ -226,12 +216,13 @@ class FlatOptimizer(nn.Cell):
         """As ``Optimizer.full_state_shapes``."""
         shapes = {}
         for name, shape in self.inner.full_state_shapes().items():
-            buffer = self._buffer_of(name)
+            slot, buffer = self._place(name)
             if buffer is None:
                 shapes[name] = shape
             else:
-                slot = name[: -len(self.flat.masters[buffer].name)]
-                shapes |= {f"{slot}{item.name}": item.shape for item in self.flat.bound if item.buffer == buffer}
+                shapes |= {
+                    f"{slot}{weight.name}": weight.shape for weight in self.flat.bound if weight.buffer == buffer
+                }
         return shapes
 
     def load_full_state(self, tensors: Mapping[str, np.ndarray]) -> None:
@@ -239,21 +230,25 @@ class FlatOptimizer(nn.Cell):
         self.flat.load()
         arrays, joined = {}, {}
         for name in self.inner.full_state_shapes():
-            buffer = self._buffer_of(name)
+            slot, buffer = self._place(name)
             if buffer is None:
                 arrays[name] = tensors[name]
             else:
-                slot = name[: -len(self.flat.masters[buffer].name)]
                 if slot not in joined:
                     joined[slot] = self.flat.join({item.name: tensors[slot + item.name] for item in self.flat.bound})
                 arrays[name] = joined[slot][buffer]
         self.inner.load_full_state(arrays)
 
-    def _buffer_of(self, state: str) -> int | None:
-        """The index of the buffer that an optimizer state belongs to; None for other states."""
-        weight = state.removeprefix(STATE_PREFIX).partition(".")[2]
+    def _place(self, state: str) -> tuple[str, int | None]:
+        """The start of the name of an optimizer state, and the index of its buffer; None for other states."""
+        slot, found, name = state.partition(f".{BUFFER_PREFIX}")
         names = [master.name for master in self.flat.masters]
-        return names.index(weight) if weight in names else None
+        return f"{slot}.", names.index(f"{BUFFER_PREFIX}{name}") if found else None
+
+
+def _is_norm(name: str) -> bool:
+    """Whether a parameter belongs to a norm, which computes in float32."""
+    return name.endswith((".gamma", ".beta"))
 
 
 def _buffer(name: str, values: np.ndarray, dtype: ms.Type) -> Parameter:

@@ -129,12 +129,7 @@ def build(
     freeze(parameters, options)
 
     flat, ema, swa = None, None, None
-    # LAMB needs the norm of each tensor. With sharded states, the EMA of buffers is wrong on CPU, for a reason that is
-    # not known.
-    is_sharded = recipe.optimizer.shard_states and runtime.world_size > 1
-    # The stem of a hybrid has parameters that are no part of a buffer; training them beside it is not proved right.
-    is_flat = runtime.flat_weights and network.config.stem is None
-    if is_flat and not is_sharded and recipe.optimizer.name != "lamb":
+    if _can_be_flat(recipe, runtime, network):
         flat = FlatWeights(network, options, runtime.compute_dtype)
     if recipe.ema.decay is not None:
         ema = ExponentialMovingAverage(network, recipe.ema.decay, recipe.ema.warmup, flat)
@@ -224,6 +219,17 @@ def _warn_of_recompute_with_accumulation(recipe: Recipe) -> None:
         )
 
 
+def _can_be_flat(recipe: Recipe, runtime: Runtime, network: ViT) -> bool:
+    """Whether buffers hold the weights.
+
+    LAMB needs the norm of each tensor, and the stem of a hybrid reads its parameters directly. With sharded states the
+    EMA of buffers is wrong on CPU, for a reason that is not known.
+    """
+    is_sharded = recipe.optimizer.shard_states and runtime.world_size > 1
+    has_buffers = recipe.optimizer.name != "lamb" and network.config.stem is None and not is_sharded
+    return runtime.flat_weights and has_buffers
+
+
 def _optimizer(
     settings: OptimizerSettings,
     parameters: list[Parameter],
@@ -232,8 +238,7 @@ def _optimizer(
     flat: FlatWeights | None,
 ) -> Optimizer | ShardedOptimizer | FlatOptimizer:
     if flat is not None:
-        inner = _optimizer(settings, list(flat.trained), flat.options, runtime, None)
-        return FlatOptimizer(flat, inner)
+        return FlatOptimizer(flat, _optimizer(settings, list(flat.masters), flat.options, runtime, None))
     if settings.shard_states and runtime.world_size > 1:
         return ShardedOptimizer(settings, parameters, options, runtime.rank, runtime.world_size)
     return make_optimizer(settings, parameters, options)

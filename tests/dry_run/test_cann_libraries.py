@@ -37,8 +37,8 @@ def symbols(library):
 def test_stand_ins_define_what_the_plugin_asks_for(mindspore, cache):
     found = provide_cann(mindspore, "2.10.0", cache)
     assert not found.is_installed
-    assert found.library_path.parent.name == "latest"
-    names = symbols(found.library_path / "libopapi.so")
+    assert found.stand_ins.parent.name == "latest"
+    names = symbols(found.stand_ins / "libopapi.so")
     assert {"aclrtMalloc", "aclInit", "aclnnInit", "aclrtGetSocName"} <= names
     assert (found.python_path / "hccl/sys_version.py").exists()
 
@@ -64,7 +64,7 @@ def test_two_processes_may_build_at_once(mindspore, cache, monkeypatch):
 
     monkeypatch.setattr(cann_libraries, "_build", build_while_another_does)
     found = provide_cann(mindspore, "2.10.0", cache)
-    folder = found.library_path.parents[1]
+    folder = found.stand_ins.parents[1]
     assert list(folder.parent.iterdir()) == [folder]
 
 

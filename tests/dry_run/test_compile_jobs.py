@@ -82,7 +82,7 @@ def test_another_version_of_mindspore_is_noted_with_the_known_ones(worker, monke
 def test_the_process_stands_for_one_rank_of_a_job_whatever_msrun_says(monkeypatch):
     monkeypatch.setenv("MS_ROLE", "MS_WORKER")
     monkeypatch.setenv("LD_LIBRARY_PATH", "/before")
-    cann = CannLibraries(is_installed=False, library_path=Path("/cann/latest/lib64"), python_path=Path("/cann/python"))
+    cann = CannLibraries(is_installed=False, stand_ins=Path("/cann/latest/lib64"), python_path=Path("/cann/python"))
     environment = worker_environment(cann, 8, "Ascend910B4", Path("/graphs"))
     assert "MS_ROLE" not in environment
     assert (environment["RANK_SIZE"], environment["RANK_ID"]) == ("8", "0")

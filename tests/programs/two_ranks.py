@@ -127,7 +127,7 @@ class SmallRun:
         flat = None
         if is_flat:
             flat = FlatWeights(network, options, ms.float32)
-            parameters, options = list(flat.trained), flat.options
+            parameters, options = list(flat.masters), flat.options
         if sharded:
             optimizer = ShardedOptimizer(settings, parameters, options, rank, 2)
         else:
