@@ -14,7 +14,8 @@ import mindspore as ms
 from mindvit.dry_run.compile_jobs import CompileJob
 from mindvit.dry_run.compile_log import GRAPH_STARTS, JOB_STARTS, NOTE
 from mindvit.dry_run.kernel_graph import GRAPH_PASS, WRITTEN
-from mindvit.dry_run_worker.own_graph import jit_level, own_graph
+from mindvit.dry_run_worker.allocation import allocate_parameters
+from mindvit.dry_run_worker.own_graph import Graph, jit_level, own_graph
 from mindvit.dry_run_worker.tutorial_graph import tutorial_graph
 from mindvit.errors import UserError
 from mindvit.parent_death import end_with_parent
@@ -84,9 +85,9 @@ def _compile(job: CompileJob, ranks: int, graphs: Path, facts: dict[str, Any]) -
     if has_loop:
         # A loop over micro-batches never ends in a dry run, which has no values: it is compiled, but cannot be run.
         alone = make(replace(recipe, train=replace(recipe.train, accumulate_steps=1)), job, ranks)
-        alone.cell(*alone.inputs)
+        allocate_parameters(alone.cell)
         sums = 4 * sum(parameter.size for parameter in alone.cell.network.trainable_params())
-        facts["peak_memory_bytes"] = ms.runtime.max_memory_allocated() + sums
+        facts["peak_memory_bytes"] = _peak(alone) + sums
         warnings.warn(
             "the peak memory is that of one micro-batch and of the gradient sums, because a dry run cannot run the "
             "loop over micro-batches; kernels, bytes and FLOPs of the loop count once",
@@ -94,6 +95,8 @@ def _compile(job: CompileJob, ranks: int, graphs: Path, facts: dict[str, Any]) -
         )
     graph = make(recipe, job, ranks)
     facts |= graph.facts
+    if job.network == "own" and job.step == "train":
+        allocate_parameters(graph.cell)
     for path in _written(graphs):  # Of what was computed to build it.
         path.unlink()
     print(GRAPH_STARTS, file=sys.stderr, flush=True)
@@ -101,7 +104,12 @@ def _compile(job: CompileJob, ranks: int, graphs: Path, facts: dict[str, Any]) -
     if has_loop:
         graph.cell.compile(*graph.inputs)
     else:
-        graph.cell(*graph.inputs)
-        ms.runtime.synchronize()
-        facts["peak_memory_bytes"] = ms.runtime.max_memory_allocated()
+        facts["peak_memory_bytes"] = _peak(graph)
     facts["seconds"] = round(time.perf_counter() - started, 1)
+
+
+def _peak(graph: Graph) -> int:
+    """The greatest memory in use at one time while a graph is run, in bytes."""
+    graph.cell(*graph.inputs)
+    ms.runtime.synchronize()
+    return ms.runtime.max_memory_allocated()

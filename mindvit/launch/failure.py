@@ -31,9 +31,12 @@ def explain(job: Job, logs: Path, died: Sequence[tuple[int, int | None]], schedu
     Args:
         job: the job.
         logs: folder of its logs.
-        died: the ranks that ended, in the order of their ends: each rank with its exit code, or None if it is unknown.
+        died: the ranks that ended, in the order of their ends: each rank with its exit code, or None if ``msrun`` has
+            not reported it.
         scheduler_code: exit code of the scheduler if it failed, negative for a signal.
     """
+    # Ranks that ended within one poll have no known order. msrun reports the code of the one that failed by itself.
+    died = sorted(died, key=lambda item: item[1] is None)
     local_ranks = range(job.first_rank, job.first_rank + job.ranks_per_node)
     ranks = [rank for rank, _ in died] or list(local_ranks)  # The end of a short-lived rank may not have been seen.
     texts = {rank: _text(logs / f"worker_{rank}.log") for rank in ranks}

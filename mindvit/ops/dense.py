@@ -1,10 +1,36 @@
 """The dense layer."""
 
-from mindspore import Parameter, ops
+from mindspore import Parameter, nn, ops
 from mindspore.common.initializer import Initializer, initializer
 
 from mindvit.ops.operation import Operation
 from mindvit.ops.weight import Weight
+
+
+class _AscendDense(nn.Cell):
+    """A dense layer by the operator of Ascend, with the gradients of the weights before that of the input.
+
+    MindSpore orders kernels by what needs them. Nothing needs the gradients of weights before the optimizer, so they
+    would come after the whole backward pass, and keep all activations and the gradients of all activations until then.
+
+    Inputs: x, (..., in_channels); weight, (out_channels, in_channels); bias, (out_channels,); all of one dtype. Output:
+    (..., out_channels).
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gradient_of_input = ops.MatMul()
+        self.gradient_of_weight = ops.MatMul(transpose_a=True)
+
+    def construct(self, x, weight, bias):
+        return ops.dense(x, weight, bias)
+
+    def bprop(self, x, weight, bias, out, dout):
+        rows = dout.reshape(-1, dout.shape[-1])
+        d_weight = self.gradient_of_weight(rows, x.reshape(-1, x.shape[-1]))
+        d_bias = rows.sum(0)
+        rows = ops.depend(rows, (d_weight, d_bias))
+        return self.gradient_of_input(rows, weight).reshape(x.shape), d_weight, d_bias
 
 
 class Dense(Operation):
@@ -38,10 +64,11 @@ class Dense(Operation):
         self.read_weight, self.read_bias = Weight(), Weight()
         self.matmul = ops.MatMul(transpose_b=True)
         self.bias_add = ops.BiasAdd()
+        self.dense = _AscendDense()
 
     def construct(self, x):
         weight, bias = self.read_weight(self.weight).astype(x.dtype), self.read_bias(self.bias).astype(x.dtype)
         if self.on_ascend:
-            return ops.dense(x, weight, bias)
+            return self.dense(x, weight, bias)
         shape = x.shape[:-1] + (self.out_channels,)  # noqa: RUF005 (graph mode parses no star)
         return self.bias_add(self.matmul(x.reshape(-1, self.in_channels), weight), bias).reshape(shape)

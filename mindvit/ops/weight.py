@@ -28,7 +28,8 @@ class Weight(nn.Cell):
         """Reads the values from a flat buffer from now on. Call it before the cell is compiled.
 
         Args:
-            buffer: 1-D parameter that holds the values in row-major order.
+            buffer: parameter that holds the values in row-major order: a vector, or a matrix with rows as long as
+                those of the weight.
             start: index of the first value.
             parameter: the parameter whose values they are.
 
@@ -70,5 +71,12 @@ class _View(nn.Cell):
 
 
 def part_of(buffer: Tensor, start: int, shape: tuple[int, ...]) -> Tensor:
-    """The values of one weight in a flat buffer, as a view."""
-    return slice_ext_view_op(buffer, 0, start, start + math.prod(shape), 1).reshape(shape)
+    """The values of one weight in a buffer: a view, if the buffer has as many dimensions as the weight.
+
+    Otherwise a tensor of another shape is made of the view, and an NPU copies it.
+    """
+    if buffer.ndim == 2:
+        row = start // shape[1]
+        return slice_ext_view_op(buffer, 0, row, row + shape[0], 1)
+    part = slice_ext_view_op(buffer, 0, start, start + math.prod(shape), 1)
+    return part if len(shape) == 1 else part.reshape(shape)

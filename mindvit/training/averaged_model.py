@@ -3,7 +3,7 @@
 from mindspore import Parameter, ParameterTuple, Tensor, nn
 
 from mindvit.models.vit import ViT
-from mindvit.training.flat_weights import BUFFER_PREFIX, FlatWeights, Publish
+from mindvit.training.flat_weights import BUFFER_PREFIX, FlatWeights
 
 
 class AveragedModel(nn.Cell):
@@ -42,8 +42,7 @@ class AveragedModel(nn.Cell):
         )
         self.weights = ParameterTuple([*flat.masters, *others])
         self.averages = ParameterTuple([*buffers, *(by_name[weight.name] for weight in others)])
-        targets = ParameterTuple([by_name[weight.name] for weight in flat.bound])
-        self.copy_to_network = Publish(buffers, targets, flat.bound)
+        self.num_buffers = len(buffers)
 
     def tensors(self) -> dict[str, Parameter]:
         """The averages by the names of the weights."""
@@ -52,7 +51,7 @@ class AveragedModel(nn.Cell):
     def publish(self) -> None:
         """Copies the average to the parameters of the second network, if buffers hold it."""
         if self.flat is not None:
-            self.copy_to_network()
+            self.flat.copy(self.averages[: self.num_buffers], self.tensors())
 
     def load(self) -> None:
         """Takes the average from the parameters of the second network; the reverse of ``publish``."""

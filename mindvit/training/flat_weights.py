@@ -1,5 +1,6 @@
 """The weights of a network in a few flat buffers, so that a step on an NPU needs few launches."""
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -62,30 +63,35 @@ class FlatWeights(nn.Cell):
         for parameter in trained:
             item = by_name[parameter.name]
             groups[_is_norm(parameter.name), item.lr_scale, item.weight_decay].append(parameter)
-        masters, copies, handles, bound, slices, paddings = ([] for _ in range(6))
+        # The gradients of one dtype are joined, so the groups of one dtype follow each other.
+        ordered = sorted(groups.items(), key=lambda group: group[0][0])
+        shapes: set[tuple[int, ...]] = set()
+        has_copies = dtype != ms.float32
+        layouts = [_lay_out(members, has_copies and not is_norm, shapes) for (is_norm, *_), members in ordered]
+        masters, copies, copied, handles, bound, slices, paddings = ([] for _ in range(7))
         self.options: list[ParamOptions] = []
         """The options of ``masters``."""
         ends = [0, 0]
-        # The gradients of one dtype are joined, so the groups of one dtype follow each other.
-        ordered = sorted(groups.items(), key=lambda group: group[0][0])
-        lengths = _distinct([sum(parameter.size for parameter in group) for _, group in ordered])
-        for ((is_norm, lr_scale, weight_decay), parameters), length in zip(ordered, lengths, strict=True):
-            index, start = len(masters), 0
-            values = np.concatenate([parameter.asnumpy().reshape(-1) for parameter in parameters])
-            values = np.pad(values, (0, length - len(values)))
-            buffer = _buffer(f"{index}.weight", values, ms.float32)
-            masters.append(buffer)
-            self.options.append(ParamOptions(buffer.name, lr_scale, weight_decay))
-            if not is_norm and dtype != ms.float32:
-                buffer = _buffer(f"{index}.copy", values, dtype)
-                copies.append(buffer)
-            for parameter in parameters:
-                handles.append(readers[parameter.name].bind(buffer, start, parameter))
-                bound.append(BoundWeight(parameter.name, tuple(parameter.shape), index, start))
-                start += parameter.size
-            slices.append((int(is_norm), ends[is_norm], length))
-            paddings += [0] * (len(parameters) - 1) + [length - start]
-            ends[is_norm] += length
+        for index, (((is_norm, lr_scale, weight_decay), _), layout) in enumerate(zip(ordered, layouts, strict=True)):
+            values = layout.values()
+            master = _buffer(f"{index}.weight", values, ms.float32)
+            masters.append(master)
+            self.options.append(ParamOptions(master.name, lr_scale, weight_decay))
+            for part in layout.parts:
+                buffer, origin = master, 0
+                if part.shape is not None:
+                    buffer = _buffer(f"{index}.copy{len(copies)}", values[part.start : part.stop], dtype, part.shape)
+                    origin = part.start
+                    copies.append(buffer)
+                    copied.append((index, part.start, part.stop, part.shape))
+                start = part.start
+                for parameter in part.members:
+                    handles.append(readers[parameter.name].bind(buffer, start - origin, parameter))
+                    bound.append(BoundWeight(parameter.name, tuple(parameter.shape), index, start))
+                    start += parameter.size
+                paddings += [0] * (len(part.members) - 1) + [part.stop - start]
+            slices.append((int(is_norm), ends[is_norm], len(values)))
+            ends[is_norm] += len(values)
         self.masters, self.copies, self.bound = ParameterTuple(masters), ParameterTuple(copies), tuple(bound)
         self.handles = ParameterTuple(handles)
         """What gradients are taken of."""
@@ -95,11 +101,10 @@ class FlatWeights(nn.Cell):
         self.joined = {f"joined.{index}": (end,) for index, end in enumerate(ends) if end > 0}
         """Names for the tensors of the output, and their shapes."""
         self.num_bound = len(bound)
-        self.num_copies = len(copies)
         self.first_norm = sum(not _is_norm(weight.name) for weight in bound)
-        self.copy_to_network = Publish(self.masters, self.published, self.bound)
         # As plain numbers, which a graph can read.
         self.slices = tuple(slices)
+        self.copied = tuple(copied)
         self.paddings = tuple(paddings)
 
     def construct(self, gradients):
@@ -122,11 +127,13 @@ class FlatWeights(nn.Cell):
 
     def refresh(self):
         """Copies the master weights to those that the network computes with."""
-        # The groups that have a copy come first.
-        for index in range(self.num_copies):
-            copy = self.copies[index]
-            ops.assign(copy, self.masters[index].value().astype(copy.dtype))
-        return self.num_copies
+        for index in range(len(self.copied)):
+            master, start, stop, shape = self.copied[index]
+            copy, values = self.copies[index], self.masters[master].value()
+            if stop - start < values.size:
+                values = part_of(self.masters[master], start, (stop - start,))
+            ops.assign(copy, values.astype(copy.dtype).reshape(shape))
+        return len(self.copied)
 
     def join(self, arrays: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """The values of the buffers, from arrays by the names of the weights."""
@@ -145,37 +152,28 @@ class FlatWeights(nn.Cell):
 
     def publish(self) -> None:
         """Copies the master weights to the parameters of the network."""
-        self.copy_to_network()
+        self.copy(self.masters, {parameter.name: parameter for parameter in self.published})
+
+    def copy(self, buffers: Sequence[Parameter], parameters: Mapping[str, Parameter]) -> None:
+        """Copies the values of buffers to parameters, through the host.
+
+        So parameters that no graph reads take no memory of the device.
+
+        Args:
+            buffers: buffers like ``masters``.
+            parameters: the parameters by the names of the weights.
+        """
+        for index, buffer in enumerate(buffers):
+            for name, values in self.divide(index, buffer.asnumpy()).items():
+                parameters[name].set_data(Tensor(values))
 
     def load(self) -> None:
         """Copies the parameters of the network to the buffers. Call it before the step is compiled."""
         arrays = self.join({parameter.name: parameter.asnumpy() for parameter in self.published})
-        for index, (master, values) in enumerate(zip(self.masters, arrays, strict=True)):
+        for master, values in zip(self.masters, arrays, strict=True):
             master.set_data(Tensor(values))
-            if index < self.num_copies:
-                self.copies[index].set_data(Tensor(values, self.copies[index].dtype))
-
-
-class Publish(nn.Cell):
-    """Copies the values of buffers to the parameters of a network.
-
-    Args:
-        buffers: the buffers.
-        targets: the parameters, in the order of ``bound``.
-        bound: where the buffers hold the values.
-    """
-
-    def __init__(self, buffers: ParameterTuple, targets: ParameterTuple, bound: Sequence[BoundWeight]) -> None:
-        super().__init__(auto_prefix=False)
-        self.buffers = buffers
-        self.targets = targets
-        self.places = tuple((weight.buffer, weight.start, weight.shape) for weight in bound)
-
-    def construct(self):
-        for index in range(len(self.targets)):
-            buffer, start, shape = self.places[index]
-            ops.assign(self.targets[index], part_of(self.buffers[buffer], start, shape))
-        return len(self.targets)
+        for copy, (index, start, stop, shape) in zip(self.copies, self.copied, strict=True):
+            copy.set_data(Tensor(arrays[index][start:stop].reshape(shape), copy.dtype))
 
 
 class FlatOptimizer(nn.Cell):
@@ -251,22 +249,73 @@ def _is_norm(name: str) -> bool:
     return name.endswith((".gamma", ".beta"))
 
 
-def _buffer(name: str, values: np.ndarray, dtype: ms.Type) -> Parameter:
-    return Parameter(Tensor(values, dtype), name=f"{BUFFER_PREFIX}{name}", requires_grad=False)
+def _buffer(name: str, values: np.ndarray, dtype: ms.Type, shape: tuple[int, ...] = (-1,)) -> Parameter:
+    return Parameter(Tensor(values.reshape(shape), dtype), name=f"{BUFFER_PREFIX}{name}", requires_grad=False)
 
 
-def _distinct(sizes: Sequence[int]) -> list[int]:
-    """Lengths of buffers that hold so many values, each different from all others.
+@dataclass
+class _Part:
+    """A part of a master buffer, with its weights one after the other."""
+
+    members: list[Parameter]
+    start: int
+    stop: int
+    shape: tuple[int, ...] | None
+    """Shape of its 16-bit copy; None without one."""
+
+
+@dataclass
+class _Layout:
+    """The parts of a master buffer."""
+
+    parts: list[_Part]
+
+    def values(self) -> np.ndarray:
+        """The values of the buffer, float32; 0 where it holds no weight."""
+        flat = np.zeros(self.parts[-1].stop, np.float32)
+        for part in self.parts:
+            values = np.concatenate([parameter.asnumpy().reshape(-1) for parameter in part.members])
+            flat[part.start : part.start + len(values)] = values
+        return flat
+
+
+def _lay_out(parameters: Sequence[Parameter], has_copies: bool, used: set[tuple[int, ...]]) -> _Layout:
+    """Where a master buffer holds each weight.
+
+    A copy is a matrix of all weights with rows of one length, because an NPU reads rows of a matrix without a copy,
+    while a matrix made of a part of a vector is copied. All other weights share a vector.
+
+    Args:
+        parameters: the weights.
+        has_copies: whether the network computes with 16-bit copies.
+        used: the shapes of all buffers so far; the new ones are added.
+    """
+    by_width: dict[int | None, list[Parameter]] = defaultdict(list)
+    for parameter in parameters:
+        by_width[parameter.shape[1] if has_copies and parameter.ndim == 2 else None].append(parameter)
+    parts, stop = [], 0
+    for width, members in by_width.items():
+        start, shape = stop, None
+        stop += sum(parameter.size for parameter in members)
+        if has_copies:
+            shape = _unused(((stop - start) // width, width) if width else (stop - start,), used)
+            stop = start + math.prod(shape)
+        parts.append(_Part(members, start, stop, shape))
+    if len(parts) > 1 or not has_copies:
+        (parts[-1].stop,) = _unused((stop,), used)
+    return _Layout(parts)
+
+
+def _unused(shape: tuple[int, ...], used: set[tuple[int, ...]]) -> tuple[int, ...]:
+    """The shape, with more rows if it is among those used, to which it is added.
 
     MindSpore 2.10 takes parameters of one shape for one and the same if views of both are in a graph: it reads the
     first one in place of the others.
     """
-    lengths: list[int] = []
-    for size in sizes:
-        while size in lengths:
-            size += 1
-        lengths.append(size)
-    return lengths
+    while shape in used:
+        shape = (shape[0] + 1, *shape[1:])
+    used.add(shape)
+    return shape
 
 
 def _readers(network: nn.Cell) -> dict[str, Weight]:

@@ -40,6 +40,7 @@ def test_a_killed_rank_is_reported_with_the_signal(logs):
     message = explain(JOB, folder, [(1, -9), (0, None)])
     assert message.startswith("rank 1 was killed by SIGKILL (the system does this when memory runs out")
     assert message.endswith(f"its log is {folder / 'worker_1.log'}")
+    assert explain(JOB, folder, [(0, None), (1, -9)]) == message, "msrun ended rank 0 before the next poll"
     assert "SIGSEGV" in explain(JOB, folder, [(1, -11)])
     assert "rank 0 ended without an error message" in explain(JOB, folder, [(0, None)])
     assert "rank 0 ended with exit code 3" in explain(JOB, folder, [(0, 3)])
