@@ -27,7 +27,7 @@ def table(pattern: str = "*", world_sizes: tuple[int, ...] = WORLD_SIZES, **sett
         settings: other fields of ``StepConfig``.
     """
     lines = [
-        "| model | NPUs | weights | gradients | optimizer states | EMA | AMP copies | activations | total | sent |",
+        "| model | NPUs | weights | optimizer states | EMA | AMP copies | gradients | activations | peak | sent |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name in list_models(pattern):
@@ -39,8 +39,10 @@ def table(pattern: str = "*", world_sizes: tuple[int, ...] = WORLD_SIZES, **sett
 
 def _columns(estimate: MemoryEstimate) -> list[str]:
     values = (
-        *(estimate.weights, estimate.gradients, estimate.optimizer_states, estimate.ema, estimate.amp_copies),
-        *(estimate.activations, estimate.total, estimate.communication),
+        *(estimate.weights, estimate.optimizer_states, estimate.ema, estimate.amp_copies),
+        estimate.gradient_sums + estimate.gradients,
+        None if estimate.activations is None else estimate.images + estimate.activations,
+        *(estimate.total, estimate.communication),
     )
     return ["" if value is None else f"{value / 1e6:,.0f}" for value in values]
 

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 
 JOB_STARTS = "mindvit-dry-run: job"
 """Begins a line that the compiling process writes before each job, so that the log can be divided."""
-GRAPH_STARTS = "mindvit-dry-run: graph"
+GRAPH_STARTS = "mindvit-dry-run: graph starts"
 """Begins a line that it writes before it compiles the graph of a job; what was computed before belongs to no graph."""
+GRAPH_ENDS = "mindvit-dry-run: graph ends"
+"""Begins a line that it writes after that graph; what is compiled to measure its memory does not belong to it."""
 NOTE = "note: "
 """Begins a line that is a note to the user."""
 
@@ -40,16 +42,22 @@ class CompileLog:
     """Notes to the user."""
     last_lines: list[str] = field(default_factory=list)
     """The last lines of the log that say nothing about a kernel."""
+    is_complete: bool = False
+    """Whether the graph has been compiled, so that no further kernels belong to it."""
 
     def read(self, line: str) -> None:
         """Reads the next line of the log."""
-        if line.startswith(GRAPH_STARTS):
+        if line.startswith(GRAPH_ENDS):
+            self.is_complete = True
+        elif line.startswith(GRAPH_STARTS):
             self.kernels.clear()
             self.cpu_fallbacks.clear()
         elif found := _KERNEL.search(line):
-            self.kernels.append((found[1], found[2]))
+            if not self.is_complete:
+                self.kernels.append((found[1], found[2]))
         elif found := _FALLBACK.search(line):
-            self.cpu_fallbacks.append(found[1].rstrip(",."))
+            if not self.is_complete:
+                self.cpu_fallbacks.append(found[1].rstrip(",."))
         elif line.startswith(NOTE):
             self.notes.append(line.removeprefix(NOTE).strip())
         elif line.strip() and not line.startswith("[INFO]"):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from mindspore import Tensor, nn
+from mindspore import Parameter, Tensor, nn
 
 from mindvit.data.sampling import SamplingPlan
 from mindvit.dry_run.compile_jobs import CompileJob
@@ -23,6 +23,7 @@ from mindvit.runtime import (
 )
 from mindvit.training.recipe import Recipe
 from mindvit.training.setup import build
+from mindvit.training.step import TrainStep
 
 _CLASSES = {"imagenet": 1000, "cifar10": 10, "cifar100": 100, "digits": 10}
 """Classes of the data sources that have a fixed number of them."""
@@ -40,6 +41,8 @@ class Graph:
     inputs: tuple[Tensor, ...]
     facts: dict[str, Any]
     """What it is, for the report."""
+    updated: tuple[Parameter, ...] = ()
+    """The parameters that the update of the weights writes: weights, moments, the average."""
 
 
 def number_of_classes(recipe: Recipe, job: CompileJob) -> int:
@@ -73,7 +76,17 @@ def own_graph(recipe: Recipe, job: CompileJob, ranks: int) -> Graph:
     else:
         cell = components.models[WeightsKind.RAW].eval_network.set_train(False)
         inputs = (images, labels)
-    return Graph(cell, inputs, describe(recipe, network, config, batch, runtime))
+    facts = describe(recipe, network, config, batch, runtime)
+    return Graph(cell, inputs, facts, _updated(components.step) if is_training else ())
+
+
+def _updated(step: TrainStep) -> tuple[Parameter, ...]:
+    flat = step.flat
+    unused: list[Parameter] = []
+    if flat is not None:  # The networks follow the buffers on the host, and no kernel reads a handle.
+        unused = [*step.network.get_parameters(), *flat.handles, *(() if step.ema is None else step.ema.own)]
+    names = {parameter.name for parameter in unused}
+    return tuple(parameter for parameter in step.get_parameters() if parameter.name not in names)
 
 
 def jit_level(recipe: Recipe, job: CompileJob) -> str:

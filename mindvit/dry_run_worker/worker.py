@@ -12,10 +12,10 @@ from typing import Any
 import mindspore as ms
 
 from mindvit.dry_run.compile_jobs import CompileJob
-from mindvit.dry_run.compile_log import GRAPH_STARTS, JOB_STARTS, NOTE
+from mindvit.dry_run.compile_log import GRAPH_ENDS, GRAPH_STARTS, JOB_STARTS, NOTE
 from mindvit.dry_run.kernel_graph import GRAPH_PASS, WRITTEN
-from mindvit.dry_run_worker.allocation import allocate_parameters
-from mindvit.dry_run_worker.own_graph import Graph, jit_level, own_graph
+from mindvit.dry_run_worker.allocation import allocate
+from mindvit.dry_run_worker.own_graph import jit_level, own_graph
 from mindvit.dry_run_worker.tutorial_graph import tutorial_graph
 from mindvit.errors import UserError
 from mindvit.parent_death import end_with_parent
@@ -81,35 +81,30 @@ def _compile(job: CompileJob, ranks: int, graphs: Path, facts: dict[str, Any]) -
     recipe = load_recipe(_RECIPE)
     make = own_graph if job.network == "own" else tutorial_graph
     set_jit_level(jit_level(recipe, job))
-    has_loop = job.network == "own" and job.step == "train" and recipe.train.accumulate_steps > 1
-    if has_loop:
+    graph = make(recipe, job, ranks)
+    facts |= graph.facts
+    for path in _written(graphs):  # Of what was computed to build it.
+        path.unlink()
+    print(GRAPH_STARTS, file=sys.stderr, flush=True)
+    started = time.perf_counter()
+    graph.cell.compile(*graph.inputs)
+    facts["seconds"] = round(time.perf_counter() - started, 1)
+    print(GRAPH_ENDS, file=sys.stderr, flush=True)
+    compiled = set(_written(graphs))
+    sums = 0
+    if job.network == "own" and job.step == "train" and recipe.train.accumulate_steps > 1:
         # A loop over micro-batches never ends in a dry run, which has no values: it is compiled, but cannot be run.
-        alone = make(replace(recipe, train=replace(recipe.train, accumulate_steps=1)), job, ranks)
-        allocate_parameters(alone.cell)
-        sums = 4 * sum(parameter.size for parameter in alone.cell.network.trainable_params())
-        facts["peak_memory_bytes"] = _peak(alone) + sums
+        sums = 4 * sum(parameter.size for parameter in graph.cell.network.trainable_params())
+        graph = make(replace(recipe, train=replace(recipe.train, accumulate_steps=1)), job, ranks)
         warnings.warn(
             "the peak memory is that of one micro-batch and of the gradient sums, because a dry run cannot run the "
             "loop over micro-batches; kernels, bytes and FLOPs of the loop count once",
             stacklevel=2,
         )
-    graph = make(recipe, job, ranks)
-    facts |= graph.facts
-    if job.network == "own" and job.step == "train":
-        allocate_parameters(graph.cell)
-    for path in _written(graphs):  # Of what was computed to build it.
-        path.unlink()
-    print(GRAPH_STARTS, file=sys.stderr, flush=True)
-    started = time.perf_counter()
-    if has_loop:
-        graph.cell.compile(*graph.inputs)
-    else:
-        facts["peak_memory_bytes"] = _peak(graph)
-    facts["seconds"] = round(time.perf_counter() - started, 1)
-
-
-def _peak(graph: Graph) -> int:
-    """The greatest memory in use at one time while a graph is run, in bytes."""
+    # After the graph itself, because MindSpore compiles the first graph of a process faster than others.
+    allocate(graph.updated)
     graph.cell(*graph.inputs)
     ms.runtime.synchronize()
-    return ms.runtime.max_memory_allocated()
+    facts["peak_memory_bytes"] = ms.runtime.max_memory_allocated() + sums
+    for path in set(_written(graphs)) - compiled:
+        path.unlink()

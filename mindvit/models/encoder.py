@@ -8,6 +8,7 @@ from mindvit.models.local_attention import LocalAttention
 from mindvit.models.pos_embed import RelativeBias
 from mindvit.models.residual import PreNorm, ResidualCell
 from mindvit.models.vit_config import ViTConfig
+from mindvit.ops.dense import Dense
 from mindvit.ops.dropout import Dropout
 from mindvit.ops.layer_norm import LayerNorm
 
@@ -59,6 +60,9 @@ class TransformerEncoder(nn.Cell):
         """
         for block in self.layers:
             block.recompute()
+            for _, cell in block.cells_and_names():
+                if isinstance(cell, Dense):
+                    cell.is_recomputed = True
 
 
 def make_attention(config: ViTConfig) -> Attention:

@@ -7,11 +7,11 @@ from mindvit.ops.operation import Operation
 from mindvit.ops.weight import Weight
 
 
-class _AscendDense(nn.Cell):
+class _OrderedDense(nn.Cell):
     """A dense layer by the operator of Ascend, with the gradients of the weights before that of the input.
 
     MindSpore orders kernels by what needs them. Nothing needs the gradients of weights before the optimizer, so they
-    would come after the whole backward pass, and keep all activations and the gradients of all activations until then.
+    may come after the backward pass of the other blocks, and keep the activations until then.
 
     Inputs: x, (..., in_channels); weight, (out_channels, in_channels); bias, (out_channels,); all of one dtype. Output:
     (..., out_channels).
@@ -64,11 +64,14 @@ class Dense(Operation):
         self.read_weight, self.read_bias = Weight(), Weight()
         self.matmul = ops.MatMul(transpose_b=True)
         self.bias_add = ops.BiasAdd()
-        self.dense = _AscendDense()
+        self.ordered = _OrderedDense()
+        self.is_recomputed = False
+        """Whether the cell belongs to a recomputed block. MindSpore takes a written gradient there for a part of the
+        forward pass and would store all activations, so it is left to MindSpore."""
 
     def construct(self, x):
         weight, bias = self.read_weight(self.weight).astype(x.dtype), self.read_bias(self.bias).astype(x.dtype)
         if self.on_ascend:
-            return self.dense(x, weight, bias)
+            return ops.dense(x, weight, bias) if self.is_recomputed else self.ordered(x, weight, bias)
         shape = x.shape[:-1] + (self.out_channels,)  # noqa: RUF005 (graph mode parses no star)
         return self.bias_add(self.matmul(x.reshape(-1, self.in_channels), weight), bias).reshape(shape)

@@ -4,7 +4,8 @@ import math
 from typing import Literal, get_args
 
 import mindspore as ms
-from mindspore import mint, nn, ops
+from mindspore import nn, ops
+from mindspore.ops.auto_generate import GeluExt
 
 from mindvit.ops.operation import target_device
 
@@ -85,9 +86,11 @@ class AscendGELU(nn.Cell):
     def __init__(self, form: GELUForm) -> None:
         super().__init__()
         self.approximate = "tanh" if form == "tanh" else "none"
+        # The primitive of mint.nn.functional.gelu. A function does not belong to the cell, and is not recomputed.
+        self.gelu = GeluExt()
 
     def construct(self, x):
-        return mint.nn.functional.gelu(x, approximate=self.approximate)
+        return self.gelu(x, self.approximate)
 
 
 def make_gelu(form: GELUForm) -> nn.Cell:

@@ -31,28 +31,39 @@ WEIGHTS = 392 + 8 + 40 + 2 * (32 + 216 + 72 + 144 + 136) + 16 + 27
 # A token has 8 numbers, and each norm stores two more. Per block: inputs and outputs of the norms, query, key and
 # value, softmax, output of the heads, hidden layer before and after GELU.
 BLOCK = 4 * (2 * 5 * 10 + 2 * 40 + 3 * 40 + 2 * 25 + 40 + 2 * 80)
-BLOCK_O2 = 4 * 2 * 5 * 10 + 2 * (2 * 40 + 3 * 40 + 2 * 25 + 40 + 2 * 80)
+# At O2, mean and deviation of the norms are float32, and fused attention has 16 float32 numbers per token and head.
+BLOCK_O2 = 2 * (2 * 40 + 2 * 40 + 3 * 40 + 40 + 2 * 80) + 4 * (2 * 2 * 5 + 16 * 2 * 5)
 PIXELS = 3 * 8 * 8
-LAST_NORM = 4 * 5 * 10
+# The gradients of a hidden layer and of its input.
+BACKWARD = 80 + 40
 
 
 def test_every_term_matches_hand_calculation():
     estimate = estimate_memory(SMALL, StepConfig(batch_size=3, ema=True, accumulate_steps=2))
     assert estimate.weights == 4 * WEIGHTS
-    assert estimate.gradients == 2 * 4 * WEIGHTS
     assert estimate.optimizer_states == 2 * 4 * WEIGHTS
     assert estimate.ema == 4 * WEIGHTS
     assert estimate.amp_copies == 0
-    assert estimate.activations == 3 * (4 * PIXELS + 4 * PIXELS + 2 * BLOCK + LAST_NORM)
-    assert estimate.total == 6 * 4 * WEIGHTS + estimate.activations
+    assert estimate.gradient_sums == 4 * WEIGHTS
+    assert estimate.gradients == 12 * WEIGHTS
+    assert estimate.images == 2 * 3 * 4 * PIXELS
+    assert estimate.activations == 3 * (4 * PIXELS + 2 * BLOCK + 4 * BACKWARD)
+    assert estimate.total == 5 * 4 * WEIGHTS + estimate.images + max(estimate.activations, estimate.gradients)
     assert estimate.communication == 0
 
     at_o2 = estimate_memory(SMALL, StepConfig(batch_size=1, optimizer="sgd", amp_level="O2", recompute=True))
-    assert at_o2.gradients == at_o2.optimizer_states == 4 * WEIGHTS
-    assert at_o2.ema == 0
+    assert at_o2.optimizer_states == 4 * WEIGHTS
+    assert at_o2.ema == at_o2.gradient_sums == 0
     assert at_o2.amp_copies == 2 * WEIGHTS
-    assert at_o2.activations == 4 * PIXELS + 2 * PIXELS + (2 * 2 * 40 + BLOCK_O2) + LAST_NORM
-    assert at_o2.total == (4 + 4 + 4 + 2) * WEIGHTS + at_o2.activations
+    assert at_o2.activations == 2 * PIXELS + (2 * 2 * 40 + BLOCK_O2) + 2 * BACKWARD
+    assert at_o2.total == (4 + 4 + 2) * WEIGHTS + 4 * PIXELS + 12 * WEIGHTS, "the gradients exceed the activations"
+
+
+def test_fused_attention_stores_no_attention_weights():
+    plain, fused = (estimate_memory(SMALL, StepConfig(1, "adamw", "O2", fused_attention=value)) for value in (0, 1))
+    assert plain.activations - fused.activations == 2 * (2 * 2 * 25 - 4 * 16 * 2 * 5)
+    assert estimate_memory(SMALL, StepConfig(1, "adamw", "O2")) == fused
+    assert block_activations(SMALL, "O0") == BLOCK and block_activations(SMALL, "O2", True) == BLOCK_O2
 
 
 def test_sharded_optimizer_states_are_a_shard_of_the_moments_and_of_the_weights():
@@ -89,9 +100,8 @@ def test_each_setting_adds_the_activations_of_its_gradient(change, numbers):
     ("change", "numbers"),
     [
         ({"pool": "mean", "class_token": True}, 0),
-        ({"pool": "mean_norm", "class_token": True}, -5 * 10),
-        ({"pool": "map", "class_token": True}, 3 * 40 + 2 * 5),
-        ({"dropout": 0.1}, 40 + 2 * (2 * 40 + 80)),
+        ({"image_size": 12}, 5 * 48 + 2 * ((2 * 10 + 6 * 8 + 2 * 16) * 5 + 2 * (100 - 25)) + 5 * (8 + 16)),
+        ({"dropout": 0.1}, 2 * (2 * 40 + 80)),
     ],
 )
 def test_activations_outside_the_blocks_are_counted(change, numbers):
@@ -124,11 +134,8 @@ def test_the_permanent_memory_equals_the_parameters_of_the_step(optimizer, accum
     )
     held = {item.name: item.asnumpy().nbytes for item in step.get_parameters() if item.shape}
     estimate = estimate_memory(SMALL, StepConfig(1, optimizer, accumulate_steps=accumulate_steps, ema=has_ema))
-    temporary = estimate.weights  # The gradient is not a parameter, but the sum over micro-batches is.
-    assert (
-        sum(held.values())
-        == estimate.weights + estimate.gradients - temporary + estimate.optimizer_states + estimate.ema
-    )
+    expected = estimate.weights + estimate.optimizer_states + estimate.ema + estimate.gradient_sums
+    assert sum(held.values()) == expected
 
 
 @pytest.mark.parametrize("name", ["vit_ti_16_224", "vit_b_16_224", "vit_h_14_224"])
@@ -139,8 +146,8 @@ def test_the_activations_of_a_block_match_the_literature(name):
     published = s * h * (34 + 5 * a * s / h)
     masks = 2 * s * h + a * s * s
     dropped_weights = 2 * a * s * s
-    wide_norms = 2 * (2 * s * h + 8 * s)  # Here they are float32 at O2, and store mean and deviation.
-    assert block_activations(config, "O2") == published - masks - dropped_weights + wide_norms
+    statistics = 2 * 8 * s  # Mean and deviation of the norms, float32.
+    assert block_activations(config, "O2") == published - masks - dropped_weights + statistics
 
 
 def ring(world_size, numbers, rounds):
@@ -172,7 +179,7 @@ def test_more_ranks_store_less_and_send_more_up_to_a_limit():
     estimates = [estimate_memory(config, step) for step in steps]
     totals, sent = [item.total for item in estimates], [item.communication for item in estimates]
     assert totals == sorted(totals, reverse=True) and sent == sorted(sent)
-    limit = estimates[0].weights + estimates[0].gradients + estimates[0].activations
+    limit = estimates[0].weights + estimates[0].images + max(estimates[0].gradients, estimates[0].activations)
     assert totals[-1] == pytest.approx(limit, rel=1e-5) and totals[-1] > limit
     assert sent[-1] == pytest.approx(12 * parameter_count(config), rel=1e-5)
     assert sent[-1] < 12 * parameter_count(config)
@@ -195,8 +202,8 @@ def test_the_script_lists_every_model_and_number_of_npus(capsys):
     assert len(rows) == 8
     config = model_config("vit_b_16_224")
     estimate = estimate_memory(config, StepConfig(2, "sgd", "O0", world_size=8, ema=True, recompute=True))
-    memory = (estimate.weights, estimate.gradients, estimate.optimizer_states, estimate.ema, 0)
-    columns = (*memory, estimate.activations, estimate.total, estimate.communication)
+    memory = (estimate.weights, estimate.optimizer_states, estimate.ema, 0, estimate.gradients)
+    columns = (*memory, estimate.images + estimate.activations, estimate.total, estimate.communication)
     assert rows[1][2:] == [f"{value / 1e6:,.0f}" for value in columns]
     main(["vit_r50_l_32_224"])
     assert "|  |  | 0 |" in capsys.readouterr().out, "the activations of a hybrid are empty"

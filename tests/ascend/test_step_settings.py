@@ -11,7 +11,6 @@ PLAIN, DEIT = "vit_b_16_224_tutorial.yaml", "deit_b_16.yaml"
 ONE_RANK = {
     "plain": (PLAIN, {}),
     "O1": (PLAIN, {"jit_level": "O1"}),
-    "deit at O1": (DEIT, {"jit_level": "O1"}),
     "recompute": (PLAIN, {"train__recompute": True}),
     "accumulation": (DEIT, {"train__accumulate_steps": 2}),
     "bfloat16": (PLAIN, {"runtime__amp_dtype": "bfloat16"}),
@@ -20,7 +19,6 @@ ONE_RANK = {
     "lamb": (PLAIN, {"optimizer__name": "lamb"}),
     "swa": (PLAIN, {"swa__start_epoch": 1}),
     "unfused attention": (PLAIN, {"runtime__fused_attention": False}),
-    "evaluation at O1": (PLAIN, {"step": "eval", "jit_level": "O1"}),
 }
 EIGHT_RANKS = {
     "plain": (PLAIN, {}),
