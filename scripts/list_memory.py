@@ -58,6 +58,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--ema", action="store_true", help="keep an exponential moving average of the weights")
     parser.add_argument("--shard_states", action="store_true", help="shard the optimizer states (ZeRO stage 1)")
     parser.add_argument("--recompute", action="store_true", help="recompute the blocks in the backward pass")
+    parser.add_argument("--clips", action="store_true", help="clip the norm of the gradient")
     settings = vars(parser.parse_args(arguments))
     try:
         print(table(settings.pop("pattern"), **settings))

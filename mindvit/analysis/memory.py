@@ -49,6 +49,8 @@ class StepConfig:
     """Whether the optimizer states are sharded over the ranks (ZeRO stage 1); no effect with one rank."""
     recompute: bool = False
     """Whether each block stores only its input, and is computed again in the backward pass."""
+    clips: bool = False
+    """Whether the norm of the gradient is clipped. Its squares are then freed before the gradients are scaled."""
     fused_attention: bool | None = None
     """Whether attention is the fused operator, which does not store the attention weights. None: at O2."""
 
@@ -84,7 +86,8 @@ class MemoryEstimate:
     gradient_sums: int
     """Sums over micro-batches, ``4 P``, or 0."""
     gradients: int
-    """Float32, ``12 P``: the gradients, their squares for the norm, and the gradients times a factor."""
+    """Float32, ``12 P``: the gradients, their squares for the norm, and the gradients times a factor. ``8 P`` with
+    clipping, where the factor depends on the norm."""
     images: int
     """The batch, float32."""
     activations: int | None
@@ -121,7 +124,7 @@ def estimate_memory(config: ViTConfig, step: StepConfig) -> MemoryEstimate:
         ema=weights * step.ema,
         amp_copies=weights // 2 * (step.amp_level == "O2"),
         gradient_sums=weights * (step.accumulate_steps > 1),
-        gradients=3 * weights,
+        gradients=(2 if step.clips else 3) * weights,
         images=step.batch_size
         * step.accumulate_steps
         * _FLOAT32_BYTES

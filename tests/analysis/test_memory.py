@@ -59,6 +59,10 @@ def test_every_term_matches_hand_calculation():
     assert at_o2.total == (4 + 4 + 2) * WEIGHTS + 4 * PIXELS + 12 * WEIGHTS, "the gradients exceed the activations"
 
 
+def test_clipping_frees_the_squares_before_it_scales_the_gradients():
+    assert estimate_memory(SMALL, StepConfig(1, clips=True)).gradients == 8 * WEIGHTS
+
+
 def test_fused_attention_stores_no_attention_weights():
     plain, fused = (estimate_memory(SMALL, StepConfig(1, "adamw", "O2", fused_attention=value)) for value in (0, 1))
     assert plain.activations - fused.activations == 2 * (2 * 2 * 25 - 4 * 16 * 2 * 5)

@@ -17,6 +17,7 @@ TUTORIAL, DEIT = "vit_b_16_224_tutorial.yaml", "deit_b_16.yaml"
 CASES = {
     "activations": (TUTORIAL, {"data.batch_size": 64}, {"batch_size": 64}),
     "recompute": (TUTORIAL, {"data.batch_size": 64, "train.recompute": True}, {"batch_size": 64, "recompute": True}),
+    "clipping": (TUTORIAL, {"data.batch_size": 2, "optimizer.clip_norm": 1.0}, {"batch_size": 2, "clips": True}),
     "gradients": (TUTORIAL, {"data.batch_size": 2}, {"batch_size": 2}),
     "EMA": (DEIT, {"data.batch_size": 32}, {"batch_size": 32, "ema": True}),
 }
