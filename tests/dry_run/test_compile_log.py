@@ -1,6 +1,6 @@
 from collections import Counter
 
-from mindvit.dry_run.compile_log import GRAPH_STARTS, JOB_STARTS, read_jobs
+from mindvit.dry_run.compile_log import GRAPH_ENDS, GRAPH_STARTS, JOB_STARTS, read_jobs
 from tests.dry_run.mindspore_texts import fallback, kernel
 
 
@@ -31,6 +31,14 @@ def test_what_is_computed_to_build_a_network_is_no_kernel_of_its_step():
     (log,) = read_jobs([*built, f"{GRAPH_STARTS}\n", kernel("Add", "opapi_kernel")])
     assert log.kernels == [("Add", "opapi_kernel")]
     assert log.cpu_fallbacks == []
+
+
+def test_what_is_compiled_to_measure_memory_is_no_kernel_of_the_step():
+    measured = [f"{GRAPH_ENDS}\n", kernel("Assign", "opapi_kernel"), fallback("Default/Assign-op0")]
+    logs = read_jobs([f"{JOB_STARTS} 0\n", kernel("Add", "opapi_kernel"), *measured, f"{JOB_STARTS} 1\n"])
+    assert logs[0].kernels == [("Add", "opapi_kernel")]
+    assert logs[0].cpu_fallbacks == []
+    assert not logs[1].is_complete
 
 
 def test_an_operator_without_an_ascend_kernel_is_a_fallback():
