@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import mindspore as ms
 from mindspore import Parameter, ParameterTuple, nn, ops
 
 _write = ops.MultitypeFuncGraph("write")
@@ -25,7 +26,7 @@ class _Write(nn.Cell):
 
 
 def allocate(parameters: Sequence[Parameter]) -> None:
-    """Allocates parameters on the device.
+    """Allocates parameters on the device, and begins a new measurement of the peak.
 
     MindSpore allocates a parameter where a kernel first uses it. The kernels of the update stand behind the condition
     that the gradient is finite, of which a dry run has no value: it may or may not hold. So the master weights, the
@@ -33,3 +34,6 @@ def allocate(parameters: Sequence[Parameter]) -> None:
     """
     if parameters:
         _Write(parameters)()
+        # The graph above has copies of the parameters as its outputs.
+        ms.runtime.synchronize()
+        ms.runtime.reset_max_memory_allocated()
