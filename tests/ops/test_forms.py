@@ -41,6 +41,33 @@ def test_both_forms_compute_the_same(rng, make, shape):
         np.testing.assert_allclose(other.asnumpy(), one.asnumpy(), atol=1e-6)
 
 
+class WeightedSum(nn.Cell):
+    """The sum of the outputs of a cell times fixed factors."""
+
+    def __init__(self, cell, factors):
+        super().__init__()
+        self.cell = cell
+        self.factors = Tensor(factors)
+
+    def construct(self, x):
+        return (self.cell(x) * self.factors).sum()
+
+
+@pytest.mark.parametrize("is_recomputed", [False, True])
+def test_the_gradients_of_a_dense_layer_are_those_of_the_portable_form(rng, is_recomputed):
+    cells = in_both_forms(lambda: Dense(6, 4, "normal", "normal"))
+    cells[1].is_recomputed = is_recomputed
+    x = Tensor(rng.standard_normal((2, 3, 6)).astype(np.float32))
+    factors = rng.standard_normal((2, 3, 4)).astype(np.float32)
+    found = []
+    for cell in cells:
+        d_x, d_weights = ms.grad(WeightedSum(cell, factors), 0, ms.ParameterTuple(cell.trainable_params()))(x)
+        found.append((d_x, *d_weights))
+    for one, other in zip(*found, strict=True):
+        assert np.abs(one.asnumpy()).max() > 0
+        np.testing.assert_allclose(other.asnumpy(), one.asnumpy(), rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("step", [1, 10, 1000])
 def test_both_forms_of_the_bias_corrections_agree(step):
     betas = (Tensor(0.9, ms.float32), Tensor(0.999, ms.float32))
