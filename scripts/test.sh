@@ -12,7 +12,7 @@ for argument in "$@"; do
         options+=("${argument}")
     fi
 done
-install requirements-dev.txt requirements-tensorboard.txt requirements.txt
+install requirements/*.txt requirements.txt
 "${PYTHON}" -m ruff check .
 "${PYTHON}" -m ruff format --check .
 # Compiling graphs takes most of the time and keeps one core busy, so two files are tested at a time.

@@ -23,7 +23,7 @@ def check_tensorboard() -> None:
         import tensorboardX  # noqa: F401
     except ImportError as error:
         raise UserError(
-            "train.tensorboard needs the package tensorboardX: pip install -r requirements-tensorboard.txt"
+            "train.tensorboard needs the package tensorboardX: pip install -r requirements/tensorboard.txt"
         ) from error
 
 
