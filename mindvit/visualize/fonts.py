@@ -24,10 +24,12 @@ _LETTERS_OF_FACES = {"HIRAGANA": "JP", "KATAKANA": "JP", "HANGUL": "KR"}
 otherwise."""
 _IGNORABLE = frozenset({0x200C, 0x200D, *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)})
 """Joiners and variation selectors, which are invisible. Few fonts have them."""
-_SHAPED = frozenset(
-    ["ARABIC", "BENGALI", "DEVANAGARI", "GUJARATI", "GURMUKHI", "HEBREW", "KANNADA", "KHMER", "MALAYALAM", "MONGOLIAN"]
-    + ["MYANMAR", "NKO", "ORIYA", "SINHALA", "SYRIAC", "TAMIL", "TELUGU", "THAANA", "TIBETAN"]
-)
+# fmt: off
+_SHAPED = frozenset({
+    "ARABIC", "BENGALI", "DEVANAGARI", "GUJARATI", "GURMUKHI", "HEBREW", "KANNADA", "KHMER", "MALAYALAM",
+    "MONGOLIAN", "MYANMAR", "NKO", "ORIYA", "SINHALA", "SYRIAC", "TAMIL", "TELUGU", "THAANA", "TIBETAN",
+})
+# fmt: on
 """Scripts whose letters change with their neighbours, or that run from right to left."""
 _CJK = frozenset({"CJK", "HIRAGANA", "KATAKANA", "HANGUL", "BOPOMOFO", "FULLWIDTH", "KANGXI", "IDEOGRAPHIC"})
 
