@@ -34,16 +34,28 @@ def softmax(x):
 
 def attention(x, w, prefix, num_heads, eps=1e-7, grid=None, window_size=None):
     """Self-attention, head by head. Local attention and the relative position bias need the grid."""
+    width = x.shape[2]
+    weights = attention_weights(x, w, prefix, num_heads, eps, grid, window_size)
+    values = (x @ w[f"{prefix}.qkv.weight"].T + w[f"{prefix}.qkv.bias"])[:, :, 2 * width :]
+    out = np.zeros_like(x)
+    for sample in range(len(x)):
+        for head, columns in enumerate(np.arange(width).reshape(num_heads, -1)):
+            out[sample, :, columns] = (weights[sample, head] @ values[sample][:, columns]).T
+    return out @ w[f"{prefix}.out.weight"].T + w[f"{prefix}.out.bias"]
+
+
+def attention_weights(x, w, prefix, num_heads, eps=1e-7, grid=None, window_size=None):
+    """The attention weights, (batch, num_heads, tokens, tokens); arguments as of ``attention``."""
     batch, tokens, width = x.shape
     head_dim = width // num_heads
     qkv = x @ w[f"{prefix}.qkv.weight"].T + w[f"{prefix}.qkv.bias"]
-    out = np.zeros_like(x)
+    weights = np.zeros((batch, num_heads, tokens, tokens), x.dtype)
     for sample in range(batch):
         for head in range(num_heads):
             # The outputs of qkv have the order (3, heads, head_dim).
-            query, key, value = (
+            query, key = (
                 qkv[sample, :, part * width + head * head_dim : part * width + (head + 1) * head_dim]
-                for part in range(3)
+                for part in range(2)
             )
             if f"{prefix}.query_norm.gamma" in w:
                 query = layer_norm(query, w[f"{prefix}.query_norm.gamma"], w[f"{prefix}.query_norm.beta"], eps)
@@ -53,8 +65,8 @@ def attention(x, w, prefix, num_heads, eps=1e-7, grid=None, window_size=None):
                 scores = np.where(outside_window(grid, tokens, window_size), -np.inf, scores)
             if f"{prefix}.relative_bias.table" in w:
                 scores = scores + relative_bias(w[f"{prefix}.relative_bias.table"][head], grid, tokens)
-            out[sample, :, head * head_dim : (head + 1) * head_dim] = softmax(scores) @ value
-    return out @ w[f"{prefix}.out.weight"].T + w[f"{prefix}.out.bias"]
+            weights[sample, head] = softmax(scores)
+    return weights
 
 
 def outside_window(grid, tokens, window_size):
@@ -138,18 +150,25 @@ def embed(images, w, stride=None, pos_embed="learned", prefix_pos_embed=True):
 
 def encode(x, w, num_heads, eps=1e-7, gelu=gelu_tanh, grid=None, window_size=None):
     """All blocks."""
+    return blocks(x, w, num_heads, eps, gelu, grid, window_size)[0]
+
+
+def blocks(x, w, num_heads, eps=1e-7, gelu=gelu_tanh, grid=None, window_size=None):
+    """The output of the last block, and the attention weights of each block."""
     depth = len({name.split(".")[2] for name in w if name.startswith("transformer.layers.")})
+    weights = []
     for block in range(depth):
         for part in (0, 1):
             residual = f"transformer.layers.{block}.{part}"
             normed = layer_norm(x, w[f"{residual}.cell.0.gamma"], w[f"{residual}.cell.0.beta"], eps)
-            branch = (
-                attention(normed, w, f"{residual}.cell.1", num_heads, eps, grid, window_size)
-                if part == 0
-                else feed_forward(normed, w, f"{residual}.cell.1", gelu)
-            )
+            if part == 0:
+                settings = (f"{residual}.cell.1", num_heads, eps, grid, window_size)
+                weights.append(attention_weights(normed, w, *settings))
+                branch = attention(normed, w, *settings)
+            else:
+                branch = feed_forward(normed, w, f"{residual}.cell.1", gelu)
             x = x + branch * w.get(f"{residual}.layer_scale", 1.0)
-    return x
+    return x, weights
 
 
 def attention_pool(x, w, num_heads, eps=1e-7, gelu=gelu_tanh, prefix="pool"):

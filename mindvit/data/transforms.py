@@ -92,6 +92,22 @@ class EvalTransform:
         """Transforms an RGB image of any size; returns uint8 (height, width, 3)."""
         return self.transform(image)
 
+    def crop_box(self, size: tuple[int, int]) -> tuple[float, float, float, float]:
+        """The area of an image that the network sees: left, top, right and bottom, in pixels of the image.
+
+        Args:
+            size: height and width of the image.
+        """
+        cut = (0, 0) if self.transform == self._squash else _cut(size, self.covered)
+        trimmed = tuple(side - 2 * ends for side, ends in zip(size, cut, strict=True))
+        resized = self.covered if self.transform == self._squash else _covering_size(trimmed, self.covered)
+        starts, ends = [], []
+        for side, before, whole, shown in zip(trimmed, cut, resized, self.shape, strict=True):
+            start = round((whole - shown) / 2)
+            starts.append(before + start * side / whole)
+            ends.append(before + min(start + shown, whole) * side / whole)
+        return starts[1], starts[0], ends[1], ends[0]
+
     def _timm(self, image: Image.Image) -> np.ndarray:
         image = _trim(image, self.covered)
         return self._resize_and_crop(image, _covering_size((image.height, image.width), self.covered))
@@ -130,12 +146,16 @@ def _trim(image: Image.Image, covered: tuple[int, int]) -> Image.Image:
 
     So memory is bounded: an image of 1 x 65,500 pixels, resized to cover 256 x 256, would take 12 GB.
     """
-    size = image.height, image.width
+    cut = _cut((image.height, image.width), covered)
+    return image.crop((cut[1], cut[0], image.width - cut[1], image.height - cut[0])) if any(cut) else image
+
+
+def _cut(size: tuple[int, int], covered: tuple[int, int]) -> tuple[int, int]:
+    """Pixels that ``_trim`` cuts off at the top and at the left. At the other end it cuts off as many."""
     scale = max(target / side for side, target in zip(size, covered, strict=True))
     limits = [math.ceil(_MAX_ASPECT_RATIO * target / scale) for target in covered]
     # The same number of pixels is cut off at both ends, so that the center stays where it is.
-    cut = [max(side - limit, 0) // 2 for side, limit in zip(size, limits, strict=True)]
-    return image.crop((cut[1], cut[0], size[1] - cut[1], size[0] - cut[0])) if any(cut) else image
+    return tuple(max(side - limit, 0) // 2 for side, limit in zip(size, limits, strict=True))
 
 
 def eval_input(image: Image.Image, shape: tuple[int, int], preprocessing: Preprocessing) -> np.ndarray:

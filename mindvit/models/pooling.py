@@ -73,13 +73,23 @@ class AttentionPool(nn.Cell):
 
     def construct(self, x):
         batch = x.shape[0]
-        probe = ops.tile(self.read_probe(self.probe), (batch, 1, 1)).astype(x.dtype)
-        query = self.split_heads(self.query(probe) * self.scale)
-        key, value = self.split_projections(self.keys_and_values(x))
-        x = self.attend(query, self.split_heads(key), self.split_heads(value))
+        query, key, value = self._heads(x)
+        x = self.attend(query, key, value)
         x = self.out(x.reshape(batch, 1, -1))
         x = x + self.feed_forward(self.norm(x))
         return x[:, 0]
+
+    def weights(self, x):
+        """Attention weights of the probe, (batch, num_heads, 1, tokens)."""
+        query, key, _ = self._heads(x)
+        return self.attend.weights(query, key)
+
+    def _heads(self, x):
+        """Scaled query of the probe, (batch, num_heads, 1, head_dim); key and value of x."""
+        probe = ops.tile(self.read_probe(self.probe), (x.shape[0], 1, 1)).astype(x.dtype)
+        query = self.split_heads(self.query(probe) * self.scale)
+        key, value = self.split_projections(self.keys_and_values(x))
+        return query, self.split_heads(key), self.split_heads(value)
 
 
 def make_pool(config: ViTConfig) -> nn.Cell:

@@ -220,3 +220,32 @@ def test_the_input_image_is_not_modified(image):
     for crop in ("random_resized", "padded"):
         apply(transform(crop=crop, flip=True, auto_augment="randaugment", color_jitter=0.3), image)
     assert image.tobytes() == before
+
+
+@pytest.mark.parametrize("resize", ["timm", "squash", "mindspore"])
+@pytest.mark.parametrize(
+    ("size", "shape"),
+    [
+        ((640, 480), (32, 32)),
+        ((300, 500), (32, 48)),
+        ((501, 500), (48, 32)),
+        ((20, 9000), (32, 32)),
+        ((8, 8), (16, 16)),
+    ],
+)
+def test_the_crop_box_is_the_area_that_evaluation_sees(size, shape, resize):
+    """In an image of two ramps, each pixel says where it is."""
+    width, height = size
+    ramps = np.zeros((height, width, 3), np.uint8)
+    ramps[:, :, 0] = np.linspace(0, 255, width)
+    ramps[:, :, 1] = np.linspace(0, 255, height)[:, None]
+    image = Image.fromarray(ramps)
+    transform = EvalTransform(shape, Preprocessing(interpolation="bilinear", crop_pct=0.8, resize=resize))
+    seen, box = transform(image).astype(int), transform.crop_box((height, width))
+    assert 0 <= box[0] < box[2] <= width and 0 <= box[1] < box[3] <= height
+    expected = np.asarray(image.resize(shape[::-1], Image.Resampling.BILINEAR, box)).astype(int)
+    steps = [255 / (side - 1) for side in size]
+    # Half a pixel of the result: MindSpore rounds sizes otherwise.
+    for channel, cells in ((0, (box[2] - box[0]) / shape[1]), (1, (box[3] - box[1]) / shape[0])):
+        tolerance = 2 + max(cells, 1) * steps[channel] * (0.51 if resize == "mindspore" else 0.05)
+        assert np.abs(seen - expected)[1:-1, 1:-1, channel].max() <= tolerance
