@@ -7,10 +7,11 @@ import errno
 import os
 import signal
 import sys
+import textwrap
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from types import FrameType
 from typing import Any, NoReturn
@@ -34,12 +35,33 @@ class Command:
 
     help: str
     """What it does, in one line."""
-    example: str
-    """Arguments of an example."""
-    run: Callable[[list[str], str, str], None]
-    """Runs it with its arguments, its name for ``--help``, and its description."""
+    example: str | dict[str, str] = ""
+    """Arguments of an example, or of several by what they do."""
+    run: Callable[[list[str], str, "Command"], None] | None = None
+    """Runs it with its arguments, its name for ``--help``, and the command itself."""
     prints_result: bool = False
     """Whether its only result is what it prints."""
+
+    commands: dict[str, "Command"] = field(default_factory=dict)
+    """Commands that it consists of, in place of ``run``: ``mindvit visualize attention …``."""
+
+    def start(self, arguments: list[str], usage: str) -> None:
+        """Runs it, or the command of it that the first argument names."""
+        if self.run is not None:
+            self.run(arguments, usage, self)
+            return
+        name, *others = arguments or ["--help"]
+        if name in ("--help", "-h"):
+            print(_overview(usage, self.commands, {}, self.help))
+            return
+        if name not in self.commands:
+            raise UserError(_unknown(name, self.commands, usage))
+        self.commands[name].start(others, f"{usage} {name}")
+
+    @property
+    def examples(self) -> dict[str, str]:
+        """Arguments of examples by what they do."""
+        return self.example if isinstance(self.example, dict) else {"": self.example}
 
 
 def main() -> NoReturn:
@@ -47,7 +69,7 @@ def main() -> NoReturn:
     end_with_launcher()  # Before MindSpore is imported, which takes seconds: the launcher may end meanwhile.
     name, arguments = (sys.argv[1], sys.argv[2:]) if len(sys.argv) > 1 else ("--help", [])
     if name in ("--help", "-h"):
-        _run(lambda: print(_overview()), prints_result=True)
+        _run(lambda: print(_overview("mindvit", COMMANDS, _EXAMPLES)), prints_result=True)
     if name == "--version":
         import mindvit
 
@@ -73,8 +95,8 @@ def run_command(name: str, arguments: list[str] | None = None, usage: str | None
 
     def run() -> None:
         if command is None:
-            raise UserError(_unknown(name))
-        command.run(arguments, usage, f"{command.help} Example: {usage} {command.example}")
+            raise UserError(_unknown(name, COMMANDS, "mindvit"))
+        command.start(arguments, usage)
 
     _run(run, prints_result=command is not None and command.prints_result)
 
@@ -151,35 +173,53 @@ def _stopped_by_signals(received: list[str]) -> Iterator[None]:
             signal.signal(number, defaults[number])
 
 
-def _unknown(name: str) -> str:
+def _unknown(name: str, commands: Iterable[str], usage: str) -> str:
     import difflib
 
-    nearest = difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.0)
-    return f"there is no command {name!r}; the nearest is {nearest[0]!r}, and mindvit --help lists all"
+    nearest = difflib.get_close_matches(name, list(commands), n=1, cutoff=0.0)
+    return f"there is no command {name!r}; the nearest is {nearest[0]!r}, and {usage} --help lists all"
 
 
-def _overview() -> str:
-    rows = [f"  {name:<22} {command.help}" for name, command in COMMANDS.items()]
+def _overview(usage: str, commands: dict[str, Command], examples: dict[str, str], description: str = "") -> str:
+    margin = max(20, 4 + max(map(len, commands)))
+    rows = [
+        textwrap.fill(command.help, 79, initial_indent=f"  {name:<{margin - 2}}", subsequent_indent=" " * margin)
+        for name, command in commands.items()
+    ]
+    lines = [line for task, command in examples.items() for line in (f"  {task}:", f"    {command}")]
     return "\n".join(
-        ["usage: mindvit COMMAND [options]", "", *rows, "", "mindvit COMMAND --help explains the options of a command."]
+        [
+            f"usage: {usage} COMMAND [options]",
+            *(("", textwrap.fill(description, 79)) if description else ()),
+            *("", "commands:", *rows),
+            *(("", "examples:", *lines) if examples else ()),
+            *("", f"{usage} COMMAND --help explains the options of a command."),
+        ]
     )
 
 
-def _call(settings: str, action: str, flags: dict[str, tuple[str, str]] | None = None) -> Callable:
+def _call(
+    settings: str,
+    action: str,
+    flags: dict[str, tuple[str, str]] | None = None,
+    positional: tuple[str, ...] = (),
+) -> Callable:
     """The ``run`` of a command that parses settings and calls a function with them.
 
     Args:
         settings: the dataclass of its settings, as ``module:name``; imported when the command runs.
         action: the function, likewise.
         flags: options without a value: the keyword argument of the function that each sets to True, and its help.
+        positional: settings whose values are given without their names, in this order.
     """
     flags = flags or {}
 
-    def run(arguments: list[str], usage: str, description: str) -> None:
+    def run(arguments: list[str], usage: str, command: Command) -> None:
         from mindvit.parsing import parse
 
         helps = {name: text for name, (_, text) in flags.items()}
-        parsed, given = parse(_import(settings), description, arguments, helps, usage)
+        kind = _import(settings)
+        parsed, given = parse(kind, command.help, arguments, helps, usage, command.examples, positional)
         _import(action)(parsed, **{flags[name][0]: True for name in given})
 
     return run
@@ -190,7 +230,7 @@ def _import(place: str) -> Any:
     return getattr(import_module(module), name)
 
 
-def _launch(arguments: list[str], usage: str, description: str) -> None:
+def _launch(arguments: list[str], usage: str, command: Command) -> None:
     from mindvit.launch.launcher import launch
 
     launch(arguments, usage)
@@ -199,7 +239,15 @@ def _launch(arguments: list[str], usage: str, description: str) -> None:
 COMMANDS = {
     "train": Command(
         "Train a Vision Transformer.",
-        "--config configs/digits.yaml --output_dir output/digits",
+        {
+            "Train on handwritten digits, in minutes on any computer": "--config configs/digits.yaml",
+            "Fine-tune on your images, train/CLASS/ and val/CLASS/ in a folder": "--config "
+            "configs/finetune_own_images.yaml --data.path IMAGES",
+            "Change settings of a recipe": "--config configs/digits.yaml --train.epochs 30 --optimizer.lr 1e-3",
+            "Resume an interrupted run": "--config configs/digits.yaml --resume auto",
+            "Check that a recipe compiles for Ascend and fits, on any machine": "--config configs/deit_b_16.yaml "
+            "--dry_run true",
+        },
         _call("mindvit.training.recipe:Recipe", "mindvit.training.trainer:train"),
     ),
     "eval": Command(
@@ -248,3 +296,13 @@ COMMANDS = {
     ),
     "launch": Command("Run train or eval on several devices or nodes.", "train --config configs/digits.yaml", _launch),
 }
+
+_EXAMPLES = {
+    "Train on handwritten digits, in minutes on any computer": "mindvit train --config configs/digits.yaml "
+    "--output_dir output/digits",
+    "Train on all NPUs of this machine": "mindvit launch train --config configs/deit_b_16.yaml",
+    "Evaluate the best weights": "mindvit eval --ckpt output/digits/best.ckpt",
+    "Classify an image": "mindvit infer --ckpt output/digits/best.ckpt --image IMAGE",
+    "Bring weights of another library": "mindvit convert --source FILE --model vit_b_16_224 --output ckpt/mine.ckpt",
+}
+"""Commands by what they do, for ``mindvit --help``."""

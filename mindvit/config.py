@@ -6,7 +6,8 @@ change when a run resumes is metadata of the field, made with ``setting``.
 
 from collections.abc import Iterator
 from dataclasses import Field, asdict, field, fields, is_dataclass, make_dataclass
-from typing import Any, Literal, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from docstring_parser import parse_from_object
 
@@ -68,6 +69,46 @@ def optional_settings(name: str, doc: str, *kinds: type, leave_out: tuple[str, .
     lines = [f"    {key}: {' '.join(docs[key].split())}" for key in names]
     made.__doc__ = "\n".join([doc, "", "Args:", *lines])
     return made
+
+
+def setting_types(kind: type, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The dotted name and the type of every setting of a dataclass."""
+    for name, hint in get_type_hints(kind).items():
+        if is_dataclass(hint):
+            yield from setting_types(hint, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", hint
+
+
+def setting_groups(kind: type) -> dict[str, str]:
+    """The groups of settings of a dataclass, and the docstring of each in one paragraph."""
+    groups = {name: hint for name, hint in get_type_hints(kind).items() if is_dataclass(hint)}
+    return {name: " ".join((hint.__doc__ or "").partition("\n\nArgs:")[0].split()) for name, hint in groups.items()}
+
+
+def describe_type(hint: Any) -> str:
+    """What a type admits, in words: ``float | None`` is "a number or null"."""
+    plain = {bool: "true or false", int: "a whole number", float: "a number", str: "text", NoneType: "null"}
+    if hint in plain:
+        return plain[hint]
+    members = get_args(hint)
+    if get_origin(hint) is Literal:
+        return f"one of {', '.join(members)}"
+    if get_origin(hint) in (list, tuple) and is_text_list(hint):
+        return 'a list of texts such as ["0", "1"]'
+    if get_origin(hint) is tuple:
+        return f"a list of {len(members)} numbers"
+    if get_origin(hint) is list and is_dataclass(members[0]):
+        entries = ", ".join(f"{key}: {describe_type(of)}" for key, of in get_type_hints(members[0]).items())
+        return f"a list of {{{entries}}}"
+    return " or ".join(describe_type(member) for member in members)
+
+
+def is_text_list(hint: Any) -> bool:
+    """Whether a type is a list of texts of any length, such as ``tuple[str, ...] | None``."""
+    if get_origin(hint) in (Union, UnionType):
+        return any(is_text_list(member) for member in get_args(hint))
+    return get_args(hint)[:1] == (str,) and get_args(hint)[1:] in ((), (Ellipsis,))
 
 
 def plain(settings: Any) -> dict[str, Any]:

@@ -33,7 +33,10 @@ ModelOverrides = optional_settings(
 
 @dataclass(frozen=True)
 class ModelSettings(ModelOverrides):
-    """Model name, initial weights, and overrides for the model configuration (null keeps the model's value)."""
+    """Model name, initial weights, and overrides of the model.
+
+    null keeps the value of the named model, or of the checkpoint.
+    """
 
     name: str = "vit_b_16_224"
     """Model name, one of those that mindvit.list_models() returns."""

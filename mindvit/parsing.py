@@ -3,19 +3,19 @@
 import json
 import re
 import sys
-from collections.abc import Iterable, Iterator
-from dataclasses import is_dataclass
+from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
 from types import NoneType
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, get_args, get_type_hints
 
 import yaml
 from jsonargparse import ActionConfigFile, ArgumentParser, get_loader, set_loader, set_parsing_settings
 
 from mindvit.bounded_yaml import MAX_BYTES, RefusedYAML, check_yaml, load_yaml
-from mindvit.config import flatten
+from mindvit.config import describe_type, flatten, is_text_list, setting_types
 from mindvit.errors import UserError
+from mindvit.help_pages import HelpPages
 from mindvit.models.setting_names import nearest_setting
 from mindvit.option_names import OPTION_NAMES
 
@@ -54,10 +54,14 @@ def parse(
     arguments: list[str] | None = None,
     flags: dict[str, str] | None = None,
     usage: str | None = None,
+    examples: dict[str, str] | None = None,
+    positional: tuple[str, ...] = (),
 ) -> tuple[T, set[str]]:
     """Reads the command line into an instance of a dataclass of settings.
 
-    ``--config FILE`` gives settings as YAML; other options override it, wherever they stand.
+    ``--config FILE`` gives settings as YAML; other options override it, wherever they stand. A setting that is a list
+    of texts takes one value or several (``--image a.png b.png``), or a YAML list. ``--help`` prints the overview of
+    ``HelpPages``, ``--help GROUP`` the page of a group.
 
     Args:
         kind: the dataclass; its fields and those of its nested dataclasses are the options, with dotted names.
@@ -65,6 +69,9 @@ def parse(
         arguments: the command line; by default the process's own.
         flags: options without a value, with their help.
         usage: name of the program, for ``--help``; by default the process's own.
+        examples: arguments of examples by what they do, for ``--help``.
+        positional: settings whose values may be given without their names, in this order. A list of texts takes all
+            values that are left.
 
     Returns:
         The settings, and which flags were given.
@@ -76,9 +83,16 @@ def parse(
     arguments = sys.argv[1:] if arguments is None else arguments
     parser = make_parser(kind, description, flags, usage)
     known = sorted({option[2:] for action in parser._actions for option in action.option_strings if option[1:2] == "-"})
-    types = dict(_types(kind))
+    types = dict(setting_types(kind))
     settings = [*types, *(flags or {}), "config"]
+    for index, item in enumerate(arguments):
+        if item == "-h" or item.partition("=")[0] == "--help":
+            topic = item.partition("=")[2] or next(iter(arguments[index + 1 :]), "-")
+            pages = HelpPages(kind, parser._actions, parser.prog, description, examples or {}, flags or {}, positional)
+            print(pages.page(None if topic.startswith("-") else topic))
+            raise SystemExit(0)
     recipe, others = _take_config(arguments)
+    others = _name_values(others, types, {*(flags or {}), "print_config"}, positional)
     names = [item[2:].partition("=")[0] for item in others if item.startswith("--")]
     _check_names(names, known, settings, "the command line")
     _check_groups(others, types)
@@ -147,35 +161,9 @@ def _as_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _types(kind: type, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The dotted name and the type of every setting of a dataclass."""
-    for name, hint in get_type_hints(kind).items():
-        if is_dataclass(hint):
-            yield from _types(hint, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", hint
-
-
 def _wrong_type(name: str, hint: Any, value: str) -> str:
     shown = value if len(value) <= _SHOWN_LENGTH else f"{value[:_SHOWN_LENGTH]}…"
-    return f"{name} must be {_in_words(hint)}, not {shown}"
-
-
-def _in_words(hint: Any) -> str:
-    """What a type admits, as one says it: ``float | None`` is "a number or null"."""
-    plain = {bool: "true or false", int: "a whole number", float: "a number", str: "text", NoneType: "null"}
-    if hint in plain:
-        return plain[hint]
-    members = get_args(hint)
-    if get_origin(hint) is Literal:
-        return f"one of {', '.join(members)}"
-    if get_origin(hint) is tuple and members[-1] is Ellipsis:
-        return 'a list of texts such as ["0", "1"]'
-    if get_origin(hint) is tuple:
-        return f"a list of {len(members)} numbers"
-    if get_origin(hint) is list and is_dataclass(members[0]):
-        return f"a list of {{{', '.join(f'{key}: {_in_words(of)}' for key, of in get_type_hints(members[0]).items())}}}"
-    return " or ".join(_in_words(member) for member in members)
+    return f"{name} must be {describe_type(hint)}, not {shown}"
 
 
 def _take_config(arguments: list[str]) -> tuple[str | None, list[str]]:
@@ -190,6 +178,46 @@ def _take_config(arguments: list[str]) -> tuple[str | None, list[str]]:
             del others[index : index + 2]
             return arguments[index + 1], others
     return None, others
+
+
+def _name_values(
+    arguments: list[str], types: dict[str, Any], flags: set[str], positional: tuple[str, ...]
+) -> list[str]:
+    """Writes a command line so that each value is part of the option before it, or the argument after it.
+
+    Raises:
+        UserError: for a value that no option and no positional setting takes.
+    """
+    named, waiting, left = [], list(positional), list(arguments)
+    while left:
+        item = left.pop(0)
+        name, has_value, _ = item[2:].partition("=")
+        if not item.startswith("--"):
+            if item.startswith("-") and item[1:2].isalpha():
+                nearest = nearest_setting(item[1:].partition("=")[0], list(types), OPTION_NAMES)
+                raise UserError(f"the command line has {item!r}, but an option begins with --: --{nearest}")
+            if not waiting:
+                raise UserError(f"the command line has {item!r}, which belongs to no option; --help explains the usage")
+            name = waiting.pop(0)
+            left.insert(0, item)
+        elif has_value or name in flags or not left or left[0].startswith("--"):
+            named.append(item)
+            continue
+        count = next((index for index, value in enumerate(left) if value.startswith("--")), len(left))
+        if not is_text_list(types.get(name)) or (count == 1 and _is_list_or_null(left[0])):
+            named += [f"--{name}", left.pop(0)]
+        else:
+            named.append(f"--{name}={json.dumps(left[:count])}")
+            del left[:count]
+    return named
+
+
+def _is_list_or_null(text: str) -> bool:
+    try:
+        value = load_yaml(text)
+    except (RefusedYAML, yaml.YAMLError):
+        return text.startswith("[")  # The type is checked later, with a message that shows the value.
+    return value is None or isinstance(value, list)
 
 
 def _read_yaml(path: str) -> dict[str, Any]:

@@ -20,6 +20,7 @@ LAYERS = [
     ["visualize"],
     ["evaluation"],
     ["conversion", "extraction", "inference", "training"],
+    ["help_pages"],
     ["parsing"],
     ["demo", "dry_run_command", "dry_run_worker", "export", "launch", "report"],
     ["cli"],

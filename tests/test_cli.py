@@ -118,8 +118,8 @@ def test_an_unknown_command_is_reported_with_the_nearest(monkeypatch, capsys):
 @pytest.mark.parametrize("arguments", [(), ("--help",), ("-h",)])
 def test_help_lists_all_commands(monkeypatch, capsys, arguments):
     assert call(monkeypatch, *arguments) == 0
-    text = capsys.readouterr().out
-    assert all(f"  {name} " in text and command.help in text for name, command in cli.COMMANDS.items())
+    text = " ".join(capsys.readouterr().out.split())
+    assert all(f" {name} {command.help}" in text for name, command in cli.COMMANDS.items())
 
 
 def test_the_version_is_printed(monkeypatch, capsys):
@@ -127,13 +127,6 @@ def test_the_version_is_printed(monkeypatch, capsys):
 
     assert call(monkeypatch, "--version") == 0
     assert capsys.readouterr().out == f"mindvit {mindvit.__version__}\n"
-
-
-@pytest.mark.parametrize("name", cli.COMMANDS)
-def test_every_command_explains_itself_under_its_own_name(monkeypatch, capsys, name):
-    assert call(monkeypatch, name, "--help") == 0
-    text = capsys.readouterr().out
-    assert text.startswith(f"usage: mindvit {name}")
 
 
 @pytest.mark.parametrize("program", ["train", "eval", "infer", "convert", "extract_features"])

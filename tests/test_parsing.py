@@ -167,15 +167,6 @@ def test_flags_take_no_value():
     assert parse(EvalSettings, "", ["--ckpt", "a"], flags={"json": "as JSON"})[1] == set()
 
 
-def test_help_shows_every_setting_with_its_meaning(capsys):
-    with pytest.raises(SystemExit) as exited:
-        read("--help")
-    text = capsys.readouterr().out
-    assert exited.value.code == 0
-    for words in ("--optimizer.lr", "Peak learning rate", "--output_dir", "--data.path"):
-        assert words in text
-
-
 @pytest.mark.parametrize(
     "kind", [Recipe, EvalSettings, InferSettings, ConvertSettings, ExtractSettings, MindRecordSettings]
 )

@@ -18,16 +18,21 @@ _SETTINGS = {"train": Recipe, "eval": EvalSettings}
 _EVAL_FOLDER = Path("output/evaluation")
 _HELP = """usage: {usage} train|eval [options]
 
-Run train or eval on several devices or nodes. The options are those of the command.
+Run train or eval on several devices or nodes. The options are those of the
+command.
 
 environment variables:
-  NPROC         ranks on this node (default: one per NPU, else one per GPU, else 2)
+  NPROC         ranks on this node (default: one per NPU, else one per GPU,
+                else 2)
   NNODES        number of nodes (default: 1)
   NODE_RANK     index of this node, from 0 (default: 0)
   MASTER_ADDR   address of node 0 (default: 127.0.0.1)
-  MASTER_PORT   port of the scheduler on node 0 (default: 8118; a free port if there is one node)
-  JOIN_TIMEOUT  time to wait until all ranks have joined, in seconds (default: 300)
-  BIND_CORES    whether each rank is bound to its share of the CPU cores (default: true on Ascend, else false)
+  MASTER_PORT   port of the scheduler on node 0 (default: 8118; a free port if
+                there is one node)
+  JOIN_TIMEOUT  time to wait until all ranks have joined, in seconds
+                (default: 300)
+  BIND_CORES    whether each rank is bound to its share of the CPU cores
+                (default: true on Ascend, else false)
 
 docs/distributed.md explains them."""
 

@@ -17,7 +17,10 @@ from mindvit.models.vit_config import ViTConfig
 
 @dataclass(frozen=True)
 class DistillationSettings:
-    """Knowledge distillation from a teacher, beside the labels (Touvron et al., 2021, "DeiT")."""
+    """Knowledge distillation from a teacher, beside the labels.
+
+    Touvron et al., 2021, "DeiT".
+    """
 
     teacher: str | None = None
     """Checkpoint of the teacher, any that eval.py accepts: a path, or the name of a file in ckpt/. null disables

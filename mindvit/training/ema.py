@@ -13,7 +13,10 @@ from mindvit.training.flat_weights import FlatWeights
 
 @dataclass(frozen=True)
 class EMASettings:
-    """Exponential moving average (EMA) of the weights, evaluated and saved beside them."""
+    """Exponential moving average (EMA) of the weights.
+
+    It is evaluated and saved beside the weights.
+    """
 
     decay: float | None = None
     """Decay per step, such as 0.9999. null disables EMA."""

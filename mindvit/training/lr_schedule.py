@@ -18,7 +18,10 @@ _CHUNK = 1_000_000
 
 @dataclass(frozen=True)
 class ScheduleSettings:
-    """Learning-rate schedule: linear warmup to optimizer.lr, the named schedule, linear cooldown."""
+    """Learning-rate schedule.
+
+    Linear warmup to optimizer.lr, the named schedule, linear cooldown.
+    """
 
     name: Literal["cosine", "linear", "step", "constant", "inverse_sqrt"] = "cosine"
     """Schedule between warmup and cooldown. cosine and linear fall to min_lr, step falls by step_factor, inverse_sqrt

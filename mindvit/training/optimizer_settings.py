@@ -37,7 +37,7 @@ class ParamRule:
 
 @dataclass(frozen=True)
 class OptimizerSettings:
-    """Optimizer, learning rate, weight decay, gradient clipping and parameter groups."""
+    """Optimizer, learning rate, weight decay, parameter groups."""
 
     name: OptimizerName = "adamw"
     """adamw: Adam with decoupled weight decay; adam: no weight decay; sgd: with momentum; lamb: for large batches."""

@@ -13,7 +13,10 @@ from mindvit.training.averaged_model import AveragedModel
 
 @dataclass(frozen=True)
 class SWASettings:
-    """Stochastic weight averaging (SWA) over the last epochs, evaluated and saved beside the weights."""
+    """Stochastic weight averaging (SWA) over the last epochs.
+
+    It is evaluated and saved beside the weights.
+    """
 
     start_epoch: int | None = None
     """First epoch, from 1, whose final weights enter the average. null disables SWA."""
