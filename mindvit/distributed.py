@@ -69,6 +69,28 @@ def all_gather_object(value: Any) -> list:
     return [json.loads(row[:length].tobytes()) for row, length in zip(rows, lengths, strict=True)]
 
 
+def all_gather_rows(rows: np.ndarray) -> np.ndarray:
+    """The rows of all ranks, in the order of the ranks, bit for bit.
+
+    Args:
+        rows: float64 (n, columns); n may differ between ranks.
+
+    Returns:
+        float64 (sum of n, columns).
+    """
+    if not is_distributed():
+        return rows
+    lengths = ops.AllGather()(Tensor([len(rows)], ms.int32)).asnumpy()
+    if not lengths.any():
+        return rows
+    padded = np.zeros((lengths.max(), rows.shape[1]))
+    padded[: len(rows)] = rows
+    # The collectives of some backends do not support float64, and all support integers of 32 bits.
+    parts = ops.AllGather()(Tensor(padded.view(np.int32))).asnumpy()
+    gathered = np.ascontiguousarray(parts).view(np.float64).reshape(len(lengths), *padded.shape)
+    return np.concatenate([part[:length] for part, length in zip(gathered, lengths, strict=True)])
+
+
 def broadcast_object(value: Any) -> Any:
     """The value of rank 0: anything that JSON can represent. The values of other ranks are ignored."""
     return all_gather_object(value if not is_distributed() or get_rank() == 0 else None)[0]

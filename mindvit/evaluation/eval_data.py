@@ -34,7 +34,7 @@ class EvalData:
         """The classes of the split that are not evaluated, and the number of their images; JSON values."""
         if len(self.whole) == len(self.chosen):
             return {}
-        others = [name for name in self.whole.classes.ids if name not in self.chosen.classes.ids]
+        others = tuple(name for name in self.whole.classes.ids if name not in self.chosen.classes.ids)
         return {"images_of_other_classes": len(self.whole) - len(self.chosen), "other_classes": others}
 
 

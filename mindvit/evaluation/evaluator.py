@@ -1,6 +1,6 @@
-"""Evaluates a checkpoint on a data set. Prints a table, and writes JSON."""
+"""Evaluates a checkpoint on a data set. Prints tables, and writes JSON and CSV."""
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +14,16 @@ from mindvit.data.settings import EvalDataSettings
 from mindvit.data.split import Split
 from mindvit.distributed import all_reduce_sum, check_same_on_all_ranks, local_rank_zero_first, raise_on_any_rank
 from mindvit.errors import UserError
+from mindvit.evaluation.error_analysis import analyze_errors
 from mindvit.evaluation.eval_data import EvalData, open_eval_data
+from mindvit.evaluation.evaluation_file import EvaluationRecord, prepare_output, write_evaluation
+from mindvit.evaluation.evaluation_table import evaluation_table
+from mindvit.evaluation.image_predictions import PredictionCollector
 from mindvit.evaluation.metrics import Evaluation, EvaluationCell, evaluate_model, metrics
 from mindvit.factory import TrainedModel, load_trained
-from mindvit.files import make_folder, write_text
 from mindvit.models.setting_names import nearest_setting
 from mindvit.option_names import OPTION_NAMES
-from mindvit.printable import first_names, printable
 from mindvit.runtime import Runtime, RuntimeSettings, apply_amp, current_runtime, init_runtime
-from mindvit.strict_json import dump_json
-
-_SHOWN = 10
-"""Names of skipped images or omitted classes in the table; the JSON has all of them."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,7 @@ class EvalSettings:
     data: EvalDataSettings = field(default_factory=EvalDataSettings)
     runtime: RuntimeSettings = field(default_factory=RuntimeSettings)
     output: str | None = None
-    """JSON file to write the metrics to. null writes none."""
+    """A file that ends in .json, or a folder: evaluation.json and tables as CSV. null writes none."""
     download: bool = False
     """Download published data and weights that are missing."""
 
@@ -76,38 +74,52 @@ def evaluate(model: TrainedModel | str | Path, path: str | Path | None = None, *
 
 
 def evaluate_checkpoint(settings: EvalSettings) -> Evaluation:
-    """Evaluates a checkpoint on every image of a split exactly once, prints a table, and writes JSON if asked to.
+    """Evaluates a checkpoint on every image of a split exactly once, prints tables, and writes files if asked to.
 
-    The JSON has ``top1`` and ``top5`` in percent, ``loss``, ``num_images``, and what was evaluated. With
-    ``data.on_corrupt`` skip it also has ``skipped_images``, the list of corrupt images. If only some classes of the
-    source are evaluated, it also has ``other_classes`` and ``images_of_other_classes``, their number. If the checkpoint
-    was trained on the evaluated images, it also has ``on_training_images``.
+    The JSON is an ``EvaluationRecord``. With ``data.on_corrupt`` skip it has ``skipped_images``, the list of corrupt
+    images. If only some classes of the source are evaluated, it has ``other_classes`` and ``images_of_other_classes``,
+    their number. If the checkpoint was trained on the evaluated images, it has ``on_training_images``.
 
     Raises:
         UserError: for a mistake in the settings, the checkpoint or the data, or if no image can be decoded.
     """
     runtime = init_runtime(settings.runtime)
+    output = Path(settings.output) if settings.output else None
     with raise_on_any_rank():
-        if settings.output and runtime.is_main:
-            make_folder(Path(settings.output).parent)
+        if output and runtime.is_main:
+            prepare_output(output)
     trained, found = local_rank_zero_first(lambda: _open(settings))
     check_same_on_all_ranks({"ckpt": settings.ckpt, "data": str(found.labelled.fingerprint())})
-    result, skipped = _evaluate(trained, found, settings.data, runtime, show_progress=True)
+    result, record = evaluate_opened(trained, found, settings, runtime)
     if runtime.is_main:
-        about = {"ckpt": settings.ckpt, "model": trained.metadata.model_name, "data": found.labelled.origin}
-        others = found.omitted_classes()
-        print(_table(about, result, skipped, others))
-        if settings.output:
-            seen = {"on_training_images": True} if found.on_training_images else {}
-            content = _as_json(result) | others | seen | ({} if skipped is None else {"skipped_images": skipped})
-            write_text(Path(settings.output), dump_json({**content, **about}, indent=2) + "\n")
+        print(evaluation_table(record))
+        if output:
+            write_evaluation(output, record, result.predictions, found.labelled)
     return result
 
 
-def _as_json(result: Evaluation) -> dict[str, Any]:
-    content = asdict(result)
-    del content["num_not_finite"]  # Otherwise it is an error.
-    return content
+def evaluate_opened(
+    trained: TrainedModel, found: EvalData, settings: EvalSettings, runtime: Runtime
+) -> tuple[Evaluation, EvaluationRecord]:
+    """Evaluates a checkpoint that is loaded on data that are opened; shows a progress bar.
+
+    Returns:
+        The evaluation, and what its JSON file holds.
+
+    Raises:
+        UserError: if no image can be decoded, or the outputs are not finite.
+    """
+    result, skipped = _evaluate(trained, found, settings.data, runtime, show_progress=True)
+    record = EvaluationRecord.of(
+        result,
+        ckpt=settings.ckpt,
+        model=trained.metadata.model_name,
+        data=found.labelled.origin,
+        on_training_images=found.on_training_images,
+        skipped_images=None if skipped is None else tuple(skipped),
+        **found.omitted_classes(),
+    )
+    return result, record
 
 
 def _known(data: dict[str, Any]) -> dict[str, Any]:
@@ -129,9 +141,10 @@ def _evaluate(
 ) -> tuple[Evaluation, list[str] | None]:
     """The metrics, and the corrupt images that all ranks skipped (None if they are an error)."""
     network = apply_amp(trained.network, runtime)
-    model = Model(network, metrics=metrics(), eval_network=EvaluationCell(network))
-    corrupt = CorruptImageLog() if data.on_corrupt == "skip" else None
     shard = {"rank": runtime.rank, "world_size": runtime.world_size}
+    measured = {**metrics(), "predictions": PredictionCollector(**shard)}
+    model = Model(network, metrics=measured, eval_network=EvaluationCell(network))
+    corrupt = CorruptImageLog() if data.on_corrupt == "skip" else None
     split = found.labelled
     batches = eval_pipeline(split, trained.metadata.model, data.batch_size, data.num_workers, corrupt=corrupt, **shard)
     with reraise_decode_errors(split):
@@ -144,7 +157,7 @@ def _evaluate(
         )
     if result.num_images == 0:
         raise UserError(f"{split.origin} has no image that can be decoded")
-    return result, skipped
+    return replace(result, analysis=analyze_errors(result.predictions, split)), skipped
 
 
 def _open(settings: EvalSettings) -> tuple[TrainedModel, EvalData]:
@@ -156,20 +169,3 @@ def _skipped_by_all_ranks(corrupt: CorruptImageLog, split: Split) -> list[str]:
     names = [split.describe(index) for index in range(len(split))]
     counts = all_reduce_sum(np.array([name in corrupt.found for name in names], np.float64))
     return [name for name, count in zip(names, counts, strict=True) if count]
-
-
-def _table(about: dict[str, str], result: Evaluation, skipped: list[str] | None, others: dict[str, Any]) -> str:
-    rows = {
-        **about,
-        "Top-1": f"{result.top1:.2f} %",
-        "Top-5": f"{result.top5:.2f} %",
-        "loss": f"{result.loss:.4f}",
-        "images": f"{result.num_images:,}",
-    }
-    if others:
-        rows["omitted"] = (
-            f"{others['images_of_other_classes']:,} of other classes: {first_names(others['other_classes'], _SHOWN)}"
-        )
-    if skipped is not None:
-        rows["skipped"] = f"{len(skipped):,} corrupt{': ' if skipped else ''}{first_names(skipped, _SHOWN)}"
-    return "\n".join(f"{key:<8} {printable(value)}" for key, value in rows.items())

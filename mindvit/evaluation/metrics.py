@@ -1,6 +1,6 @@
 """Evaluation metrics: Top-1 and Top-5 accuracy and loss, over every image exactly once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import mindspore as ms
 import numpy as np
@@ -10,6 +10,8 @@ from mindspore.train import Metric, Model
 
 from mindvit.data.split import PADDING_LABEL
 from mindvit.distributed import all_reduce_sum
+from mindvit.evaluation.error_analysis import ErrorAnalysis
+from mindvit.evaluation.image_predictions import ImagePredictions
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,10 @@ class Evaluation:
     """Images evaluated."""
     num_not_finite: int = 0
     """Images for which an output of the network was NaN or infinite."""
+    predictions: ImagePredictions | None = field(default=None, compare=False, repr=False)
+    """The prediction of each image; None in an evaluation during training."""
+    analysis: ErrorAnalysis | None = field(default=None, compare=False, repr=False)
+    """Metrics by class, confusions, calibration and mistakes; None in an evaluation during training."""
 
 
 class EvaluationCell(nn.Cell):

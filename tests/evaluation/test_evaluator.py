@@ -13,6 +13,7 @@ from mindvit import create_model
 from mindvit.data.folder import open_folder
 from mindvit.data.images import read_image
 from mindvit.errors import UserError
+from mindvit.evaluation.evaluation_file import read_evaluation
 from mindvit.evaluation.evaluator import EvalSettings, evaluate, evaluate_checkpoint
 from mindvit.factory import load_trained
 from mindvit.inference import classify
@@ -62,6 +63,28 @@ def test_json_and_table_have_the_metrics(tiny_checkpoint, make_folder, tmp_path,
     table = capsys.readouterr().out
     assert f"{result.top1:.2f} %" in table
     assert "images   6" in table
+
+
+def test_the_mistakes_are_those_of_inference_and_name_their_files(tiny_checkpoint, make_folder, tmp_path):
+    root, ckpt, output = make_folder(counts=7), tiny_checkpoint(), tmp_path / "out"
+    (root / "val/cat/3.png").write_bytes(b"hello")
+    options = ("--data.batch_size", 4, "--data.on_corrupt", "skip", "--output", output)
+    result = run_eval("--ckpt", ckpt, "--data.path", root, *options)
+    stored = read_evaluation(output / "evaluation.json")
+    assert stored.num_mistakes == len(stored.mistakes) == round(13 * (1 - result.top1 / 100)) > 0
+    trained = load_trained(str(ckpt))
+    trained.network.set_train(False)
+    probabilities = []
+    for path in sorted((root / "val").glob("*/*.png")):
+        if path.read_bytes() != b"hello":
+            first = classify(path, trained)[0]
+            if first.id != path.parent.name:
+                probabilities.append((str(path), first.id, round(first.probability, 4)))
+    found = [(item.file, item.predicted, round(item.probability, 4)) for item in stored.mistakes]
+    assert sorted(found) == sorted(probabilities)
+    assert [item.support for item in stored.per_class] == [6, 7]
+    assert result.analysis.confusion_matrix.tolist() == [list(row) for row in stored.confusion_matrix]
+    assert result.predictions.indices.tolist() == [*range(3), *range(4, 14)], "the corrupt image has no row"
 
 
 @pytest.mark.slow

@@ -154,3 +154,9 @@ def test_any_number_of_ranks_evaluates_each_of_361_images_once(tmp_path, tiny_ch
         for name in ("top1", "top5", "num_images"):
             assert found[name] == single[name], f"{name} of {ranks} ranks"
         assert found["loss"] == pytest.approx(single["loss"], rel=1e-6)
+        for name in ("per_class", "confusion_matrix", "confusions", "macro", "weighted", "num_mistakes"):
+            assert found[name] == single[name], f"{name} of {ranks} ranks"
+        for name in ("ece", "brier", "confidence"):
+            assert found["calibration"][name] == pytest.approx(single["calibration"][name], rel=1e-5)
+        mistakes = [{item["file"]: item["predicted"] for item in of["mistakes"]} for of in (single, found)]
+        assert mistakes[0] == mistakes[1]
