@@ -266,6 +266,35 @@ COMMANDS = {
         ),
         prints_result=True,
     ),
+    "visualize": Command(
+        "Draw the attention in an image, or what a network has learned.",
+        commands={
+            "attention": Command(
+                "Draw the attention rollout over an image, and the heads of a block.",
+                "--ckpt output/digits/best.ckpt --image IMAGE --output attention.png",
+                _call(
+                    "mindvit.visualize.attention_figure:AttentionSettings",
+                    "mindvit.visualize.attention_figure:visualize_attention",
+                ),
+            ),
+            "positions": Command(
+                "Draw the similarity of the position embeddings.",
+                "--ckpt output/digits/best.ckpt --output positions.png",
+                _call(
+                    "mindvit.visualize.position_similarity:PositionSettings",
+                    "mindvit.visualize.position_similarity:visualize_positions",
+                ),
+            ),
+            "filters": Command(
+                "Draw the principal components of the filters of the patch embedding.",
+                "--ckpt output/digits/best.ckpt --output filters.png",
+                _call(
+                    "mindvit.visualize.patch_filters:FilterSettings",
+                    "mindvit.visualize.patch_filters:visualize_filters",
+                ),
+            ),
+        },
+    ),
     "convert": Command(
         "Convert weights of other libraries to a checkpoint, or export a checkpoint to timm or Hugging Face.",
         "--source FILE --model vit_b_16_224 --output ckpt/mine.ckpt",

@@ -164,7 +164,7 @@ def evaluation_crop(image: Image.Image, config: ViTConfig) -> Image.Image:
 
 
 def overlay(
-    image: Image.Image, heat: np.ndarray, colormap: str = "turbo", opacity: float = 0.5, patch_overlap: float = 1.0
+    image: Image.Image, heat: np.ndarray, colormap: str = "inferno", opacity: float = 0.5, patch_overlap: float = 1.0
 ) -> Image.Image:
     """Lays a map over an image.
 
