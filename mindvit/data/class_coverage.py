@@ -11,12 +11,14 @@ def note_missing_in_splits(source: Source) -> None:
     if source.train is None or source.val is None:
         return
     in_train, in_val = (split.ids_with_images for split in (source.train, source.val))
-    for split, missing, effect in (
-        (source.val, in_train - in_val, "the metrics of val do not cover them"),
-        (source.train, in_val - in_train, "val expects them, but nothing is learned about them"),
+    in_one_folder = source.train.origin == source.val.origin
+    for name, split, missing, effect in (
+        ("val", source.val, in_train - in_val, "the metrics of val do not cover them"),
+        ("train", source.train, in_val - in_train, "val expects them, but nothing is learned about them"),
     ):
         if missing:
-            warnings.warn(f"{split.origin} has no images of {_counted(missing)}; {effect}", stacklevel=2)
+            where = f"the {name} split of {split.origin}" if in_one_folder else split.origin
+            warnings.warn(f"{where} has no images of {_counted(missing)}; {effect}", stacklevel=2)
 
 
 def note_not_evaluated(split: Split) -> None:

@@ -19,7 +19,7 @@ class SplitFingerprint:
     counts: tuple[int, ...]
     """Images of each class."""
     digests: tuple[str, ...]
-    """Digest of the file names of each class, in the order of the split, without the folder of the class."""
+    """Digest of the names of the images of each class, in the order of the split, without the folder of the class."""
 
     def __post_init__(self) -> None:
         if not len(self.class_ids) == len(self.counts) == len(self.digests):
@@ -60,10 +60,15 @@ def fingerprint_of(class_ids: tuple[str, ...], labels: np.ndarray, name: Callabl
     counts = np.bincount(labels, minlength=len(class_ids))
     by_class = np.split(np.argsort(labels, kind="stable"), np.cumsum(counts)[:-1])
     digests = []
-    for indices in by_class:
-        names = "\0".join(name(index).rpartition("/")[2] for index in indices.tolist())
+    for class_id, indices in zip(class_ids, by_class, strict=True):
+        names = "\0".join(name_in_class(name(index), class_id) for index in indices.tolist())
         digests.append(_digest(names.encode("utf-8", "surrogateescape")))
     return SplitFingerprint(class_ids, tuple(counts.tolist()), tuple(digests))
+
+
+def name_in_class(name: str, class_id: str) -> str:
+    """The name of an image without the folder of its class, so that a renamed class keeps the names of its images."""
+    return name.removeprefix(f"{class_id}/")
 
 
 def compare(before: DataFingerprint, now: DataFingerprint) -> DataChanges:

@@ -23,10 +23,11 @@ _SPELLINGS = {"train": {"train", "training"}, "val": {"val", "valid", "validatio
 
 
 def open_folder(path: Path) -> Source:
-    """Opens ``path/{train,val}/<class>/<image>``, or ``path/<class>/<image>`` as both training and val split.
+    """Opens ``path/{train,val,test}/<class>/<image>``, or ``path/<class>/<image>`` as both training and val split.
 
-    A path without ``train`` and ``val`` is a single split. A run that trains on it has no val split. The classes are
-    those of train; val may lack some of them.
+    A path without ``train`` and ``val`` is a single split. A run that trains on it has no val split, unless
+    ``hold_out`` makes one. The classes are those of train; val and test may lack some of them. A folder ``test`` that
+    has other folders than these classes is not read.
 
     Raises:
         UserError: for a missing path, fewer than two classes, an empty class, or classes of val that train lacks.
@@ -37,10 +38,12 @@ def open_folder(path: Path) -> Source:
             f"the data folder {path} does not exist; set --data.path to a folder with one sub-folder per class"
         )
     source = read_source(path)
-    if source.train and source.val and source.val is not source.train:
+    if source.is_unsplit:
+        return source
+    if source.train and source.val:
         _check_classes_of_val(source.train, source.val)
-        return replace(source, val=source.val.relabel(source.train.classes))
-    return source
+        source = replace(source, val=source.val.relabel(source.train.classes))
+    return replace(source, test=_read_test(path / "test", (source.train or source.val).classes))
 
 
 def read_source(path: Path, known: Classes | None = None) -> Source:
@@ -72,7 +75,10 @@ def read_split(path: Path, known: Classes | None = None, flip: bool = True) -> S
     """
     folders = _class_folders(path)
     if not folders:
-        raise UserError(f"{path} has no class folders; create one folder of images per class")
+        raise UserError(
+            f"{path} has no class folders; create one folder of images per class, or name a CSV file with the label of "
+            "each image (data.labels)"
+        )
     if known is None and len(folders) == 1:
         raise UserError(f"{path} has only one class folder, {folders[0]!r}; training needs at least two classes")
     classes = known or Classes.named(tuple(folders))
@@ -122,6 +128,17 @@ def open_unlabelled(path: Path) -> Split:
         raise UserError(f"{path} has no images; supported extensions are {', '.join(sorted(EXTENSIONS))}")
     labels = np.zeros(len(files), np.int32)
     return Split(str(path), Classes.named(("",)), labels, lambda i: read_image(files[i]), lambda i: str(files[i]))
+
+
+def _read_test(path: Path, classes: Classes) -> Split | None:
+    """The test split; None if the folder has none of the classes, such as that of a competition, without labels."""
+    if not any((path / name).is_dir() for name in classes.ids):
+        return None
+    try:
+        return read_split(path, classes)
+    except UserError as error:
+        warnings.warn(f"{path} is not read as test split: {error}", stacklevel=3)
+        return None
 
 
 def _class_folders(path: Path) -> list[str]:

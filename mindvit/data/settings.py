@@ -28,6 +28,14 @@ class DataSettings:
     """Kind of data source."""
     path: str | None = None
     """Folder of the source. Default: dataset/digits for digits, dataset for imagenet, none for the others."""
+    labels: str | None = None
+    """CSV file with the columns file, label and optionally split, for images in one folder (source folder). A relative
+    path starts here or in data.path."""
+    val_fraction: float | None = None
+    """Fraction of the images of each class to hold out for validation, for data without a val split. null holds out
+    none."""
+    split_seed: int = 0
+    """Seed of the choice of these images. It does not depend on train.seed."""
     classes: tuple[str, ...] | None = None
     """Ids (folder names) of the classes to train and validate on. null uses all classes."""
     samples_per_class: int | None = None
@@ -43,6 +51,7 @@ class DataSettings:
         check_values(self, "data.")
         check_loading(self.batch_size, self.num_workers)
         check_classes(self.classes)
+        check_hold_out(self.val_fraction, self.split_seed)
         if self.samples_per_class is not None and self.samples_per_class < 1:
             raise ValueError(f"data.samples_per_class must be at least 1, not {self.samples_per_class}")
 
@@ -116,8 +125,14 @@ class EvalDataSettings:
     """Kind of data source."""
     path: str | None = None
     """Folder of the source. Without data.source, the checkpoint's source reads it (folder instead of digits)."""
-    split: Literal["train", "val"] = "val"
+    split: Literal["train", "val", "test"] = "val"
     """Split of the source."""
+    labels: str | None = None
+    """CSV file with the labels of the images, as in training."""
+    val_fraction: float | None = None
+    """Fraction of the images to hold out as the val split, as in training."""
+    split_seed: int | None = None
+    """Seed of the choice of these images."""
     classes: tuple[str, ...] | None = None
     """Ids of the classes to evaluate on; the number of omitted images is printed. null uses all classes, or those of
     the checkpoint if it was trained on some classes of its source."""
@@ -132,6 +147,7 @@ class EvalDataSettings:
         check_values(self, "data.")
         check_loading(self.batch_size, self.num_workers)
         check_classes(self.classes)
+        check_hold_out(self.val_fraction, self.split_seed)
 
 
 def check_loading(batch_size: int, num_workers: int, group: str = "data.") -> None:
@@ -166,3 +182,20 @@ def check_classes(classes: tuple[str, ...] | None) -> None:
     duplicates = sorted({name for name in classes if classes.count(name) > 1})
     if duplicates:
         raise ValueError(f"data.classes lists {', '.join(duplicates)} more than once")
+
+
+def check_hold_out(val_fraction: float | None, split_seed: int | None, group: str = "data.") -> None:
+    """Checks the settings of ``mindvit.data.holdout.hold_out``.
+
+    Args:
+        val_fraction: fraction of the images of each class.
+        split_seed: seed of the choice.
+        group: prefix of the setting names in messages.
+
+    Raises:
+        ValueError: if one is out of range; the message names it.
+    """
+    if val_fraction is not None and not 0 < val_fraction < 1:
+        raise ValueError(f"{group}val_fraction must lie between 0 and 1, such as 0.2, not {val_fraction}")
+    if split_seed is not None and not 0 <= split_seed < 2**31:
+        raise ValueError(f"{group}split_seed must lie in [0, 2147483648), not {split_seed}")

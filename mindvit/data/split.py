@@ -68,7 +68,7 @@ class Split:
         if empty:
             raise UserError(f"{self.origin} has no images of {', '.join(empty[:5])} (data.classes)")
         classes = Classes(*(tuple(names[label] for label in kept) for names in (self.classes.ids, self.classes.names)))
-        subset = self._subset(np.flatnonzero(np.isin(self.labels, kept)))
+        subset = self.take(np.flatnonzero(np.isin(self.labels, kept)))
         return replace(subset, classes=classes, labels=np.searchsorted(kept, subset.labels).astype(np.int32))
 
     def limit_per_class(self, samples_per_class: int) -> "Split":
@@ -79,9 +79,10 @@ class Split:
             if len(indices) > samples_per_class:
                 indices = indices[np.arange(samples_per_class) * len(indices) // samples_per_class]
             chosen.append(indices)
-        return self._subset(np.sort(np.concatenate(chosen)))
+        return self.take(np.sort(np.concatenate(chosen)))
 
-    def _subset(self, indices: np.ndarray) -> "Split":
+    def take(self, indices: np.ndarray) -> "Split":
+        """The images at some indices, in their order, with the classes of this split."""
         return replace(
             self,
             labels=self.labels[indices],
@@ -111,10 +112,19 @@ class Split:
 
 @dataclass(frozen=True)
 class Source:
-    """The splits of a data source. One of them may be missing."""
+    """The splits of a data source. Each of them may be missing."""
 
     train: Split | None
     val: Split | None
+    test: Split | None = None
+    """Images for a final evaluation only; no run reads them."""
+    divided: str | None = None
+    """The fingerprint of the images that ``hold_out`` divided into train and val; None if it did not."""
+
+    @property
+    def is_unsplit(self) -> bool:
+        """Whether train and val are the same images, because the source has no splits."""
+        return self.train is not None and self.train is self.val
 
     @cached_property
     def fingerprint(self) -> DataFingerprint:
@@ -122,7 +132,7 @@ class Source:
         return DataFingerprint(self.train.fingerprint(), self.val and self.val.fingerprint())
 
     def subset(self, classes: tuple[str, ...] | None, samples_per_class: int | None) -> "Source":
-        """A subset of the source: some classes of both splits, and a limited number of training images per class.
+        """A subset of the source: some classes of all splits, and a limited number of training images per class.
 
         Args:
             classes: ids of the classes; None keeps all.
@@ -131,9 +141,9 @@ class Source:
         Raises:
             UserError: as ``Split.select_classes``.
         """
-        train, val = self.train, self.val
+        train, val, test = self.train, self.val, self.test
         if classes is not None:
-            train, val = (split and split.select_classes(classes) for split in (train, val))
-        return Source(
-            train and train.limit_per_class(samples_per_class) if samples_per_class is not None else train, val
-        )
+            train, val, test = (split and split.select_classes(classes) for split in (train, val, test))
+        if samples_per_class is not None:
+            train = train and train.limit_per_class(samples_per_class)
+        return replace(self, train=train, val=val, test=test)

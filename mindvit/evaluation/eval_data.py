@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from mindvit.data.class_coverage import note_not_evaluated
+from mindvit.data.holdout import hold_out
+from mindvit.data.labels_file import find_labels
 from mindvit.data.settings import EvalDataSettings
 from mindvit.data.sources import open_source
 from mindvit.data.split import Source, Split
@@ -51,16 +53,19 @@ def open_eval_data(data: EvalDataSettings, metadata: CheckpointMetadata, name: s
         UserError: if the data are missing, or have classes that the checkpoint was not trained on.
     """
     source, path = _source_and_path(data, metadata)
-    opened = open_source(source, path, download)
+    is_same = path is not None and _is_data_of_training(data, path, metadata)
+    labels = data.labels or (metadata.data_labels if is_same and source == "folder" else None)
+    opened = _with_val(open_source(source, path, download, labels), data, metadata, is_same)
     whole = getattr(opened, data.split)
     if whole is None:
-        where = path or (opened.train or opened.val).origin
-        raise UserError(f"{where} has no {data.split} split; choose the other split with data.split")
+        where = path or (opened.train or opened.val or opened.test).origin
+        raise UserError(f"{where} has no {data.split} split; choose another split with data.split")
     chosen = _choose_classes(whole, data.classes, metadata)
     labelled = _labelled(chosen, name, metadata)
     if data.classes is None:
         note_not_evaluated(labelled)
-    seen = _is_of_training(opened, whole, path, metadata)
+    seen = _is_of_training(opened, whole, path, metadata) and (data.labels is None or is_same)
+    seen |= is_same and data.val_fraction is not None and not _holds_out_as_in_training(data, metadata)
     if seen:
         warnings.warn(
             f"{whole.origin}: these are the images that the checkpoint was trained on, so the metrics do not tell how "
@@ -77,6 +82,44 @@ def _source_and_path(data: EvalDataSettings, metadata: CheckpointMetadata) -> tu
         return metadata.data_source, metadata.data_path
     is_folder = metadata.data_source in ("folder", "digits")
     return ("folder" if is_folder else metadata.data_source), data.path
+
+
+def _is_data_of_training(data: EvalDataSettings, path: str, metadata: CheckpointMetadata) -> bool:
+    """Whether the folder, and the CSV file with its labels, are those that the checkpoint was trained on."""
+    if metadata.data_path is None or not _is_same_path(Path(path), Path(metadata.data_path)):
+        return False
+    if data.labels is None or metadata.data_labels is None:
+        return data.labels is None
+    return _is_same_path(*(find_labels(Path(path), labels) for labels in (data.labels, metadata.data_labels)))
+
+
+def _with_val(source: Source, data: EvalDataSettings, metadata: CheckpointMetadata, is_same: bool) -> Source:
+    """The source with the val split that the settings or, for the data of training, the checkpoint asks for."""
+    if data.val_fraction is not None:
+        seed = data.split_seed if data.split_seed is not None else metadata.split_seed
+        return hold_out(source, data.val_fraction, seed or 0)
+    if metadata.val_fraction is None or not source.is_unsplit:
+        return source
+    is_equal = str(source.train.fingerprint()) == metadata.divided_data
+    if not is_same and not is_equal:
+        return source
+    if not is_equal:
+        warnings.warn(
+            f"{source.train.origin} has other images than in training, so data.val_fraction may hold out others too, "
+            "and the checkpoint may have been trained on some of them",
+            stacklevel=3,
+        )
+    elif not is_same:
+        warnings.warn(
+            f"{source.train.origin} has the file names of the training data; {data.split} is the split that "
+            "data.val_fraction made of them",
+            stacklevel=3,
+        )
+    return hold_out(source, metadata.val_fraction, metadata.split_seed)
+
+
+def _holds_out_as_in_training(data: EvalDataSettings, metadata: CheckpointMetadata) -> bool:
+    return data.val_fraction == metadata.val_fraction and data.split_seed in (None, metadata.split_seed)
 
 
 def _choose_classes(split: Split, chosen: tuple[str, ...] | None, metadata: CheckpointMetadata) -> Split:
@@ -111,14 +154,14 @@ def _is_of_training(source: Source, split: Split, path: str | None, metadata: Ch
         return False
     trained = Path(metadata.data_path)
     return any(
-        _is_same_folder(place, Path(other))
+        _is_same_path(place, Path(other))
         for place in (trained, trained / "train")
         for other in (split.origin, path)
         if other is not None
     )
 
 
-def _is_same_folder(one: Path, other: Path) -> bool:
+def _is_same_path(one: Path, other: Path) -> bool:
     try:
         return one.samefile(other)
     except (OSError, ValueError):  # The folder of the metadata may be on another machine.

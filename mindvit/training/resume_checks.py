@@ -7,7 +7,7 @@ import json
 import math
 from pathlib import Path
 
-from mindvit.config import flatten, marked_settings
+from mindvit.config import flatten, marked_settings, plain
 from mindvit.data.fingerprint import DataFingerprint, compare
 from mindvit.errors import UserError
 from mindvit.training.recipe import Recipe, TrainSettings
@@ -55,8 +55,12 @@ def check_settings(path: Path, before: dict, now: dict, allow_changes: bool) -> 
 
 
 def config_changes(before: dict, now: dict) -> list[str]:
-    """The settings that differ and have an effect on the result, such as ``optimizer.lr: 0.001 -> 0.002``."""
-    old, new, free = flatten(before), flatten(now), marked_settings(Recipe, "changeable")
+    """The settings that differ and have an effect on the result, such as ``optimizer.lr: 0.001 -> 0.002``.
+
+    A setting that an earlier version did not have is taken to have had its default, which changes nothing.
+    """
+    new, free = flatten(now), marked_settings(Recipe, "changeable")
+    old = {name: value for name, value in flatten(plain(Recipe())).items() if name in new} | flatten(before)
     return [
         f"{name}: {json.dumps(old.get(name))} -> {json.dumps(new.get(name))}"
         for name in sorted(old.keys() | new.keys())

@@ -68,11 +68,16 @@ class Run:
     @property
     def metadata(self) -> CheckpointMetadata:
         """The metadata of the run's checkpoints, before any epoch."""
+        data = self.recipe.data
         return CheckpointMetadata(
             model_name=self.recipe.model.name,
             model=self.network.config,
             classes=self.source.train.classes,
-            data_source=self.recipe.data.source,
-            data_path=self.recipe.data.path,
-            is_class_subset=self.recipe.data.classes is not None,
+            data_source=data.source,
+            data_path=data.path,
+            data_labels=data.labels,
+            val_fraction=data.val_fraction,
+            split_seed=None if data.val_fraction is None else data.split_seed,
+            divided_data=self.source.divided,
+            is_class_subset=data.classes is not None,
         )

@@ -188,13 +188,37 @@ def _open_data_and_model(recipe: Recipe) -> tuple[Source, ViT]:
 
 
 def _training_source(recipe: Recipe) -> Source:
-    source = open_source(recipe.data.source, recipe.data.path, recipe.download)
+    data = recipe.data
+    source = open_source(data.source, data.path, recipe.download, data.labels, data.val_fraction, data.split_seed)
     if source.train is None:
-        raise UserError(f"{source.val.origin} has no train folder beside it; training needs one")
-    source = replace(source, val=None) if source.val is source.train else source
-    source = source.subset(recipe.data.classes, recipe.data.samples_per_class)
+        raise UserError(f"{(source.val or source.test).origin} has no train split beside it; training needs one")
+    source = replace(source, val=None) if source.is_unsplit else source
+    source = source.subset(data.classes, data.samples_per_class)
+    if source.val is None:
+        _check_without_val(recipe, source)
     note_missing_in_splits(source)
     return source
+
+
+def _check_without_val(recipe: Recipe, source: Source) -> None:
+    """Warns that a run has no validation images.
+
+    Raises:
+        UserError: if a setting needs them.
+    """
+    cure = "set data.val_fraction, such as 0.2, to hold some out"
+    for name, is_set in (
+        ("train.patience", recipe.train.patience is not None),
+        ("checkpoint.metric val_loss", recipe.checkpoint.metric == "val_loss"),
+        ("checkpoint.keep_best", recipe.checkpoint.keep_best > 1),
+    ):
+        if is_set:
+            raise UserError(f"{name} needs validation images, but {source.train.origin} has no val split; {cure}")
+    warnings.warn(
+        f"{source.train.origin} has no val split: no accuracy is measured, and there will be no best.ckpt, only "
+        f"last.ckpt; {cure}",
+        stacklevel=2,
+    )
 
 
 def _sampling_plan(recipe: Recipe, source: Source, runtime: Runtime) -> SamplingPlan:

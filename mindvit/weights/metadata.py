@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from mindvit.classes import Classes
-from mindvit.data.settings import SourceName
+from mindvit.data.settings import SourceName, check_hold_out
 from mindvit.errors import UserError
 from mindvit.json_schema import decode
 from mindvit.models.variants import list_models
@@ -18,6 +18,8 @@ from mindvit.strict_json import dump_json, parse_json
 METADATA_KEY = "mindvit.metadata"
 """Name of the metadata among the texts of a ``.ckpt``."""
 _FORMAT = 3
+_OMITTED = ("data_labels", "val_fraction", "split_seed", "divided_data")
+"""Fields that are left out if they are None, so that earlier versions with format 3 can read the metadata."""
 
 # Format 3 says how images are resized for evaluation. Before it, all were resized in a way that is no longer there.
 _MINDSPORE_ORIGINS = ("tutorial", "mindcv", "mindcv (before 0.3)")
@@ -55,6 +57,14 @@ class CheckpointMetadata:
     """Kind of data source it was trained on, as ``data.source``."""
     data_path: str | None = None
     """Folder of that source, as ``data.path``."""
+    data_labels: str | None = None
+    """CSV file with the labels of the images, as ``data.labels``."""
+    val_fraction: float | None = None
+    """Fraction of the images that was held out for validation, as ``data.val_fraction``."""
+    split_seed: int | None = None
+    """Seed of the choice of these images, as ``data.split_seed``; None if none were held out."""
+    divided_data: str | None = None
+    """Fingerprint of the images that were divided into train and val, as ``Source.divided``; None if none were."""
     is_class_subset: bool = False
     """Whether it was trained on a subset of that source's classes."""
     epoch: int = 0
@@ -68,7 +78,8 @@ class CheckpointMetadata:
 
     def to_json(self) -> str:
         """The metadata as one line of JSON."""
-        return dump_json({"format": _FORMAT, **asdict(self), "metrics": _finite(self.metrics)})
+        fields = {name: value for name, value in asdict(self).items() if value is not None or name not in _OMITTED}
+        return dump_json({"format": _FORMAT, **fields, "metrics": _finite(self.metrics)})
 
     @classmethod
     def from_json(cls, text: str) -> "CheckpointMetadata":
@@ -148,5 +159,9 @@ def _check_ranges(metadata: CheckpointMetadata) -> None:
         raise ValueError(f"classes must be as many as model.num_classes, {outputs}, not {len(metadata.classes)}")
     if metadata.epoch < 0:
         raise ValueError(f"epoch must be 0 or more, not {metadata.epoch}")
-    if metadata.data_path is not None and len(os.fsencode(metadata.data_path)) > _MAX_PATH:
-        raise ValueError(f"data_path must have at most {_MAX_PATH} bytes")
+    for name in ("data_path", "data_labels"):
+        if getattr(metadata, name) is not None and len(os.fsencode(getattr(metadata, name))) > _MAX_PATH:
+            raise ValueError(f"{name} must have at most {_MAX_PATH} bytes")
+    check_hold_out(metadata.val_fraction, metadata.split_seed, group="")
+    if (metadata.val_fraction is None) != (metadata.split_seed is None):
+        raise ValueError("val_fraction and split_seed must be given together")

@@ -23,6 +23,11 @@ def test_classes_without_images_in_one_of_the_splits_are_named():
     ]
 
 
+def test_splits_in_one_folder_are_told_apart():
+    with pytest.warns(UserWarning, match="^the val split of pets has no images of 1 class"):
+        note_missing_in_splits(Source(split("pets", 0, 1), split("pets", 1)))
+
+
 def test_classes_of_the_model_without_images_are_named():
     with pytest.warns(
         UserWarning, match=r"^val has no images of 6 classes \(a, b, c, d, e, …\), of the 7 of the model"

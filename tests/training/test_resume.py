@@ -376,12 +376,19 @@ def test_early_stopping_starts_to_count_again_if_its_metric_changes(tmp_path, co
 # Changed settings
 
 
+def test_a_setting_that_an_earlier_version_did_not_have_had_its_default():
+    before = {"data": {"source": "folder"}}
+    assert config_changes(before, {"data": {"source": "folder", "split_seed": 0, "val_fraction": None}}) == []
+    now = {"data": {"source": "folder", "split_seed": 0, "val_fraction": 0.2}}
+    assert config_changes(before, now) == ["data.val_fraction: null -> 0.2"]
+
+
 def test_changed_settings_are_reported_by_dotted_name():
     before = {"optimizer": {"lr": 0.001, "rules": [], "betas": [0.9, 0.99]}, "seed": 1, "old": None, "same": {"a": 1}}
     now = {"optimizer": {"lr": 0.002, "rules": [{"pattern": "*"}], "betas": [0.9, 0.99]}, "seed": 1, "same": {"a": 1}}
     now["model"] = {"name": "vit"}
     assert config_changes(before, now) == [
-        'model.name: null -> "vit"',
+        'model.name: "vit_b_16_224" -> "vit"',
         "optimizer.lr: 0.001 -> 0.002",
         'optimizer.rules: [] -> [{"pattern": "*"}]',
     ]

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
+from mindvit.data.folder import open_folder
 from mindvit.errors import UserError
 from mindvit.files import FileError
 from mindvit.parsing import parse
@@ -73,6 +74,26 @@ def test_a_missing_package_is_reported_before_the_folder_is_made_and_the_data_ar
     with pytest.raises(UserError, match=r"needs the package tensorboardX: pip install"):
         start("--train.tensorboard", "true", "--data.path", "nowhere")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_without_validation_images_says_so_and_refuses_what_needs_them(start, tmp_path):
+    path = ["--data.path", str(tmp_path / "images/train")]
+    with pytest.warns(UserWarning, match="images/train has no val split: no accuracy is measured") as notes:
+        assert start(*path) == "ended"
+    assert len([note for note in notes if "no val split" in str(note.message)]) == 1
+    for options in (["--train.patience", "3"], ["--checkpoint.metric", "val_loss"], ["--checkpoint.keep_best", "2"]):
+        with pytest.raises(UserError, match=rf"^{options[0][2:]}.* needs validation images.* data.val_fraction"):
+            start(*path, *options)
+
+
+def test_the_metadata_say_which_images_were_held_out(start, tmp_path):
+    found = []
+    held_out = ["--data.path", str(tmp_path / "images/train"), "--data.val_fraction", "0.5", "--data.split_seed", "7"]
+    start(*held_out, action=lambda run: found.append(run))
+    metadata = found[0].metadata
+    assert (metadata.val_fraction, metadata.split_seed) == (0.5, 7)
+    assert metadata.divided_data == str(open_folder(tmp_path / "images/train").train.fingerprint())
+    assert (len(found[0].source.train), len(found[0].source.val)) == (6, 6)
 
 
 @pytest.mark.parametrize("option", [[], ["--resume", "auto"], ["--overwrite", "true"]])

@@ -68,6 +68,18 @@ def test_metadata_is_restored_exactly():
     assert read_metadata({METADATA_KEY: text, "other": ""}) == METADATA
 
 
+def test_the_choice_of_held_out_images_is_restored_and_left_out_if_there_is_none():
+    divided = replace(METADATA, data_labels="a.csv", val_fraction=0.2, split_seed=0, divided_data="2 images")
+    assert CheckpointMetadata.from_json(divided.to_json()) == divided
+    assert not json.loads(METADATA.to_json()).keys() & {"data_labels", "val_fraction", "split_seed", "divided_data"}
+    for broken, words in (
+        (replace(divided, val_fraction=2.0), "lie between 0 and 1"),
+        (replace(divided, split_seed=None), "together"),
+    ):
+        with pytest.raises(UserError, match=words):
+            CheckpointMetadata.from_json(broken.to_json())
+
+
 def test_texts_without_metadata_give_none():
     assert read_metadata({}) is None
     assert read_metadata({"other": "{}"}) is None

@@ -18,7 +18,7 @@ from mindvit.data.mindrecord.manifest import (
 )
 from mindvit.data.mindrecord.processes import Task, write_shards
 from mindvit.data.mindrecord.verification import verify
-from mindvit.data.settings import CORES
+from mindvit.data.settings import CORES, check_hold_out
 from mindvit.data.sources import open_source
 from mindvit.errors import UserError
 from mindvit.files import make_folder, remove_leftovers
@@ -34,6 +34,12 @@ class MindRecordSettings:
     """Kind of data source, as data.source of train.py."""
     path: str | None = None
     """Folder of the source, as data.path of train.py."""
+    labels: str | None = None
+    """CSV file with the labels of the images, as data.labels of train.py."""
+    val_fraction: float | None = None
+    """Fraction of the images to hold out as shards of their own, as data.val_fraction of train.py."""
+    split_seed: int = 0
+    """Seed of the choice of these images, as data.split_seed of train.py."""
     shards: int | None = None
     """Number of shards per split. null gives shards of about 1 GiB."""
     num_workers: int = min(8, CORES)
@@ -44,6 +50,7 @@ class MindRecordSettings:
     def __post_init__(self) -> None:
         if (self.output is None) == (self.verify is None):
             raise ValueError("set either --output, the folder to write, or --verify, the conversion to check")
+        check_hold_out(self.val_fraction, self.split_seed, group="")
         if self.shards is not None and not 1 <= self.shards <= MAX_SHARDS:
             raise ValueError(f"shards must lie between 1 and {MAX_SHARDS}, not {self.shards}")
         if self.num_workers < 1:
@@ -68,7 +75,8 @@ def convert_to_mindrecord(settings: MindRecordSettings, download: bool = False, 
         folder = Path(settings.verify)
         print(_summary(folder, verify(folder, settings.num_workers), "verified"))
         return
-    listing = list_source(open_source(settings.source, settings.path, download))
+    chosen = (settings.labels, settings.val_fraction, settings.split_seed)
+    listing = list_source(open_source(settings.source, settings.path, download, *chosen))
     folder = Path(settings.output)
     manifest = _prepare_output(folder, listing.plan(settings.shards), overwrite)
     print(_summary(folder, _write_pending(folder, listing, manifest, settings.num_workers), "written and read back"))

@@ -75,12 +75,14 @@ class Listing:
 
 
 def list_source(source: Source) -> Listing:
-    """Lists the image files of a source. The only split of a source without train and val is named ``all``.
+    """Lists the image files of a source. The only split of a source without splits is named ``all``.
 
     Raises:
         UserError: if a file is empty or cannot be read; the message names it.
     """
-    named = {"all": source.train} if source.train is source.val else {"train": source.train, "val": source.val}
+    named = {"train": source.train, "val": source.val, "test": source.test}
+    if source.is_unsplit:
+        named = {"all": source.train}
     splits = {name: split for name, split in named.items() if split is not None}
     first = next(iter(splits.values()))
     return Listing(first.classes, first.flip, {name: _list_split(split) for name, split in splits.items()})

@@ -11,8 +11,8 @@ from mindvit.errors import UserError
 from mindvit.files import write_text
 
 MANIFEST_NAME = "manifest.json"
-SPLITS = ("train", "val", "all")
-"""Folders of shards. ``all`` has the images of a source without train and val, and is then the only folder."""
+SPLITS = ("train", "val", "test", "all")
+"""Folders of shards. ``all`` has the images of a source without splits, and is then the only folder."""
 DATA_SUFFIX = ".mindrecord"
 INDEX_SUFFIX = ".mindrecord.db"
 _FORMAT = 1
@@ -141,7 +141,7 @@ def _from_json(stored: dict[str, Any]) -> Manifest:
     if len(ids) != len(names) or len(ids) < 2:
         raise ValueError(f"{len(ids)} class ids and {len(names)} class names")
     splits = {name: tuple(map(_shard, shards)) for name, shards in stored["splits"].items()}
-    if not (set(splits) == {"all"} or set(splits) in ({"train"}, {"val"}, {"train", "val"})):
+    if not splits or not (set(splits) == {"all"} or set(splits) <= {"train", "val", "test"}):
         raise ValueError(f"the splits are {', '.join(splits) or 'missing'}")
     if not all(splits.values()):
         raise ValueError("a split has no shards")

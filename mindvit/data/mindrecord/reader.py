@@ -42,7 +42,7 @@ def open_mindrecord(path: Path) -> Source:
         )
     splits = {name: _open_split(path, name, shards, manifest) for name, shards in manifest.splits.items()}
     unsplit = splits.get("all")
-    return Source(train=splits.get("train", unsplit), val=splits.get("val", unsplit))
+    return Source(splits.get("train", unsplit), splits.get("val", unsplit), splits.get("test"))
 
 
 def _open_split(path: Path, split: str, shards: tuple[Shard, ...], manifest: Manifest) -> Split:

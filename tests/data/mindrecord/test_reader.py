@@ -54,6 +54,25 @@ def test_images_labels_and_order_equal_those_of_the_folder(images, shards):
             np.testing.assert_array_equal(np.asarray(split.read(index)), np.asarray(expected.read(index)))
 
 
+def test_the_splits_of_a_labels_file_and_held_out_images_become_shards(tmp_path):
+    root = write_images(tmp_path / "images", splits=("",))
+    files = sorted(path.relative_to(root) for path in root.rglob("*.*"))
+    rows = [
+        f'"{str(file).replace(chr(34), chr(34) * 2)}",{file.parts[0]},{("train", "test")[i % 2]}'
+        for i, file in enumerate(files)
+    ]
+    (root / "labels.csv").write_text("\n".join(["file,label,split", *rows]))
+    chosen = {"labels": "labels.csv", "val_fraction": 0.3, "split_seed": 1}
+    folder = open_source("folder", str(root), **chosen)
+    source = open_source("mindrecord", str(convert(root, tmp_path / "shards", **chosen)))
+    for name, count in (("train", 4), ("val", 2), ("test", 5)):
+        split, expected = getattr(source, name), getattr(folder, name)
+        assert len(split) == len(expected) == count
+        assert split.labels.tolist() == expected.labels.tolist()
+        for index in range(count):
+            np.testing.assert_array_equal(np.asarray(split.read(index)), np.asarray(expected.read(index)))
+
+
 def test_an_image_is_described_by_its_shard_and_its_file(shards):
     train = open_mindrecord(shards).train
     # 11 images in 3 shards: 3, 4 and 4.
