@@ -237,6 +237,12 @@ def _launch(arguments: list[str], usage: str, command: Command) -> None:
 
 
 COMMANDS = {
+    "check-data": Command(
+        "Check a data set before training: counts, corrupt and equal images, leaks between splits.",
+        "--data.source folder --data.path IMAGES --output check.json",
+        _call("mindvit.data.check.check_data:CheckDataSettings", "mindvit.data.check.check_data:check_data"),
+        prints_result=True,
+    ),
     "train": Command(
         "Train a Vision Transformer.",
         {
