@@ -118,7 +118,7 @@ def workspace(tmp_path, monkeypatch, run):
     network = create_model("vit_b_16_224", **TINY, num_classes=1000)
     metadata = CheckpointMetadata("vit_b_16_224", network.config, Classes.named(tuple(map(str, range(1000)))))
     write_checkpoint(tmp_path / "ckpt/vit_b_16_224.ckpt", network, metadata)
-    write_npz(tmp_path / "B_16.npz", PublishedFile("google").weights("vit"))
+    write_npz(tmp_path / "B_16.npz", PublishedFile("google").weights("original"))
     run(f"python train.py --config configs/digits.yaml --output_dir output/quickstart {SHORT} --train.steps 2")
 
 
