@@ -272,6 +272,19 @@ COMMANDS = {
         ),
         prints_result=True,
     ),
+    "report": Command(
+        "Report on a run, or on two runs side by side, as one HTML page.",
+        {
+            "A run, finished or not": "output/digits",
+            "Two runs side by side": "output/digits output/digits_ema --output compare.html",
+            "Images that are in another place now": "output/digits --data.path IMAGES",
+        },
+        _call(
+            "mindvit.report.report_command:ReportSettings",
+            "mindvit.report.report_command:make_report",
+            positional=("run", "compare"),
+        ),
+    ),
     "visualize": Command(
         "Draw the attention in an image, or what a network has learned.",
         commands={

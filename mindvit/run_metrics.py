@@ -92,16 +92,35 @@ def read_epochs(path: Path) -> list[dict[str, Any]]:
         OSError: if the file cannot be read.
         CorruptMetricsError: if a line is not JSON, or an epoch line has no epoch or a metric that is not a number.
     """
-    epochs = []
-    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+    return read_records(path)
+
+
+def read_records(path: Path, events: tuple[str, ...] = ("epoch",), unfinished: bool = False) -> list[dict[str, Any]]:
+    """The lines of a ``metrics.jsonl`` that have one of some events, in order. Metrics that were not finite are None.
+
+    Args:
+        path: the file.
+        events: the events.
+        unfinished: whether to ignore a last line without an end, which a run that was killed leaves.
+
+    Raises:
+        OSError: if the file cannot be read.
+        CorruptMetricsError: if a line is not JSON, or a line of the events has no epoch or a metric that is not a
+            number.
+    """
+    records = []
+    content = path.read_bytes()
+    if unfinished:
+        content = content[: content.rfind(b"\n") + 1]
+    for number, line in enumerate(content.splitlines(), 1):
         try:
             record = parse_json(line)
-            if record["event"] == "epoch":
+            if record["event"] in events:
                 decode_value(int, record["epoch"], "epoch")
                 decode_value(dict[str, float | None], {**record, "event": None}, "it")
-                epochs.append(record)
+                records.append(record)
         except (ValueError, LookupError, TypeError) as error:
             raise CorruptMetricsError(
                 f"line {number} of {path} is corrupt ({printable(str(error), 200)}); remove it"
             ) from error
-    return epochs
+    return records

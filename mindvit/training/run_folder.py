@@ -25,6 +25,9 @@ class RunFolder:
         self.curves = path / "curves.png"
         self.summary = path / "summary.json"
         self.corrupt_images = path / "corrupt_images.txt"
+        self.evaluation = path / "evaluation"
+        """An evaluation of the best weights, from ``mindvit report``."""
+        self.report = path / "report.html"
         self.tensorboard = path / "tensorboard"
         self.checkpoints = path / "checkpoints"
         """The best weights."""
@@ -82,7 +85,7 @@ class RunFolder:
         if state.step == 0:
             for path in (
                 *(self.train_checkpoints, self.checkpoints, self.tensorboard, *self.weights),
-                *(self.metrics, self.summary, self.curves, self.corrupt_images),
+                *(self.metrics, self.summary, self.curves, self.corrupt_images, self.evaluation, self.report),
             ):
                 delete(path)
         for path in list_train_checkpoints(self.train_checkpoints):

@@ -41,4 +41,4 @@ def record_of(predictions, split, **about):
     top5 = 100 * float((predictions.top == predictions.labels[:, None]).any(axis=1).mean())
     analysis = analyze_errors(predictions, split)
     result = Evaluation(right, top5, float(predictions.loss.mean()), len(predictions), 0, predictions, analysis)
-    return EvaluationRecord.of(result, **ABOUT, **about)
+    return EvaluationRecord.of(result, **{**ABOUT, **about})
