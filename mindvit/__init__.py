@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from mindvit.evaluation.evaluator import evaluate
     from mindvit.evaluation.metrics import Evaluation
     from mindvit.factory import TrainedModel, create_model, load_trained, load_weights
-    from mindvit.inference import Prediction, predict
+    from mindvit.inference.predictor import Prediction, predict
     from mindvit.models.intermediates import Intermediates
     from mindvit.models.variants import list_models
     from mindvit.models.vit import ViT
@@ -47,7 +47,7 @@ _HOMES = {
     "Classes": "mindvit.classes",
     "Evaluation": "mindvit.evaluation.metrics",
     "Intermediates": "mindvit.models.intermediates",
-    "Prediction": "mindvit.inference",
+    "Prediction": "mindvit.inference.predictor",
     "Preprocessing": "mindvit.models.vit_config",
     "Recipe": "mindvit.training.recipe",
     "TrainedModel": "mindvit.factory",
@@ -60,7 +60,7 @@ _HOMES = {
     "load_recipe": "mindvit.parsing",
     "load_trained": "mindvit.factory",
     "load_weights": "mindvit.factory",
-    "predict": "mindvit.inference",
+    "predict": "mindvit.inference.predictor",
     "train": "mindvit.training.trainer",
 }
 

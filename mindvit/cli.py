@@ -263,11 +263,21 @@ COMMANDS = {
         prints_result=True,
     ),
     "infer": Command(
-        "Classify an image.",
-        "--ckpt output/digits/best.ckpt --image IMAGE --output annotated.jpg",
+        "Classify images, folders of images, and videos.",
+        {
+            "Classify an image, and draw the classes below it": "--ckpt output/digits/best.ckpt --image IMAGE --output "
+            "annotated.jpg",
+            "Classify folders, several files or a quoted pattern": "--ckpt output/digits/best.ckpt --image IMAGES "
+            "'*.png' --predictions predictions.csv",
+            "Draw an overview of many images": "--ckpt output/digits/best.ckpt --image IMAGES --contact_sheet "
+            "sheet.png",
+            "Classify two frames of each second of a video": "--ckpt output/digits/best.ckpt --image clip.mp4 --every "
+            "0.5s --output FRAMES",
+            "Print JSON for another program": "--ckpt output/digits/best.ckpt --image IMAGE --json",
+        },
         _call(
-            "mindvit.inference:InferSettings",
-            "mindvit.inference:infer",
+            "mindvit.inference.infer_command:InferSettings",
+            "mindvit.inference.infer_command:run_infer",
             {"json": ("as_json", "Print the predictions as JSON.")},
         ),
         prints_result=True,

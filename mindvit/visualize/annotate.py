@@ -1,39 +1,30 @@
 """Annotated images: an image with its predicted classes below it."""
 
-import unicodedata
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
+from PIL import Image, ImageDraw
 
-from mindvit.errors import UserError
-from mindvit.files import replacing
-from mindvit.printable import printable
+from mindvit.visualize.class_labels import RankedClass, drawn_name
+from mindvit.visualize.image_file import check_image_file, write_image
+from mindvit.visualize.text import draw_text, shorten, text_width
 
 _MIN_SIDE = 480  # Pixels.
 _MAX_SIDE = 8192  # Pixels.
 _MAX_ROWS = 20
-_MAX_NAME = 300  # Characters; far more than a row has space for.
 _ROW_HEIGHT = 0.06  # As a fraction of the longer side of the image.
-_BACKGROUND, _BAR, _TEXT = (32, 32, 32), (140, 90, 30), (255, 255, 255)  # blue, green, red
-
-
-class RankedClass(Protocol):
-    """A prediction, as one row of the annotation shows it."""
-
-    label: int
-    name: str
-    probability: float
+_TEXT_SIZE = 0.58  # As a fraction of the height of a row.
+_BACKGROUND, _BAR, _TEXT = (32, 32, 32), (30, 90, 140), (255, 255, 255)
 
 
 def write_annotated_image(image: np.ndarray, predictions: Sequence[RankedClass], path: Path) -> None:
     """Writes an annotated image: the image, and below it one row per prediction.
 
     A row shows the rank, the name, the probability, and a bar whose length is the probability. A small image is
-    enlarged, and the rows of a large image are higher, so that the text is legible. OpenCV draws only ASCII: accents
-    are removed, and a name in another script becomes "class N". Control characters are written as escape sequences.
+    enlarged, and the rows of a large image are higher, so that the text is legible. Names are drawn in any script that
+    an installed font has: see ``class_labels.drawn_name``.
 
     An image with a side of more than 8,192 pixels is shrunk, and at most 20 rows are drawn, so that memory is bounded.
 
@@ -43,23 +34,12 @@ def write_annotated_image(image: np.ndarray, predictions: Sequence[RankedClass],
         path: the file; its extension selects the format.
 
     Raises:
-        UserError: if OpenCV cannot be loaded, or the file cannot be written.
+        UserError: if the extension is not that of an image, or the file cannot be written.
     """
-    cv2 = _load_opencv()
-    if not cv2.haveImageWriter(path.name):
-        raise UserError(f"{path} has no image file extension; use .jpg or .png")
+    check_image_file(path)
     if len(predictions) > _MAX_ROWS:
         warnings.warn(f"{path} shows the first {_MAX_ROWS} of {len(predictions):,} classes", stacklevel=2)
-    drawn = annotate(image, predictions)
-    try:
-        written, encoded = cv2.imencode(path.suffix, drawn)
-    except cv2.error:
-        written = False
-    if not written:
-        height, width = drawn.shape[:2]
-        raise UserError(f"{path.suffix} cannot store the {width:,} x {height:,} pixels of {path}; use .png")
-    with replacing(path) as temporary:
-        temporary.write_bytes(encoded.tobytes())
+    write_image(Image.fromarray(annotate(image, predictions)), path)
 
 
 def annotate(image: np.ndarray, predictions: Sequence[RankedClass]) -> np.ndarray:
@@ -70,59 +50,38 @@ def annotate(image: np.ndarray, predictions: Sequence[RankedClass]) -> np.ndarra
         predictions: the predictions, best first; at most 20 are drawn.
 
     Returns:
-        BGR as in OpenCV, uint8 (height, width, 3).
+        RGB, uint8 (height, width, 3).
     """
-    cv2 = _load_opencv()
-    height, width = image.shape[:2]
-    scale_factor = _MIN_SIDE / max(height, width)
-    if scale_factor > 1:
-        # The pixels of a tiny image stay visible as squares; a larger image is interpolated.
-        interpolation = cv2.INTER_NEAREST if scale_factor > 4 else cv2.INTER_CUBIC
-        size = (max(round(width * scale_factor), 1), max(round(height * scale_factor), 1))
-        image = cv2.resize(image, size, interpolation=interpolation)
-    elif max(height, width) > _MAX_SIDE:
-        factor = _MAX_SIDE / max(height, width)
-        size = (max(round(width * factor), 1), max(round(height * factor), 1))
-        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    height, width = image.shape[:2]
+    shown = _resize(Image.fromarray(image))
     predictions = predictions[:_MAX_ROWS]
-    row = round(max(height, width) * _ROW_HEIGHT)
-    canvas_width = max(width, _MIN_SIDE, row * 12)
-    canvas = np.full((height + row * len(predictions), canvas_width, 3), _BACKGROUND, np.uint8)
-    left = (canvas_width - width) // 2
-    canvas[:height, left : left + width] = image[:, :, ::-1]
-
-    font, margin = cv2.FONT_HERSHEY_SIMPLEX, row // 4
-    thickness = max(row // 24, 1)
-    scale = cv2.getFontScaleFromHeight(font, round(row * 0.45), thickness)
+    row = round(max(shown.size) * _ROW_HEIGHT)
+    canvas_width = max(shown.width, _MIN_SIDE, row * 12)
+    canvas = Image.new("RGB", (canvas_width, shown.height + row * len(predictions)), _BACKGROUND)
+    canvas.paste(shown, ((canvas_width - shown.width) // 2, 0))
+    draw = ImageDraw.Draw(canvas)
+    size, margin = round(row * _TEXT_SIZE), row // 4
     for index, prediction in enumerate(predictions):
-        top = height + index * row
-        bar_corner = (round(canvas_width * prediction.probability), top + row - max(row // 10, 1))
-        cv2.rectangle(canvas, (0, top), bar_corner, _BAR, cv2.FILLED)
-        percent = f"{100 * prediction.probability:.1f} %"
-        percent_width = cv2.getTextSize(percent, font, scale, thickness)[0][0]
-        name = f"{index + 1}. {_ascii(prediction)}"
-        while cv2.getTextSize(name, font, scale, thickness)[0][0] > canvas_width - percent_width - 3 * margin:
-            name = name.removesuffix("...")[:-1] + "..."
+        top = shown.height + index * row
+        bar_right = round(canvas_width * prediction.probability)
+        if bar_right > 0:
+            draw.rectangle((0, top, bar_right - 1, top + row - max(row // 10, 1)), _BAR)
         baseline = top + round(row * 0.68)
-        cv2.putText(canvas, name, (margin, baseline), font, scale, _TEXT, thickness, cv2.LINE_AA)
-        right = canvas_width - margin - percent_width
-        cv2.putText(canvas, percent, (right, baseline), font, scale, _TEXT, thickness, cv2.LINE_AA)
-    return canvas
+        rank, percent = f"{index + 1}. ", f"{100 * prediction.probability:.1f} %"
+        right = canvas_width - margin - text_width(percent, size)
+        left = margin + text_width(rank, size)
+        name = shorten(drawn_name(prediction), size, right - margin - left)
+        for start, text in ((margin, rank), (left, name), (right, percent)):
+            draw_text(draw, (start, baseline), text, size, _TEXT)
+    return np.asarray(canvas)
 
 
-def _ascii(prediction: RankedClass) -> str:
-    plain = unicodedata.normalize("NFKD", printable(prediction.name, _MAX_NAME))
-    plain = "".join(character for character in plain if not unicodedata.combining(character))
-    return plain if plain.isascii() else f"class {prediction.label}"
-
-
-def _load_opencv():
-    try:
-        import cv2
-    except ImportError as error:
-        raise UserError(
-            f"cannot load OpenCV ({error}). On a machine without graphics, install its libraries "
-            "(Debian, Ubuntu: apt-get install libgl1 libglib2.0-0) or install opencv-python-headless instead"
-        ) from error
-    return cv2
+def _resize(image: Image.Image) -> Image.Image:
+    factor = _MIN_SIDE / max(image.size)
+    if factor > 1:
+        # The pixels of a tiny image stay visible as squares; a larger image is interpolated.
+        resample = Image.Resampling.NEAREST if factor > 4 else Image.Resampling.BICUBIC
+    elif max(image.size) > _MAX_SIDE:
+        factor, resample = _MAX_SIDE / max(image.size), Image.Resampling.BOX
+    else:
+        return image
+    return image.resize(tuple(max(round(side * factor), 1) for side in image.size), resample)

@@ -22,6 +22,7 @@ _TRAIN = TrainTransform(_SHAPE, Preprocessing(), AugmentSettings(flip=True))
 class _Ranked:
     name: str = "Katze"
     label: int = 0
+    id: str = "n1"
     probability: float = 0.5
 
 

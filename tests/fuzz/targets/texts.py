@@ -21,6 +21,7 @@ _LIMIT = 40
 class _Ranked:
     name: str
     label: int = 0
+    id: str = "n1"
     probability: float = 0.5
 
 

@@ -1,15 +1,11 @@
-import json
-
-import cv2
 import mindspore as ms
 import numpy as np
 import pytest
 from PIL import Image
 
-from mindvit import inference
 from mindvit.errors import UserError
 from mindvit.factory import load_trained
-from mindvit.inference import InferSettings, Prediction, classify, infer, predict
+from mindvit.inference import classify, predict
 from tests.numpy_vit import softmax
 
 
@@ -35,39 +31,6 @@ def test_at_most_all_classes_are_reported(trained):
     ranked = classify(np.zeros((20, 30, 3), np.uint8), trained, top_k=50)
     assert len(ranked) == 4
     assert sum(prediction.probability for prediction in ranked) == pytest.approx(1)
-
-
-@pytest.mark.slow
-def test_infer_writes_the_annotated_image_and_prints_json(tiny_checkpoint, tmp_path, run_program):
-    Image.new("RGB", (40, 30), "red").save(tmp_path / "x.png")
-    ckpt, output = tiny_checkpoint(), tmp_path / "new/out.jpg"
-    arguments = ["--ckpt", ckpt, "--image", tmp_path / "x.png", "--output", output]
-    code, out, _ = run_program("infer.py", *arguments, "--json", "--top_k", 1)
-    assert code == 0
-    (prediction,) = json.loads(out)["predictions"]
-    assert prediction["name"] in ("cat", "dog")
-    assert 0.5 <= prediction["probability"] <= 1
-    assert cv2.imread(str(output)).shape[1] >= 480
-
-    code, out, _ = run_program("infer.py", *arguments)
-    assert code == 0
-    assert out.splitlines()[0] == f"1. {prediction['name']}  {100 * prediction['probability']:.2f} %"
-
-
-def test_a_name_from_a_checkpoint_cannot_control_the_terminal(tiny_checkpoint, tmp_path, capsys, monkeypatch):
-    names = ("\x1b[2Jcat\n1. dog", "\u202etac\x9b")
-    ranked = [Prediction(label, name, name, 0.5) for label, name in enumerate(names)]
-    monkeypatch.setattr(inference, "classify", lambda *given: ranked)
-    Image.new("RGB", (40, 30), "red").save(tmp_path / "x.png")
-    settings = InferSettings(str(tiny_checkpoint(classes=names)), str(tmp_path / "x.png"))
-    infer(settings)
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 2
-    assert {line.split("  ")[0][3:] for line in lines} == {"\\x1b[2Jcat\\n1. dog", "\\u202etac\\x9b"}
-    infer(settings, as_json=True)
-    out = capsys.readouterr().out
-    assert all(char.isprintable() or char == "\n" for char in out)
-    assert {prediction["name"] for prediction in json.loads(out)["predictions"]} == set(names), "JSON keeps the names"
 
 
 @pytest.fixture
