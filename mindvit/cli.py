@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 # Before MindSpore is imported: its warnings (level 2) are about its internals, and hide the messages of this project.
 os.environ.setdefault("GLOG_v", "3")
 
+from mindvit.console import fit_text, terminal_columns
 from mindvit.errors import STOPPED_BY_USER, UserError
 from mindvit.files import os_error_message
 from mindvit.parent_death import end_with_launcher
@@ -103,7 +104,7 @@ def run_command(name: str, arguments: list[str] | None = None, usage: str | None
 
 def _run(action: Callable[[], None], prints_result: bool) -> NoReturn:
     prepare_streams()
-    warnings.formatwarning = lambda message, *where: f"note: {printable(str(message))}\n"
+    warnings.formatwarning = lambda message, *where: _fit(f"note: {printable(str(message))}") + "\n"
     received: list[str] = []
     try:
         try:
@@ -119,7 +120,7 @@ def _run(action: Callable[[], None], prints_result: bool) -> NoReturn:
             raise
         sys.exit(_OUTPUT_LOST if is_output_lost() and prints_result else 0)
     except UserError as error:
-        print(f"error: {printable(str(error))}", file=sys.stderr)
+        print(_fit(f"error: {printable(str(error))}"), file=sys.stderr)
         sys.exit(2)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -130,8 +131,12 @@ def _run(action: Callable[[], None], prints_result: bool) -> NoReturn:
             raise
         sys.exit(2)
     except KeyboardInterrupt as stop:
-        print(str(stop) or "stopped", file=sys.stderr)
+        print(_fit(str(stop) or "stopped"), file=sys.stderr)
         (_leave if received else sys.exit)(STOPPED_BY_USER)
+
+
+def _fit(message: str) -> str:
+    return fit_text(message, terminal_columns(sys.stderr), indent=2)
 
 
 def _leave(code: int) -> NoReturn:

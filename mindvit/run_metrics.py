@@ -31,6 +31,11 @@ class WeightsKind(str, Enum):
         return name if self is WeightsKind.RAW else f"{name}_{self.value}"
 
 
+def shows_top5(num_classes: int) -> bool:
+    """Whether Top-5 says anything: with five classes or fewer it is 100 % whatever the network does."""
+    return num_classes > 5
+
+
 @dataclass(frozen=True)
 class EvalMetrics:
     """Metrics of one kind of weights on the validation split."""

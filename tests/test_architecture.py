@@ -11,7 +11,16 @@ from tests.conftest import ROOT
 
 # From the bottom up; a package or module may import those below it, and itself.
 LAYERS = [
-    ["bounded_yaml", "errors", "json_schema", "parent_death", "printable", "standard_streams", "strict_json"],
+    [
+        "bounded_yaml",
+        "console",
+        "errors",
+        "json_schema",
+        "parent_death",
+        "printable",
+        "standard_streams",
+        "strict_json",
+    ],
     ["classes", "config", "distributed", "files", "ops", "run_metrics"],
     ["download", "models"],
     ["analysis", "data", "dry_run", "losses", "option_names", "runtime"],

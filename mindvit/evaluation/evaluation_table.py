@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from mindvit.evaluation.class_metrics import ClassMetrics
 from mindvit.evaluation.evaluation_file import EvaluationRecord
 from mindvit.printable import first_names, printable
+from mindvit.run_metrics import shows_top5
 
 _NAMES = 10
 """Names of skipped images or omitted classes; the files have all of them."""
@@ -38,8 +39,8 @@ def _headline(record: EvaluationRecord) -> str:
         "ECE": f"{100 * record.calibration.ece:.2f} % (mean confidence {100 * record.calibration.confidence:.2f} %)",
         "images": f"{record.num_images:,}",
     }
-    if len(record.per_class) <= 5:
-        del rows["Top-5"]  # It is 100 % whatever the network does.
+    if not shows_top5(len(record.per_class)):
+        del rows["Top-5"]
     if record.other_classes:
         rows["omitted"] = (
             f"{record.images_of_other_classes:,} of other classes: {first_names(record.other_classes, _NAMES)}"

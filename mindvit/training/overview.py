@@ -1,10 +1,12 @@
 """What a run prints before its first step, and what it reports at its end."""
 
+import sys
 from dataclasses import asdict, dataclass
 
+from mindvit.console import fit_text, terminal_columns
 from mindvit.files import write_text
 from mindvit.printable import printable
-from mindvit.run_metrics import WeightsKind
+from mindvit.run_metrics import WeightsKind, shows_top5
 from mindvit.strict_json import dump_json
 from mindvit.training.run import Run
 
@@ -19,7 +21,7 @@ class Summary:
     top1: float | None
     """Top-1 accuracy, in percent; null without validation images."""
     top5: float | None
-    """Top-5 accuracy, in percent; null without validation images."""
+    """Top-5 accuracy, in percent; null without validation images. It is 100 with five classes or fewer."""
     num_images: int | None
     """Validation images."""
     best_epoch: int | None
@@ -87,15 +89,22 @@ def write_summary(run: Run, images_per_second: float | None) -> Summary:
         images_per_second=images_per_second,
     )
     write_text(run.folder.summary, dump_json(asdict(summary), indent=2) + "\n")
-    if summary.stopped_early:
-        print(_stopping_reason(run))
+    columns = terminal_columns(sys.stdout)
+    print(fit_text(_stopping_reason(run) if summary.stopped_early else _completion(run), columns, indent=2))
     if best:
         kind = "" if best.weights is WeightsKind.RAW else f", {best.weights.value} weights"
-        print(f"best epoch {best.epoch}{kind}: Top-1 {best.top1:.2f} %, Top-5 {best.top5:.2f} %", end=" ")
-        print(f"on {best.num_images} images ({run.folder.path / 'best.ckpt'})")
+        top5 = f", Top-5 {best.top5:.2f} %" if shows_top5(run.network.config.num_classes) else ""
+        figures = f"best epoch {best.epoch}{kind}: Top-1 {best.top1:.2f} %{top5} on {best.num_images} images"
+        print(fit_text(f"{figures} ({run.folder.path / 'best.ckpt'})", columns, indent=2))
     speed = f" at {images_per_second:.0f} images/s" if images_per_second else ""
-    print(f"trained in {summary.train_seconds:.0f} s{speed}; see {run.folder.path}")
+    print(fit_text(f"trained in {summary.train_seconds:.0f} s{speed}; see {run.folder.path}", columns, indent=2))
     return summary
+
+
+def _completion(run: Run) -> str:
+    if run.recipe.train.steps is not None:
+        return f"all {run.state.total_steps:,} steps are done (train.steps)"
+    return f"all {run.epochs:,} epochs are done (train.epochs)"
 
 
 def _stopping_reason(run: Run) -> str:

@@ -36,6 +36,9 @@ class TrainSettings:
     """Steps between two lines of metrics.jsonl within an epoch."""
     patience: int | None = None
     """Early stopping: epochs without a better checkpoint.metric before the run stops. null disables it."""
+    max_hours: float | None = setting(None, changeable=True)
+    """Time limit, in hours: the run then saves a training checkpoint and stops, as after Ctrl-C. null means no
+    limit."""
     max_skipped_steps: int = 20
     """Consecutive steps that may overflow under loss scaling before the run ends with an error."""
     tensorboard: bool = setting(False, changeable=True)
@@ -46,6 +49,8 @@ class TrainSettings:
         for name in ("epochs", "steps", "accumulate_steps", "log_steps", "patience", "max_skipped_steps"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"train.{name} must be at least 1, not {getattr(self, name)}")
+        if self.max_hours is not None and self.max_hours <= 0:
+            raise ValueError(f"train.max_hours must be above 0, not {self.max_hours}")
         if not 0 <= self.seed < 2**31:
             raise ValueError(f"train.seed must lie in [0, 2147483648), not {self.seed}")
 

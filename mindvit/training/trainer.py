@@ -1,5 +1,6 @@
 """A training run, from its recipe to its run folder."""
 
+import sys
 from pathlib import Path
 
 import yaml
@@ -8,6 +9,7 @@ from mindspore.train import Callback, RunContext
 
 from mindvit.analysis.counting import forward_flops, training_flops
 from mindvit.config import plain
+from mindvit.console import fit_text, terminal_columns
 from mindvit.data.corrupt_images import CorruptImageLog, reraise_decode_errors
 from mindvit.data.pipeline import eval_pipeline, train_pipeline
 from mindvit.distributed import all_gather_object, broadcast_object
@@ -69,11 +71,11 @@ def _train(run: Run) -> Summary | None:
         corrupt = CorruptImageLog(run.folder.corrupt_images)
     images = _train_images(run, corrupt)
     recorder = _recorder(run, corrupt)
-    stop = StopOnSignal(recorder, run.components.step, run.runtime.world_size)
+    stop = StopOnSignal(recorder, run.components.step, run.runtime.world_size, run.recipe.train.max_hours)
     callbacks = _callbacks(run, recorder, stop, corrupt)
     if run.runtime.is_main:
         run.folder.initialize(yaml.safe_dump(plain(run.recipe), sort_keys=False, allow_unicode=True), run.state)
-        print(run_overview(run), flush=True)
+        print(fit_text(run_overview(run), terminal_columns(sys.stdout)), flush=True)
         callbacks += _main_rank_callbacks(run, recorder)
     saver = TrainCheckpointSaver(run, recorder)
 
@@ -88,7 +90,7 @@ def _train(run: Run) -> Summary | None:
                 raise KeyboardInterrupt
     except KeyboardInterrupt:
         hint = run.folder.resume_hint(run.runtime.world_size) if run.runtime.is_main else ""
-        raise KeyboardInterrupt(hint) from None
+        raise KeyboardInterrupt(f"{stop.reason} {hint}".strip()) from None
     except FileError as error:
         if not run.runtime.is_main:
             raise
@@ -140,13 +142,19 @@ def _main_rank_callbacks(run: Run, recorder: MetricsRecorder) -> list[Callback]:
     folder, state, log_steps = run.folder, run.state, run.recipe.train.log_steps
     callbacks = [
         CheckRunFolder(folder),
-        ProgressBar(recorder, state, run.epochs),
+        _progress_bar(run, recorder),
         MetricsLog(folder.metrics, recorder, state, log_steps),
         PlotCurves(folder.metrics, folder.curves),
     ]
     if run.recipe.train.tensorboard:
         callbacks.append(TensorBoard(folder.tensorboard, recorder, state, log_steps))
     return [*callbacks, WeightSaver(run, recorder)]
+
+
+def _progress_bar(run: Run, recorder: MetricsRecorder) -> ProgressBar:
+    config, teacher = run.network.config, run.components.teacher
+    blocks = config.depth + (teacher.depth if teacher else 0)
+    return ProgressBar(recorder, run.state, run.epochs, config.num_classes, blocks)
 
 
 def _run_steps(run: Run, images: Dataset, callbacks: list[Callback], stop: StopOnSignal) -> None:

@@ -1,15 +1,18 @@
 """Stopping a run by a signal."""
 
 import signal
+from types import SimpleNamespace
 
 import pytest
 
 from mindvit.evaluation.metrics import NumImages
 from mindvit.parsing import parse
 from mindvit.training import trainer
+from mindvit.training.callbacks import stop_on_signal
 from mindvit.training.callbacks.stop_on_signal import StopOnSignal
 from mindvit.training.callbacks.train_checkpoint_saver import TrainCheckpointSaver
 from mindvit.training.recipe import Recipe
+from mindvit.training.run_state import RunState
 from mindvit.weights.checkpoint import read_checkpoint
 from tests.training.run_files import assert_same_tensors, lines, metrics_without_clock
 
@@ -35,8 +38,12 @@ def test_a_signal_stops_a_run_after_its_step_and_the_run_resumes_exactly(
     uninterrupted = train(*options, name="uninterrupted")
     end_signals = signalled(4, *[number] * (1 + again))
     handlers = [signal.getsignal(known) for known in _SIGNALS]
-    with pytest.raises(KeyboardInterrupt, match=r"kept .*step00000004\.ckpt.*train\.py --config .* --resume auto"):
+    with pytest.raises(
+        KeyboardInterrupt, match=r"kept .*step00000004\.ckpt.*train\.py --config .* --resume auto"
+    ) as stop:
         train(*options)
+    name = "Ctrl-C" if number == signal.SIGINT else "SIGHUP"
+    assert str(stop.value).startswith(f"{name} after step 4 of 9 (epoch 2): stopped; kept ")
     assert [signal.getsignal(known) for known in _SIGNALS] == handlers
     folder = tmp_path / "run"
     assert read_checkpoint(folder / "last.ckpt").metadata.epoch == 1, "the second epoch was not finished"
@@ -88,3 +95,20 @@ def test_a_signal_that_the_parent_process_ignores_stays_ignored(number):
         signal.raise_signal(number)
     assert stop.received is None
     assert signal.getsignal(number) == signal.SIG_IGN
+
+
+@pytest.mark.parametrize("world_size", [1, 2])
+def test_a_run_stops_when_its_time_is_over(monkeypatch, world_size):
+    hours, asked = [0.0], []
+    monkeypatch.setattr(stop_on_signal.time, "monotonic", lambda: 3600 * hours[0])
+    recorder = SimpleNamespace(state=RunState(3, 9, step=4), stop_asked=False)
+    context = SimpleNamespace(request_stop=lambda: asked.append("run"))
+    step = SimpleNamespace(ask_to_stop=lambda: asked.append("ranks"))
+    stop = StopOnSignal(recorder, step, world_size, max_hours=1.5)
+    for hours[0] in (0.5, 1.4):
+        stop.on_train_step_end(context)
+        assert not asked and stop.reason == ""
+    hours[0] = 1.6
+    stop.on_train_step_end(context)
+    assert asked == (["run"] if world_size == 1 else ["ranks"]), "several ranks stop after the same step"
+    assert stop.reason == "the 1.5 hours of train.max_hours were over after step 4 of 9 (epoch 2):"

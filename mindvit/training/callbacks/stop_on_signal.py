@@ -1,6 +1,7 @@
-"""Stops a run on Ctrl-C, SIGTERM or SIGHUP."""
+"""Stops a run on Ctrl-C, SIGTERM or SIGHUP, or when its time is over."""
 
 import signal
+import time
 from types import FrameType
 
 from mindspore.train import Callback, RunContext
@@ -14,6 +15,8 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 class StopOnSignal(Callback):
     """Stops the run after the current step when any rank receives Ctrl-C (SIGINT), SIGTERM or SIGHUP.
+
+    A time limit (``train.max_hours``) stops it in the same way.
 
     All ranks must stop after the same step. Otherwise one of them would wait for the others at a collective forever.
     The rank that received the signal requests the stop within its next step. All ranks learn of it when they read the
@@ -29,17 +32,24 @@ class StopOnSignal(Callback):
         recorder: reads the outputs of the steps.
         step: the ``TrainStep``.
         world_size: number of ranks.
+        max_hours: time limit from now on; None means no limit.
     """
 
-    def __init__(self, recorder: MetricsRecorder, step: TrainStep, world_size: int = 1) -> None:
+    def __init__(
+        self, recorder: MetricsRecorder, step: TrainStep, world_size: int = 1, max_hours: float | None = None
+    ) -> None:
         super().__init__()
         self.recorder = recorder
         self.step = step
         self.world_size = world_size
         self.received: signal.Signals | None = None
         """The signal that this rank received."""
+        self.is_time_over = False
+        """Whether this rank has reached the time limit."""
         self.agreed = False
         """Whether all ranks stop."""
+        self._max_hours = max_hours
+        self._deadline = None if max_hours is None else time.monotonic() + 3600 * max_hours
         self._asked = False
         self._replaced: list[dict] = []
 
@@ -53,7 +63,8 @@ class StopOnSignal(Callback):
             signal.signal(number, handler)
 
     def on_train_step_end(self, run_context: RunContext) -> None:
-        if self.world_size > 1 and self.received and not self._asked:
+        self.is_time_over = self._deadline is not None and time.monotonic() >= self._deadline
+        if self.world_size > 1 and self._wants_stop and not self._asked:
             self._asked = True
             self.step.ask_to_stop()
         self._pass_on(run_context)
@@ -62,16 +73,32 @@ class StopOnSignal(Callback):
         self._pass_on(run_context)
 
     def on_eval_step_end(self, run_context: RunContext) -> None:
-        if self.received:
+        if self._wants_stop:
             run_context.request_stop()  # The other ranks finish this evaluation, and learn of the stop after it.
+
+    @property
+    def reason(self) -> str:
+        """Which signal or limit stopped the run, and where; empty if it concerned another rank."""
+        if not self._wants_stop:
+            return ""
+        state = self.recorder.state
+        if self.received is None:
+            name = f"the {self._max_hours:g} hours of train.max_hours were over"
+        else:
+            name = "Ctrl-C" if self.received == signal.SIGINT else self.received.name
+        return f"{name} after step {state.step:,} of {state.total_steps:,} (epoch {state.epoch}):"
 
     def agree(self) -> bool:
         """Whether any rank received a signal; all ranks call it together, between two collectives."""
-        self.agreed = self.agreed or any(all_gather_object(self.received is not None))
+        self.agreed = self.agreed or any(all_gather_object(self._wants_stop))
         return self.agreed
 
+    @property
+    def _wants_stop(self) -> bool:
+        return self.received is not None or self.is_time_over
+
     def _pass_on(self, run_context: RunContext) -> None:
-        alone = self.world_size == 1 and self.received is not None
+        alone = self.world_size == 1 and self._wants_stop
         self.agreed = self.agreed or alone or self.recorder.stop_asked
         if self.agreed:
             run_context.request_stop()
