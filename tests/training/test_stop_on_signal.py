@@ -42,7 +42,7 @@ def test_a_signal_stops_a_run_after_its_step_and_the_run_resumes_exactly(
         KeyboardInterrupt, match=r"kept .*step00000004\.ckpt.*train\.py --config .* --resume auto"
     ) as stop:
         train(*options)
-    name = "Ctrl-C" if number == signal.SIGINT else "SIGHUP"
+    name = "Ctrl-C or SIGTERM" if number == signal.SIGINT else "SIGHUP"
     assert str(stop.value).startswith(f"{name} after step 4 of 9 (epoch 2): stopped; kept ")
     assert [signal.getsignal(known) for known in _SIGNALS] == handlers
     folder = tmp_path / "run"

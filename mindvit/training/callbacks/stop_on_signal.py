@@ -85,7 +85,8 @@ class StopOnSignal(Callback):
         if self.received is None:
             name = f"the {self._max_hours:g} hours of train.max_hours were over"
         else:
-            name = "Ctrl-C" if self.received == signal.SIGINT else self.received.name
+            # While MindSpore reads images, it turns Ctrl-C into SIGTERM.
+            name = "SIGHUP" if self.received == signal.SIGHUP else "Ctrl-C or SIGTERM"
         return f"{name} after step {state.step:,} of {state.total_steps:,} (epoch {state.epoch}):"
 
     def agree(self) -> bool:
