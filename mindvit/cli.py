@@ -329,6 +329,22 @@ COMMANDS = {
             ),
         },
     ),
+    "export": Command(
+        "Export a checkpoint as ONNX, MINDIR or AIR for deployment.",
+        {
+            "ONNX, for any batch size": "--ckpt output/digits/best.ckpt --output digits.onnx",
+            "RGB pixels in, probabilities out": (
+                "--ckpt output/digits/best.ckpt --output digits.onnx --pixel_input true --probabilities true"
+            ),
+            "int8, with a folder of calibration images": (
+                "--ckpt output/digits/best.ckpt --output digits_int8.onnx --int8 true --calibration IMAGES"
+            ),
+            "MINDIR, for MindSpore Lite": (
+                "--ckpt output/digits/best.ckpt --format MINDIR --batch_size 8 --output digits.mindir"
+            ),
+        },
+        _call("mindvit.export.export_command:ExportSettings", "mindvit.export.export_command:export"),
+    ),
     "convert": Command(
         "Convert weights of other libraries to a checkpoint, or export a checkpoint to timm or Hugging Face.",
         "--source FILE --model vit_b_16_224 --output ckpt/mine.ckpt",

@@ -6,7 +6,8 @@ from mindspore.common.initializer import initializer
 
 from mindvit.ops.convolution import StandardizedConvolution
 
-_GROUPS = 32
+GROUPS = 32
+"""Groups of channels of a group norm."""
 
 
 class GroupNorm(nn.Cell):
@@ -26,11 +27,11 @@ class GroupNorm(nn.Cell):
 
     def construct(self, x):
         batch, channels, _, _ = x.shape
-        y = x.astype(ms.float32).reshape(batch * _GROUPS, -1)
+        y = x.astype(ms.float32).reshape(batch * GROUPS, -1)
         y = y - y.mean(1, keep_dims=True)
         scale = ops.rsqrt((y * y).mean(1, keep_dims=True) + 1e-5)
         # One row per channel of each image: gradients are then sums along rows, which take half as long on CPU.
-        scale = ops.tile(scale, (1, channels // _GROUPS)).reshape(batch, channels) * self.gamma.astype(ms.float32)
+        scale = ops.tile(scale, (1, channels // GROUPS)).reshape(batch, channels) * self.gamma.astype(ms.float32)
         shift = ops.tile(self.beta.astype(ms.float32), (batch,)).reshape(-1, 1)
         y = y.reshape(batch * channels, -1) * scale.reshape(-1, 1) + shift
         return y.reshape(x.shape).astype(x.dtype)

@@ -164,7 +164,7 @@ class ViT(nn.Cell):
         if not self.is_distilled:
             return logits
         distillation_logits = self.dense_distillation(self.head_dropout(tokens[:, 1], rng_key)).astype(ms.float32)
-        return (logits, distillation_logits) if self.training else (logits + distillation_logits) / 2
+        return (logits, distillation_logits) if self.training else 0.5 * (logits + distillation_logits)
 
     def pooled(self, tokens):
         """The features of the image, which are the input of the head: (batch, embed_dim or pre_logits_dim)."""

@@ -52,15 +52,18 @@ class Convolve(nn.Cell):
             zeros = max(kernel_size - stride, 0)
             self.before, self.after = zeros // 2, zeros - zeros // 2
         self.uses_stock_operator = target_device() != "CPU" or kernel_size == stride == 1
+        # As MindSpore's ONNX exporter needs it: two numbers for the kernel, and no uneven padding, whose order it mixes
+        # up.
+        is_even = self.before == self.after
         self.convolve = ops.Conv2D(
             out_channels,
-            kernel_size,
-            pad_mode="pad",
-            pad=(self.before, self.after, self.before, self.after),
+            (kernel_size, kernel_size),
+            pad_mode="pad" if is_even else "same",
+            pad=self.before if is_even else 0,
             stride=stride,
             group=in_channels if depthwise else 1,
         )
-        self.pointwise = ops.Conv2D(out_channels, 1)
+        self.pointwise = ops.Conv2D(out_channels, (1, 1))
 
     def construct(self, x, weight):
         if self.uses_stock_operator:
