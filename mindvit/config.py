@@ -93,9 +93,11 @@ def describe_type(hint: Any) -> str:
         return plain[hint]
     members = get_args(hint)
     if get_origin(hint) is Literal:
-        return f"one of {', '.join(members)}"
+        return f"one of {', '.join(members)}" if len(members) > 1 else members[0]
     if get_origin(hint) in (list, tuple) and is_text_list(hint):
         return 'a list of texts such as ["0", "1"]'
+    if get_origin(hint) is tuple and members[-1] is Ellipsis:
+        return "a list of numbers such as [1, 2.5]"
     if get_origin(hint) is tuple:
         return f"a list of {len(members)} numbers"
     if get_origin(hint) is list and is_dataclass(members[0]):

@@ -13,6 +13,7 @@ class RngStream(IntEnum):
     ERASING = 2
     MIXING = 3
     NETWORK = 4
+    CLASS_ORDER = 5
 
 
 def generator(seed: int, stream: RngStream, index: int) -> np.random.Generator:

@@ -11,6 +11,19 @@ from mindvit.data.rng import RngStream, generator
 from mindvit.errors import UserError
 
 
+@dataclass(frozen=True, eq=False)
+class ClassGroups:
+    """The images of each class that has some."""
+
+    indices: tuple[np.ndarray, ...]
+    """Indices of the images, by class."""
+
+    @classmethod
+    def of(cls, labels: np.ndarray) -> "ClassGroups":
+        """Groups images by their labels, (num_images,)."""
+        return cls(tuple(np.flatnonzero(labels == label) for label in np.unique(labels)))
+
+
 @dataclass(frozen=True)
 class SamplingPlan:
     """Maps the sample indices of a run to images. Indices count up through all epochs and over all ranks.
@@ -21,6 +34,10 @@ class SamplingPlan:
 
     With repeated augmentation (Hoffer et al., 2020) an epoch has the same number of samples, but shows only
     ``1 / repeated_aug`` of the images, each ``repeated_aug`` times in a row with different augmentation.
+
+    With ``groups`` an epoch has the same number of samples too, but shows each class equally often: the samples of two
+    classes differ by at most ``repeated_aug``. The epochs together go through the images of a class pass by pass, and
+    the order of each pass is random.
     """
 
     num_images: int
@@ -35,6 +52,8 @@ class SamplingPlan:
     """Rank of this process."""
     world_size: int = 1
     """Number of ranks."""
+    groups: "ClassGroups | None" = None
+    """The images of each class, for balanced sampling; None shows each image equally often."""
 
     @property
     def steps_per_epoch(self) -> int:
@@ -70,7 +89,11 @@ class SamplingPlan:
     def image_index(self, sample: int) -> int:
         """The index of the image that a sample shows."""
         epoch, position = divmod(sample, self.samples_per_epoch)
-        return int(_order(self.num_images, self.repeated_aug, self.seed, epoch)[position])
+        if self.groups is not None:
+            order = _balanced_order(self.groups, self.samples_per_epoch, self.repeated_aug, self.seed, epoch)
+        else:
+            order = _order(self.num_images, self.repeated_aug, self.seed, epoch)
+        return int(order[position])
 
 
 class TrainSampler(ds.Sampler):
@@ -98,3 +121,24 @@ class TrainSampler(ds.Sampler):
 def _order(num_images: int, repeated_aug: int, seed: int, epoch: int) -> np.ndarray:
     order = generator(seed, RngStream.ORDER, epoch).permutation(num_images)
     return order[np.arange(num_images) // min(repeated_aug, num_images)]
+
+
+@lru_cache(maxsize=2)
+def _balanced_order(groups: ClassGroups, num_samples: int, repeated_aug: int, seed: int, epoch: int) -> np.ndarray:
+    """The images of an epoch.
+
+    Draws count up through all epochs. The K classes take them in turn, so draw d is draw d // K of its class, and each
+    class goes through its images pass by pass. Then the draws of the epoch are shuffled.
+    """
+    num_draws = -(-num_samples // repeated_aug)
+    draws = np.arange(epoch * num_draws, (epoch + 1) * num_draws)
+    images = np.empty(num_draws, np.int64)
+    for place, members in enumerate(groups.indices):
+        chosen = np.flatnonzero(draws % len(groups.indices) == place)
+        passes, positions = np.divmod(draws[chosen] // len(groups.indices), len(members))
+        for number in np.unique(passes):
+            order = generator(seed, RngStream.CLASS_ORDER, int(number) * len(groups.indices) + place)
+            now = passes == number
+            images[chosen[now]] = members[order.permutation(len(members))[positions[now]]]
+    shuffled = images[generator(seed, RngStream.ORDER, epoch).permutation(num_draws)]
+    return shuffled[np.arange(num_samples) // repeated_aug]

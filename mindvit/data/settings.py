@@ -40,6 +40,9 @@ class DataSettings:
     """Ids (folder names) of the classes to train and validate on. null uses all classes."""
     samples_per_class: int | None = None
     """Maximum number of training images per class, evenly spaced in source order. null uses all images."""
+    balanced_sampling: bool = False
+    """Show each class equally often in training. An epoch keeps its length, so it repeats images of rare classes and
+    omits some of the others."""
     batch_size: int = 16
     """Images per step and rank."""
     num_workers: int = setting(min(8, CORES), changeable=True, per_node=True)

@@ -65,7 +65,9 @@ def own_graph(recipe: Recipe, job: CompileJob, ranks: int) -> Graph:
     config = network.config
     plan = _plan(recipe, ranks)
     total_steps = recipe.train.steps or recipe.train.epochs * plan.steps_per_epoch
-    components = build(recipe, runtime, network, plan, total_steps, _teacher(recipe, config))
+    # Which weights they are depends on the images; the graph is the same.
+    weights = None if recipe.loss.class_weights is None else np.ones(config.num_classes, np.float32)
+    components = build(recipe, runtime, network, plan, total_steps, _teacher(recipe, config), weights)
     is_training = job.step == "train"
     batch = plan.batch_size if is_training else recipe.data.batch_size
     images, labels = make_images(config, batch), Tensor(np.zeros(batch, np.int32))

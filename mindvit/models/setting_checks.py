@@ -33,11 +33,12 @@ def check_values(settings: Any, prefix: str = "") -> None:
 
 @cache
 def _choices(kind: type) -> dict[str, tuple]:
-    """The values that each field with a ``Literal`` admits, None included if it is optional."""
+    """The values that each field admits whose type has nothing but a ``Literal``, None included if it is optional."""
     found = {}
     for name, hint in get_type_hints(kind).items():
-        literals = [item for item in (hint, *get_args(hint)) if get_origin(item) is Literal]
-        if literals:
+        members = (hint,) if get_origin(hint) is Literal else get_args(hint)
+        literals = [item for item in members if get_origin(item) is Literal]
+        if literals and all(item in literals or item is type(None) for item in members):
             optional = (None,) if type(None) in get_args(hint) else ()
             found[name] = (*(value for literal in literals for value in get_args(literal)), *optional)
     return found

@@ -4,13 +4,15 @@ import warnings
 from dataclasses import asdict, fields, replace
 
 import mindspore
+import numpy as np
 from mindspore import Parameter, nn
 from mindspore.train import Model
 
 import mindvit
 from mindvit.config import flatten, marked_settings, plain
+from mindvit.data.class_balance import images_per_class
 from mindvit.data.class_coverage import note_missing_in_splits
-from mindvit.data.sampling import SamplingPlan
+from mindvit.data.sampling import ClassGroups, SamplingPlan
 from mindvit.data.sources import DEFAULT_PATHS, open_source
 from mindvit.data.split import Source
 from mindvit.distributed import (
@@ -22,7 +24,7 @@ from mindvit.distributed import (
 from mindvit.errors import UserError
 from mindvit.evaluation.metrics import EvaluationCell, metrics
 from mindvit.factory import ModelSettings, create_model
-from mindvit.losses import make_loss
+from mindvit.losses import make_loss, resolve_class_weights
 from mindvit.models.vit import ViT
 from mindvit.run_metrics import WeightsKind
 from mindvit.runtime import Runtime, apply_amp, init_runtime, make_loss_scaler
@@ -79,7 +81,7 @@ def setup(recipe: Recipe, folder: RunFolder) -> Run:
         total_steps = recipe.train.steps or recipe.train.epochs * plan.steps_per_epoch
         teacher = load_teacher(recipe.distill, network.config, source.train.classes, recipe.download)
         resolved = resolve(recipe, runtime, source, network)
-        components = build(resolved, runtime, network, plan, total_steps, teacher)
+        components = build(resolved, runtime, network, plan, total_steps, teacher, _class_weights(recipe, source))
         state = RunState(plan.steps_per_epoch, total_steps)
         run = Run(resolved, runtime, folder, source, network, plan, components, state)
         return run if checkpoint is None else restore(run, checkpoint, recipe.allow_config_changes)
@@ -107,7 +109,13 @@ def resolve(recipe: Recipe, runtime: Runtime, source: Source, network: ViT) -> R
 
 
 def build(
-    recipe: Recipe, runtime: Runtime, network: ViT, plan: SamplingPlan, total_steps: int, teacher: ViT | None = None
+    recipe: Recipe,
+    runtime: Runtime,
+    network: ViT,
+    plan: SamplingPlan,
+    total_steps: int,
+    teacher: ViT | None = None,
+    class_weights: np.ndarray | None = None,
 ) -> TrainComponents:
     """Builds the training step, the averages and the models to evaluate.
 
@@ -118,6 +126,7 @@ def build(
         plan: the sampling plan.
         total_steps: steps of the run.
         teacher: the network to distill from; None without distillation.
+        class_weights: weight of each class in the loss, float32 (num_classes,); None for equal weights.
 
     Raises:
         UserError: if a rule of the optimizer matches no parameter, or all parameters are frozen.
@@ -147,7 +156,7 @@ def build(
     mixes = recipe.augment.mixup or recipe.augment.cutmix
     step = TrainStep(
         computed,
-        _loss(recipe, network, teacher),
+        _loss(recipe, network, teacher, class_weights),
         _optimizer(recipe.optimizer, network.trainable_params(), options, runtime, flat),
         learning_rates(recipe.schedule, peak_lr, total_steps, plan.steps_per_epoch),
         accumulate_steps=recipe.train.accumulate_steps,
@@ -229,6 +238,7 @@ def _sampling_plan(recipe: Recipe, source: Source, runtime: Runtime) -> Sampling
         recipe.augment.repeated_aug,
         runtime.rank,
         runtime.world_size,
+        ClassGroups.of(source.train.labels) if recipe.data.balanced_sampling else None,
     )
     plan.check(source.train.origin)
     return plan
@@ -268,8 +278,19 @@ def _optimizer(
     return make_optimizer(settings, parameters, options)
 
 
-def _loss(recipe: Recipe, network: ViT, teacher: ViT | None) -> nn.Cell:
-    loss = make_loss(recipe.loss, network.config.num_classes)
+def _class_weights(recipe: Recipe, source: Source) -> np.ndarray | None:
+    train, balanced_sampling = source.train, recipe.data.balanced_sampling
+    if balanced_sampling and recipe.loss.class_weights == "balanced":
+        warnings.warn(
+            "data.balanced_sampling and loss.class_weights balanced both make up for unequal classes, so together they "
+            "give rare classes more weight than the others; one of them is enough",
+            stacklevel=2,
+        )
+    return resolve_class_weights(recipe.loss, train.classes, images_per_class(train), balanced_sampling)
+
+
+def _loss(recipe: Recipe, network: ViT, teacher: ViT | None, class_weights: np.ndarray | None) -> nn.Cell:
+    loss = make_loss(recipe.loss, network.config.num_classes, class_weights)
     if teacher is not None:
         return DistillationLoss(loss, recipe.distill.kind, recipe.distill.alpha, recipe.distill.temperature)
     return LossOfMean(loss) if network.config.distilled else loss

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mindvit.data.sampling import SamplingPlan, TrainSampler
+from mindvit.data.sampling import ClassGroups, SamplingPlan, TrainSampler
 from mindvit.errors import UserError
 
 
@@ -98,3 +98,50 @@ def test_too_few_images_for_a_step_are_reported_with_the_settings():
 def test_more_repeats_than_images_take_no_more_memory_than_the_images():
     plan = SamplingPlan(26, 3, 5, repeated_aug=10**12)
     assert len({plan.image_index(sample) for sample in range(plan.samples_per_epoch)}) == 1
+
+
+# Balanced sampling
+
+LABELS = np.repeat([0, 1, 2, 4], [60, 20, 5, 1])  # Class 3 has no images.
+
+
+def balanced(batch_size=7, seed=3, **options):
+    return SamplingPlan(len(LABELS), batch_size, seed, groups=ClassGroups.of(LABELS), **options)
+
+
+def test_balanced_epochs_show_each_class_equally_often():
+    plan = balanced()
+    assert plan.samples_per_epoch == 84
+    for epoch in range(5):
+        assert np.bincount(LABELS[images_of_epoch(plan, epoch)]).tolist() == [21, 21, 21, 0, 21]
+    for epoch in range(5):
+        counts = np.bincount(LABELS[images_of_epoch(balanced(batch_size=6), epoch)])[[0, 1, 2, 4]]
+        assert counts.max() - counts.min() <= 1
+    assert not np.array_equal(LABELS[images_of_epoch(plan, 0)], LABELS[images_of_epoch(plan, 1)]), "shuffled"
+
+
+def test_balanced_epochs_together_show_the_images_of_a_class_equally_often():
+    shown = [image for epoch in range(20) for image in images_of_epoch(balanced(), epoch)]  # 420 of each class.
+    counts = np.bincount(shown, minlength=len(LABELS))
+    assert counts[:60].tolist() == [7] * 60
+    assert counts[60:80].tolist() == [21] * 20
+    assert counts[80:].tolist() == [84] * 5 + [420]
+
+
+def test_the_passes_through_a_class_have_other_orders():
+    shown = [image for epoch in range(20) for image in images_of_epoch(balanced(batch_size=84), epoch) if image < 60]
+    assert shown[:60] != shown[60:120]
+    assert images_of_epoch(balanced(), 2) == images_of_epoch(balanced(), 2)
+    assert images_of_epoch(balanced(seed=4), 2) != images_of_epoch(balanced(), 2)
+
+
+def test_balanced_sampling_is_the_same_on_all_ranks():
+    ranks = [balanced(batch_size=3, rank=rank, world_size=2) for rank in (0, 1)]
+    assert images_of_epoch(ranks[0], 2) == images_of_epoch(ranks[1], 2) == images_of_epoch(balanced(batch_size=6), 2)
+
+
+def test_balanced_samples_are_repeated_with_repeated_augmentation():
+    images = np.array(images_of_epoch(balanced(repeated_aug=3), 1)).reshape(-1, 3)
+    assert (images == images[:, :1]).all()
+    assert np.bincount(LABELS[images[:, 0]]).tolist() == [7, 7, 7, 0, 7]
+    assert len(set(images_of_epoch(balanced(repeated_aug=10**12), 1))) == 1

@@ -40,6 +40,7 @@ from timm.optim import create_optimizer_v2, param_groups_layer_decay  # noqa: E4
 from timm.scheduler import create_scheduler_v2  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.optim import lr_scheduler  # noqa: E402
+from torchvision.ops import sigmoid_focal_loss  # noqa: E402
 
 TARGET = Path(__file__).with_name("recipes.json")
 IMAGENET, CIFAR, FOLDER = 1_281_167, 50_000, 2_000
@@ -327,6 +328,9 @@ def make_losses():
     labels, smoothing, share = torch.tensor([3, 0, 4, 1]), 0.1, 0.3
     dense = mixup_target(labels, 5, share).double()
     mixed = mixup_target(labels, 5, share, smoothing).double()
+    weights = torch.tensor([0.5, 1.0, 2.0, 4.0, 0.25], dtype=torch.float64)
+    weighted = nn.CrossEntropyLoss(weights, label_smoothing=smoothing, reduction="none")
+    one_hot = nn.functional.one_hot(labels, 5).double()
     values = {
         "timm LabelSmoothingCrossEntropy": LabelSmoothingCrossEntropy(smoothing)(logits, labels),
         "torch CrossEntropyLoss": nn.CrossEntropyLoss(label_smoothing=smoothing)(logits, labels),
@@ -334,12 +338,16 @@ def make_losses():
         "timm SoftTargetCrossEntropy, dense": SoftTargetCrossEntropy()(logits, mixed),
         "torch CrossEntropyLoss, dense": nn.CrossEntropyLoss(label_smoothing=smoothing)(logits, dense),
         "timm BinaryCrossEntropy, dense": BinaryCrossEntropy(smoothing)(logits.float(), mixed.float()),
+        "torch CrossEntropyLoss, weighted": weighted(logits, labels).mean(),
+        "torch CrossEntropyLoss, weighted, dense": weighted(logits, dense).mean(),
+        "torchvision sigmoid_focal_loss": sigmoid_focal_loss(logits, one_hot, alpha=-1, gamma=2, reduction="mean"),
     }
     return {
         "logits": logits.tolist(),
         "labels": labels.tolist(),
         "dense": dense.tolist(),
         "smoothing": smoothing,
+        "class_weights": weights.tolist(),
         "values": {name: value.item() for name, value in values.items()},
     }
 
