@@ -4,6 +4,7 @@ import sys
 from dataclasses import asdict, dataclass
 
 from mindvit.console import fit_text, terminal_columns
+from mindvit.data.class_balance import UNBALANCED, describe_balance, images_per_class, imbalance_ratio
 from mindvit.files import write_text
 from mindvit.printable import printable
 from mindvit.run_metrics import WeightsKind, shows_top5
@@ -43,6 +44,8 @@ def run_overview(run: Run) -> str:
     recipe, config, plan, data = run.recipe, run.network.config, run.plan, run.source
     size = sum(parameter.size for parameter in run.network.get_parameters())
     held_out = f"{len(data.val):,} for validation" if data.val else "none for validation"
+    if data.divided is not None:
+        held_out += f" (data.val_fraction {recipe.data.val_fraction:g})"
     names = data.train.classes.names
     rates = run.components.step.learning_rates.asnumpy()
     repeats = "" if plan.repeated_aug == 1 else f", 1/{plan.repeated_aug} of them different (repeated augmentation)"
@@ -55,6 +58,7 @@ def run_overview(run: Run) -> str:
         "data": f"{recipe.data.source}, {printable(str(recipe.data.path))}: "
         f"{len(data.train):,} training images, {held_out}",
         "classes": f"{len(names)}: {printable(', '.join(names[:6]), _MAX_NAMES)}{', …' if len(names) > 6 else ''}",
+        "balance": _balance(run),
         "device": f"{run.runtime.device}, amp_level {run.runtime.amp_level}, {ranks}",
         "optimizer": f"{recipe.optimizer.name}, learning rate {rates[0]:.3g} at the start, {rates.max():.3g} at most, "
         f"{rates[-1]:.3g} at the end ({recipe.schedule.name})",
@@ -66,6 +70,23 @@ def run_overview(run: Run) -> str:
     if run.state.step:
         rows["resuming"] = f"after step {run.state.step:,}"
     return "\n".join(f"{key:<10} {value}" for key, value in rows.items())
+
+
+def _balance(run: Run) -> str:
+    """How many training images the classes have, and what the settings do about it."""
+    recipe, train = run.recipe, run.source.train
+    chosen = {
+        "data.balanced_sampling": recipe.data.balanced_sampling,
+        "loss.class_weights": recipe.loss.class_weights is not None,
+        "loss.focal_gamma": recipe.loss.focal_gamma > 0,
+    }
+    used = [name for name, is_set in chosen.items() if is_set]
+    if used:
+        return f"{describe_balance(train)} (set: {', '.join(used)})"
+    if imbalance_ratio(images_per_class(train)) < UNBALANCED:
+        return describe_balance(train)
+    hint = "loss.class_weights balanced or data.balanced_sampling true helps rare classes"
+    return f"{describe_balance(train)}\n{' ' * 11}{hint}"
 
 
 def write_summary(run: Run, images_per_second: float | None) -> Summary:

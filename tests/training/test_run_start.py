@@ -96,6 +96,35 @@ def test_the_metadata_say_which_images_were_held_out(start, tmp_path):
     assert (len(found[0].source.train), len(found[0].source.val)) == (6, 6)
 
 
+def test_the_overview_tells_how_unequal_the_classes_are_and_what_helps(start, tmp_path, capsys):
+    start()
+    assert "balance    6 images per class\n" in capsys.readouterr().out
+    for index in range(2, 6):
+        (tmp_path / f"images/train/dog/{index}.png").unlink()
+    start("--overwrite", "true")
+    out = capsys.readouterr().out
+    assert "balance    3.0 : 1; images per class: cat 6, dog 2\n           loss.class_weights balanced or" in out
+    start("--overwrite", "true", "--loss.class_weights", "balanced")
+    assert "cat 6, dog 2 (set: loss.class_weights)\n" in capsys.readouterr().out
+
+
+def test_what_balances_classes_reaches_the_loss_and_the_sampling(start, tmp_path):
+    for index in range(2, 6):
+        (tmp_path / f"images/train/dog/{index}.png").unlink()
+    found = []
+    options = ["--loss.class_weights", "balanced", "--loss.focal_gamma", "1.5", "--data.batch_size", "4"]
+    start(*options, action=lambda run: found.append(run))
+    loss = found[0].components.step.loss
+    assert loss.class_weights.asnumpy().tolist() == pytest.approx([8 / 12, 8 / 4])
+    assert loss.focal_gamma == 1.5
+    assert found[0].plan.groups is None
+    with pytest.warns(UserWarning, match="both make up for unequal classes"):
+        start(*options, "--data.balanced_sampling", "true", "--overwrite", "true", action=lambda run: found.append(run))
+    shown = [int(found[1].source.train.labels[found[1].plan.image_index(sample)]) for sample in range(8)]
+    assert sum(shown) == 4
+    assert found[1].components.step.loss.class_weights.asnumpy().tolist() == pytest.approx([0.5, 1.5])
+
+
 @pytest.mark.parametrize("option", [[], ["--resume", "auto"], ["--overwrite", "true"]])
 def test_a_second_run_in_the_same_folder_ends_within_a_second_and_changes_nothing(start, tmp_path, option):
     folder = tmp_path / "run"
