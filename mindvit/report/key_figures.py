@@ -75,7 +75,7 @@ def key_figures(run: RunRecord, record: EvaluationRecord | None) -> list[KeyFigu
     seconds = summary.train_seconds if summary else _seconds(run)
     if seconds:
         hint = "training and evaluation" if summary else "of the epochs that ended"
-        figures.append(KeyFigure("Time", _duration(seconds), hint, seconds, 0, False))
+        figures.append(KeyFigure("Time", _duration(seconds), hint, seconds, 0))
     return figures
 
 

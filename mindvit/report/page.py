@@ -55,6 +55,22 @@ _EPOCH_COLUMNS = (
 )
 
 
+_ENVIRONMENT_ROWS = (
+    ("mindvit", "mindvit"),
+    ("MindSpore", "mindspore"),
+    ("NumPy", "numpy"),
+    ("Python", "python"),
+    ("System", "system"),
+    ("Processor", "processor"),
+    ("Cores", "cores"),
+    ("Memory, GB", "memory_gb"),
+    ("Device", "device"),
+    ("Mixed precision", "amp_level"),
+    ("Ranks", "ranks"),
+)
+"""Titles of the fields of ``Environment``."""
+
+
 @dataclass(frozen=True)
 class RunView:
     """One run, as the template shows it."""
@@ -136,6 +152,7 @@ def render_page(runs: Sequence[RunRecord], evaluations: Sequence[RunEvaluation])
             class_differences=class_differences(first.record, second.record)
             if second and first.record and second.record
             else None,
+            environment_rows=_ENVIRONMENT_ROWS,
             shown_classes=_CLASSES,
             shown_confusions=_CONFUSIONS,
             version=mindvit.__version__,

@@ -16,6 +16,7 @@ from mindvit.printable import printable
 from mindvit.run_metrics import WeightsKind, read_records
 from mindvit.strict_json import parse_json
 from mindvit.training.best_checkpoints import Candidate
+from mindvit.training.environment import Environment
 from mindvit.training.overview import Summary
 from mindvit.training.run_folder import RunFolder
 
@@ -37,6 +38,8 @@ class RunRecord:
     """``summary.json``; None if the run has not ended."""
     best: Candidate | None
     """The best weights, by the metrics of the epochs; None without validation images."""
+    environment: Environment | None = None
+    """``environment.json``: versions and hardware; None if it is missing."""
     notes: list[str] = field(default_factory=list)
     """What is missing or cannot be read."""
     num_classes: int | None = None
@@ -92,11 +95,14 @@ def read_run(path: Path) -> RunRecord:
     notes: list[str] = []
     settings = _read(folder.config, _parse_settings, notes)
     records = _read(folder.metrics, _read_metrics, notes) or []
-    summary = _read(folder.summary, _parse_summary, notes) if folder.summary.exists() else None
+    summary, environment = (
+        _read(file, lambda path, kind=kind: _parse_json(path, kind), notes) if file.exists() else None
+        for file, kind in ((folder.summary, Summary), (folder.environment, Environment))
+    )
     epochs = [record for record in records if record["event"] == "epoch"]
     steps = [record for record in records if record["event"] == "step"]
     metric = (settings or {}).get("checkpoint.metric")
-    return RunRecord(folder, settings, epochs, steps, summary, _best(epochs, metric), notes)
+    return RunRecord(folder, settings, epochs, steps, summary, _best(epochs, metric), environment, notes)
 
 
 def _read(path: Path, parse: Callable[[Path], T], notes: list[str]) -> T | None:
@@ -123,12 +129,13 @@ def _read_metrics(path: Path) -> list[dict[str, Any]]:
     return read_records(path, ("epoch", "step"), unfinished=True)
 
 
-def _parse_summary(path: Path) -> Summary:
+def _parse_json(path: Path, kind: type[T]) -> T:
+    """A dataclass from a JSON file. Fields of a later version are ignored."""
     stored = parse_json(path.read_bytes())
     if not isinstance(stored, dict):
         raise ValueError("it must be a JSON object")
-    known = {item.name for item in fields(Summary)}
-    return decode(Summary, {name: value for name, value in stored.items() if name in known})
+    known = {item.name for item in fields(kind)}
+    return decode(kind, {name: value for name, value in stored.items() if name in known})
 
 
 def _best(epochs: list[dict[str, Any]], metric: Any) -> Candidate | None:

@@ -21,6 +21,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.config = path / "config.yaml"
+        self.environment = path / "environment.json"
         self.metrics = path / "metrics.jsonl"
         self.curves = path / "curves.png"
         self.summary = path / "summary.json"
@@ -85,7 +86,8 @@ class RunFolder:
         if state.step == 0:
             for path in (
                 *(self.train_checkpoints, self.checkpoints, self.tensorboard, *self.weights),
-                *(self.metrics, self.summary, self.curves, self.corrupt_images, self.evaluation, self.report),
+                *(self.metrics, self.summary, self.curves, self.corrupt_images),
+                *(self.environment, self.evaluation, self.report),
             ):
                 delete(path)
         for path in list_train_checkpoints(self.train_checkpoints):

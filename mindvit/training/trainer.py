@@ -1,6 +1,7 @@
 """A training run, from its recipe to its run folder."""
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import yaml
@@ -15,9 +16,10 @@ from mindvit.data.pipeline import eval_pipeline, train_pipeline
 from mindvit.distributed import all_gather_object, broadcast_object
 from mindvit.dry_run.fit_check import check_step
 from mindvit.errors import UserError
-from mindvit.files import FileError, make_folder
+from mindvit.files import FileError, make_folder, write_text
 from mindvit.run_metrics import WeightsKind
 from mindvit.runtime import measured_flops
+from mindvit.strict_json import dump_json
 from mindvit.training.callbacks.check_run_folder import CheckRunFolder
 from mindvit.training.callbacks.data_sink import DataSinkAdapter
 from mindvit.training.callbacks.early_stopping import EarlyStopping
@@ -32,6 +34,7 @@ from mindvit.training.callbacks.tensorboard import TensorBoard
 from mindvit.training.callbacks.train_checkpoint_saver import TrainCheckpointSaver
 from mindvit.training.callbacks.update_swa import UpdateSWA
 from mindvit.training.callbacks.weight_saver import WeightSaver
+from mindvit.training.environment import describe_environment
 from mindvit.training.overview import Summary, run_overview, write_summary
 from mindvit.training.recipe import Recipe
 from mindvit.training.run import Run
@@ -42,8 +45,9 @@ from mindvit.training.setup import setup
 def train(recipe: Recipe) -> Summary | None:
     """Trains a Vision Transformer and writes the run folder.
 
-    The folder gets ``config.yaml`` at the start; ``metrics.jsonl``, weights, training checkpoints and ``curves.png``
-    during the run; and ``summary.json`` at the end. It is locked for other runs meanwhile.
+    The folder gets ``config.yaml`` and ``environment.json`` at the start; ``metrics.jsonl``, weights, training
+    checkpoints and ``curves.png`` during the run; and ``summary.json`` at the end. It is locked for other runs
+    meanwhile.
 
     Returns:
         The content of ``summary.json``; None on all ranks but 0. None after a dry run (``dry_run``) too, which prints
@@ -75,6 +79,8 @@ def _train(run: Run) -> Summary | None:
     callbacks = _callbacks(run, recorder, stop, corrupt)
     if run.runtime.is_main:
         run.folder.initialize(yaml.safe_dump(plain(run.recipe), sort_keys=False, allow_unicode=True), run.state)
+        environment = asdict(describe_environment(run.runtime))
+        write_text(run.folder.environment, dump_json(environment, indent=2) + "\n")
         print(fit_text(run_overview(run), terminal_columns(sys.stdout)), flush=True)
         callbacks += _main_rank_callbacks(run, recorder)
     saver = TrainCheckpointSaver(run, recorder)
