@@ -329,6 +329,15 @@ COMMANDS = {
             ),
         },
     ),
+    "demo": Command(
+        "Serve a page that classifies images in a browser.",
+        {
+            "On this machine": "--ckpt output/digits/best.ckpt",
+            "With examples of a folder, for other machines too": "--ckpt output/digits/best.ckpt --examples IMAGES "
+            "--host 0.0.0.0 --port 8080",
+        },
+        _call("mindvit.demo.demo_command:DemoSettings", "mindvit.demo.demo_command:demo"),
+    ),
     "export": Command(
         "Export a checkpoint as ONNX, MINDIR or AIR for deployment.",
         {

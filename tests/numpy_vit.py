@@ -34,8 +34,12 @@ def softmax(x):
 
 def attention(x, w, prefix, num_heads, eps=1e-7, grid=None, window_size=None):
     """Self-attention, head by head. Local attention and the relative position bias need the grid."""
-    width = x.shape[2]
-    weights = attention_weights(x, w, prefix, num_heads, eps, grid, window_size)
+    return weighted_values(x, attention_weights(x, w, prefix, num_heads, eps, grid, window_size), w, prefix)
+
+
+def weighted_values(x, weights, w, prefix):
+    """The output of self-attention with the given attention weights."""
+    num_heads, width = weights.shape[1], x.shape[2]
     values = (x @ w[f"{prefix}.qkv.weight"].T + w[f"{prefix}.qkv.bias"])[:, :, 2 * width :]
     out = np.zeros_like(x)
     for sample in range(len(x)):
@@ -162,9 +166,8 @@ def blocks(x, w, num_heads, eps=1e-7, gelu=gelu_tanh, grid=None, window_size=Non
             residual = f"transformer.layers.{block}.{part}"
             normed = layer_norm(x, w[f"{residual}.cell.0.gamma"], w[f"{residual}.cell.0.beta"], eps)
             if part == 0:
-                settings = (f"{residual}.cell.1", num_heads, eps, grid, window_size)
-                weights.append(attention_weights(normed, w, *settings))
-                branch = attention(normed, w, *settings)
+                weights.append(attention_weights(normed, w, f"{residual}.cell.1", num_heads, eps, grid, window_size))
+                branch = weighted_values(normed, weights[-1], w, f"{residual}.cell.1")
             else:
                 branch = feed_forward(normed, w, f"{residual}.cell.1", gelu)
             x = x + branch * w.get(f"{residual}.layer_scale", 1.0)

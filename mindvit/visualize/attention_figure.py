@@ -125,7 +125,7 @@ def draw_attention(
     config = model.metadata.model
     shown = evaluation_crop(image, config)
     overlap = config.patch_size / (config.patch_stride or config.patch_size)
-    prediction = _prediction(attention.logits, model.metadata.classes)
+    prediction = _prediction(attention.probabilities, model.metadata.classes)
     panels = [
         (f"input\n{prediction}", shown),
         (_title("rollout", attention.rollout), overlay(shown, scaled(attention.rollout), colormap, opacity, overlap)),
@@ -157,12 +157,11 @@ def _title(name: str, weights: np.ndarray) -> str:
     return f"{name}\n{100 * weights.sum():.0f} % on patches"
 
 
-def _prediction(logits: np.ndarray, classes: Classes | None) -> str:
-    odds = np.exp(logits.astype(np.float64) - logits.max())
-    label = int(odds.argmax())
+def _prediction(probabilities: np.ndarray, classes: Classes | None) -> str:
+    label = int(probabilities.argmax())
     name = f"class {label}"
     if classes is not None:
         name = printable(classes.names[label], _MAX_NAME)
         note_missing_fonts([name])
         name = drawable(name) or printable(classes.ids[label], _MAX_NAME)
-    return f"{name}: {100 * odds[label] / odds.sum():.1f} %"
+    return f"{name}: {100 * probabilities[label]:.1f} %"

@@ -31,6 +31,12 @@ class ImageAttention:
     heads: np.ndarray
     """Attention weight of each patch, for the query, in each head: float32 (depth, num_heads, rows, columns)."""
 
+    @property
+    def probabilities(self) -> np.ndarray:
+        """Softmax of the logits, float64 (num_classes,)."""
+        odds = np.exp(self.logits.astype(np.float64) - self.logits.max())
+        return odds / odds.sum()
+
 
 class AttentionMaps:
     """Computes attention maps of images, one after the other, with one compiled graph.
@@ -59,6 +65,7 @@ class AttentionMaps:
         check_discard_ratio(discard_ratio)
         self.config = model.metadata.model
         self.discard_ratio = discard_ratio
+        self.patch_overlap = self.config.patch_size / (self.config.patch_stride or self.config.patch_size)
         model.network.set_train(False)
         self._cell = AttentionWeights(model.network, head_fusion).set_train(False)
         self._query = np.array(query_weights(model.network))

@@ -1,0 +1,1 @@
+"""The command demo: a page that classifies images, in a browser."""
