@@ -95,7 +95,7 @@ def describe_type(hint: Any) -> str:
     if get_origin(hint) is Literal:
         return f"one of {', '.join(members)}" if len(members) > 1 else members[0]
     if get_origin(hint) in (list, tuple) and is_text_list(hint):
-        return 'a list of texts such as ["0", "1"]'
+        return 'a list of texts such as ["0", "1"]' if members[0] is str else "a list of them"
     if get_origin(hint) is tuple and members[-1] is Ellipsis:
         return "a list of numbers such as [1, 2.5]"
     if get_origin(hint) is tuple:
@@ -110,7 +110,9 @@ def is_text_list(hint: Any) -> bool:
     """Whether a type is a list of texts of any length, such as ``tuple[str, ...] | None``."""
     if get_origin(hint) in (Union, UnionType):
         return any(is_text_list(member) for member in get_args(hint))
-    return get_args(hint)[:1] == (str,) and get_args(hint)[1:] in ((), (Ellipsis,))
+    if get_origin(hint) not in (list, tuple) or get_args(hint)[1:] not in ((), (Ellipsis,)):
+        return False
+    return get_args(hint)[0] is str or get_origin(get_args(hint)[0]) is Literal
 
 
 def plain(settings: Any) -> dict[str, Any]:

@@ -1,8 +1,11 @@
 """The width of the terminal, and texts that fit it."""
 
+import fcntl
 import io
 import os
 import pty
+import struct
+import termios
 
 import pytest
 
@@ -11,13 +14,11 @@ from mindvit.console import fit_groups, fit_text, terminal_columns
 
 @pytest.fixture
 def terminal():
-    import termios
-
     master, slave = pty.openpty()
     stream = open(slave, "w")  # noqa: SIM115 (closed below)
 
     def of_width(columns):
-        termios.tcsetwinsize(slave, (24, columns))
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         return stream
 
     yield of_width

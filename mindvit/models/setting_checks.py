@@ -26,9 +26,10 @@ def check_values(settings: Any, prefix: str = "") -> None:
                 raise ValueError(f"{prefix}{name} must be a finite number, at most 3.4e38 in float32, not {shown}")
     for name, choices in _choices(type(settings)).items():
         value = getattr(settings, name)
-        if value not in choices:
-            named = ", ".join(choice for choice in choices if choice is not None)
-            raise ValueError(f"{prefix}{name} must be one of {named}, not {value!r}")
+        for chosen in value if isinstance(value, tuple) and name in _lists(type(settings)) else (value,):
+            if chosen not in choices:
+                named = ", ".join(choice for choice in choices if choice is not None)
+                raise ValueError(f"{prefix}{name} must be one of {named}, not {chosen!r}")
 
 
 @cache
@@ -42,3 +43,13 @@ def _choices(kind: type) -> dict[str, tuple]:
             optional = (None,) if type(None) in get_args(hint) else ()
             found[name] = (*(value for literal in literals for value in get_args(literal)), *optional)
     return found
+
+
+@cache
+def _lists(kind: type) -> set[str]:
+    """The fields that admit one choice or a list of them."""
+    return {
+        name
+        for name, hint in get_type_hints(kind).items()
+        if any(get_origin(item) is tuple for item in (hint, *get_args(hint)))
+    }

@@ -14,6 +14,7 @@ from mindvit.training.ema import EMASettings
 from mindvit.training.lr_schedule import ScheduleSettings
 from mindvit.training.optimizer_settings import OptimizerSettings
 from mindvit.training.swa import SWASettings
+from mindvit.training.trackers.tracker import TrackerName
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,17 @@ class TrainSettings:
     limit."""
     max_skipped_steps: int = 20
     """Consecutive steps that may overflow under loss scaling before the run ends with an error."""
+    tracker: TrackerName | tuple[TrackerName, ...] = setting("none", changeable=True)  # noqa: RUF009 (a field)
+    """Experiment tracker that gets the metrics, or a list of several. tensorboard writes to the run folder, and so
+    does mlflow without MLFLOW_TRACKING_URI."""
+    tracker_project: str = setting("mindvit", changeable=True)
+    """Project of the tracker that the run belongs to; in MLflow, the experiment."""
+    tracker_run: str | None = setting(None, changeable=True)
+    """Name of the run in the tracker. null takes the name of the run folder."""
+    tracker_offline: bool = setting(False, changeable=True)
+    """Let trackers write to the run folder and send nothing."""
     tensorboard: bool = setting(False, changeable=True)
-    """Write TensorBoard event files to tensorboard/ in the run folder. Needs the package tensorboardX."""
+    """Former name of train.tracker tensorboard."""
 
     def __post_init__(self) -> None:
         check_values(self, "train.")
@@ -51,8 +61,23 @@ class TrainSettings:
                 raise ValueError(f"train.{name} must be at least 1, not {getattr(self, name)}")
         if self.max_hours is not None and self.max_hours <= 0:
             raise ValueError(f"train.max_hours must be above 0, not {self.max_hours}")
+        if len(self._named_trackers) > 1 and "none" in self._named_trackers:
+            raise ValueError("train.tracker lists none beside a tracker; remove one of them")
+        for name in ("tracker_project", "tracker_run"):
+            if getattr(self, name) == "":
+                raise ValueError(f"train.{name} must not be empty")
         if not 0 <= self.seed < 2**31:
             raise ValueError(f"train.seed must lie in [0, 2147483648), not {self.seed}")
+
+    @property
+    def trackers(self) -> tuple[str, ...]:
+        """Names of the trackers."""
+        former = ("tensorboard",) if self.tensorboard else ()
+        return tuple(dict.fromkeys(name for name in (*self._named_trackers, *former) if name != "none"))
+
+    @property
+    def _named_trackers(self) -> tuple[str, ...]:
+        return (self.tracker,) if isinstance(self.tracker, str) else tuple(self.tracker)
 
 
 @dataclass(frozen=True)

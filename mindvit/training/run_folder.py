@@ -29,7 +29,9 @@ class RunFolder:
         self.evaluation = path / "evaluation"
         """An evaluation of the best weights, from ``mindvit report``."""
         self.report = path / "report.html"
-        self.tensorboard = path / "tensorboard"
+        self.trackers = [path / name for name in ("tensorboard", "mlflow", "wandb", "swanlab")]
+        """What experiment trackers write."""
+        self.tracker_ids = path / "trackers.json"
         self.checkpoints = path / "checkpoints"
         """The best weights."""
         self.train_checkpoints = path / "train_checkpoints"
@@ -85,7 +87,7 @@ class RunFolder:
         """
         if state.step == 0:
             for path in (
-                *(self.train_checkpoints, self.checkpoints, self.tensorboard, *self.weights),
+                *(self.train_checkpoints, self.checkpoints, *self.trackers, self.tracker_ids, *self.weights),
                 *(self.metrics, self.summary, self.curves, self.corrupt_images),
                 *(self.environment, self.evaluation, self.report),
             ):

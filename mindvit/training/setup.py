@@ -28,7 +28,6 @@ from mindvit.losses import make_loss, resolve_class_weights
 from mindvit.models.vit import ViT
 from mindvit.run_metrics import WeightsKind
 from mindvit.runtime import Runtime, apply_amp, init_runtime, make_loss_scaler
-from mindvit.training.callbacks.tensorboard import check_tensorboard
 from mindvit.training.distillation import DistillationLoss, LossOfMean, load_teacher, make_teacher
 from mindvit.training.ema import ExponentialMovingAverage
 from mindvit.training.flat_weights import FlatOptimizer, FlatWeights
@@ -44,6 +43,7 @@ from mindvit.training.run_folder import RunFolder
 from mindvit.training.run_state import RunState
 from mindvit.training.step import TrainStep
 from mindvit.training.swa import StochasticWeightAverage
+from mindvit.training.trackers.tracker_set import check_trackers
 from mindvit.training.zero import ShardedOptimizer
 
 
@@ -65,8 +65,7 @@ def setup(recipe: Recipe, folder: RunFolder) -> Run:
     checkpoint = None
     with raise_on_any_rank():
         if runtime.is_main:
-            if recipe.train.tensorboard:
-                check_tensorboard()
+            check_trackers(recipe.train.trackers)
             folder.acquire()
             checkpoint = find_checkpoint_to_resume(folder, recipe.resume)
             resumes_here = checkpoint and checkpoint.path.resolve().parent.parent == folder.path.resolve()

@@ -9,7 +9,7 @@ from mindspore.dataset import Dataset
 from mindspore.train import Callback, RunContext
 
 from mindvit.analysis.counting import forward_flops, training_flops
-from mindvit.config import plain
+from mindvit.config import flatten, plain
 from mindvit.console import fit_text, terminal_columns
 from mindvit.data.corrupt_images import CorruptImageLog, reraise_decode_errors
 from mindvit.data.pipeline import eval_pipeline, train_pipeline
@@ -30,7 +30,7 @@ from mindvit.training.callbacks.plot_curves import PlotCurves
 from mindvit.training.callbacks.progress import ProgressBar
 from mindvit.training.callbacks.publish_weights import PublishWeights
 from mindvit.training.callbacks.stop_on_signal import StopOnSignal
-from mindvit.training.callbacks.tensorboard import TensorBoard
+from mindvit.training.callbacks.track_metrics import TrackMetrics
 from mindvit.training.callbacks.train_checkpoint_saver import TrainCheckpointSaver
 from mindvit.training.callbacks.update_swa import UpdateSWA
 from mindvit.training.callbacks.weight_saver import WeightSaver
@@ -40,6 +40,8 @@ from mindvit.training.recipe import Recipe
 from mindvit.training.run import Run
 from mindvit.training.run_folder import RunFolder
 from mindvit.training.setup import setup
+from mindvit.training.trackers.tracker import TrackedRun
+from mindvit.training.trackers.tracker_set import TrackerSet
 
 
 def train(recipe: Recipe) -> Summary | None:
@@ -76,17 +78,17 @@ def _train(run: Run) -> Summary | None:
     images = _train_images(run, corrupt)
     recorder = _recorder(run, corrupt)
     stop = StopOnSignal(recorder, run.components.step, run.runtime.world_size, run.recipe.train.max_hours)
-    callbacks = _callbacks(run, recorder, stop, corrupt)
+    callbacks, trackers = _callbacks(run, recorder, stop, corrupt), _trackers(run)
     if run.runtime.is_main:
         run.folder.initialize(yaml.safe_dump(plain(run.recipe), sort_keys=False, allow_unicode=True), run.state)
         environment = asdict(describe_environment(run.runtime))
         write_text(run.folder.environment, dump_json(environment, indent=2) + "\n")
         print(fit_text(run_overview(run), terminal_columns(sys.stdout)), flush=True)
-        callbacks += _main_rank_callbacks(run, recorder)
+        callbacks += _main_rank_callbacks(run, recorder, trackers)
     saver = TrainCheckpointSaver(run, recorder)
 
     try:
-        with stop:  # Until the training checkpoint is written: a terminal that closes may send two signals.
+        with trackers, stop:  # Until the training checkpoint is written: a terminal that closes may send two signals.
             with reraise_decode_errors(*filter(None, (run.source.train, run.source.val))):
                 _run_steps(run, images, [*callbacks, saver, stop], stop)
             if stop.agreed and (run.state.step < run.state.total_steps or run.state.is_unrecorded):
@@ -143,18 +145,32 @@ def _callbacks(
     return callbacks
 
 
-def _main_rank_callbacks(run: Run, recorder: MetricsRecorder) -> list[Callback]:
+def _main_rank_callbacks(run: Run, recorder: MetricsRecorder, trackers: TrackerSet) -> list[Callback]:
     """The callbacks of rank 0 only, which shows the progress and writes files."""
     folder, state, log_steps = run.folder, run.state, run.recipe.train.log_steps
-    callbacks = [
+    return [
         CheckRunFolder(folder),
         _progress_bar(run, recorder),
         MetricsLog(folder.metrics, recorder, state, log_steps),
+        TrackMetrics(trackers, recorder, state, log_steps, run.network.config.num_classes),
         PlotCurves(folder.metrics, folder.curves),
+        WeightSaver(run, recorder),
     ]
-    if run.recipe.train.tensorboard:
-        callbacks.append(TensorBoard(folder.tensorboard, recorder, state, log_steps))
-    return [*callbacks, WeightSaver(run, recorder)]
+
+
+def _trackers(run: Run) -> TrackerSet:
+    """The trackers, on rank 0 only."""
+    settings = run.recipe.train
+    name = settings.tracker_run or run.folder.path.resolve().name
+    tracked = TrackedRun(
+        name=name,
+        project=settings.tracker_project,
+        folder=run.folder.path,
+        settings=flatten(plain(run.recipe)),
+        is_offline=settings.tracker_offline,
+        resumed_step=run.state.step,
+    )
+    return TrackerSet(settings.trackers if run.runtime.is_main else (), tracked, run.folder.tracker_ids)
 
 
 def _progress_bar(run: Run, recorder: MetricsRecorder) -> ProgressBar:

@@ -14,6 +14,7 @@ class Settings:
     count: int = 1
     kind: Literal["a", "b"] = "a"
     other: Literal["c"] | None = None
+    several: Literal["a", "b"] | tuple[Literal["a", "b"], ...] = "a"
     rules: list[Any] = field(default_factory=list)
 
 
@@ -23,6 +24,7 @@ class Settings:
         {},
         {"rate": MAX_FLOAT, "count": -(10**38), "range": (0, -MAX_FLOAT), "rules": [{"a": 1}, "nan"]},
         {"kind": "b", "other": "c"},
+        {"several": ("b", "a")},
     ],
     ids=str,
 )
@@ -39,6 +41,8 @@ def test_finite_numbers_and_choices_pass(settings):
         ({"range": (1.0, np.float64("inf"))}, "^group.range must be a finite number, .*, not inf$"),
         ({"count": 10**5000}, "^group.count must be a finite number, .*, not an integer of more than 38 digits$"),
         ({"kind": "c"}, "^group.kind must be one of a, b, not 'c'$"),
+        ({"kind": ("a", "b")}, "^group.kind must be one of a, b, not"),
+        ({"several": ("a", "c")}, "^group.several must be one of a, b, not 'c'$"),
         ({"other": "a"}, "^group.other must be one of c, not 'a'$"),
     ],
 )

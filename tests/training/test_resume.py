@@ -401,7 +401,7 @@ def test_settings_without_effect_on_the_result_may_change():
         "download": True,
         "resume": "auto",
         "allow_config_changes": True,
-        "train": {"log_steps": 1, "tensorboard": True},
+        "train": {"log_steps": 1, "tensorboard": True, "tracker": "wandb", "max_hours": 2.0},
         "data": {"num_workers": 1},
         "runtime": {"peak_tflops": 1.0},
         "checkpoint": {"keep_last": 1, "keep_best": 1, "every_steps": 1},
@@ -419,6 +419,7 @@ def test_settings_without_effect_on_the_result_may_change():
 def test_the_settings_that_may_change_are_marked():
     changeable = (
         "output_dir overwrite download resume allow_config_changes train.log_steps train.tensorboard data.num_workers "
+        "train.tracker train.tracker_project train.tracker_run train.tracker_offline train.max_hours "
         "runtime.peak_tflops runtime.data_sink runtime.flat_weights runtime.jit_level optimizer.shard_states "
         "train.recompute checkpoint.keep_last checkpoint.keep_best checkpoint.every_steps dry_run device_memory_gb"
     )

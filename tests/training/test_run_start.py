@@ -1,6 +1,5 @@
 """The start of a run: what it does to its folder before the first step, and if it fails there. Nothing is trained."""
 
-import builtins
 import errno
 import os
 import time
@@ -17,6 +16,7 @@ from mindvit.training import trainer
 from mindvit.training.callbacks.train_checkpoint_saver import TrainCheckpointSaver
 from mindvit.training.recipe import Recipe
 from mindvit.training.run_folder import RunFolder
+from mindvit.training.trackers import tracker_set
 
 
 @pytest.fixture
@@ -62,17 +62,12 @@ def test_an_error_in_the_setup_leaves_no_folder(start, tmp_path, arguments, word
 
 
 def test_a_missing_package_is_reported_before_the_folder_is_made_and_the_data_are_read(start, tmp_path, monkeypatch):
-    importing = builtins.__import__
+    def find_spec(name):
+        assert not (tmp_path / "run").exists()
 
-    def without_tensorboard(name, *arguments):
-        if name == "tensorboardX":
-            assert not (tmp_path / "run").exists()
-            raise ImportError
-        return importing(name, *arguments)
-
-    monkeypatch.setattr(builtins, "__import__", without_tensorboard)
-    with pytest.raises(UserError, match=r"needs the package tensorboardX: pip install"):
-        start("--train.tensorboard", "true", "--data.path", "nowhere")
+    monkeypatch.setattr(tracker_set, "find_spec", find_spec)
+    with pytest.raises(UserError, match=r"needs the package wandb: pip install"):
+        start("--train.tracker", "wandb", "--data.path", "nowhere")
     assert not (tmp_path / "run").exists()
 
 

@@ -278,7 +278,7 @@ def test_corrupt_images_are_skipped_counted_and_listed(train, make_folder):
 
 def test_tensorboard_has_the_metrics_of_steps_and_epochs(train, make_folder):
     options = ["--data.path", make_folder(counts=6), "--train.epochs", 2, "--train.log_steps", 1]
-    folder = train(*options, "--train.tensorboard", "true")
+    folder = train(*options, "--train.tracker", "tensorboard")
     content = b"".join(path.read_bytes() for path in (folder / "tensorboard").iterdir())
     for tag in (b"step/loss", b"step/grad_norm", b"epoch/top1"):
         assert content.count(tag) == (6 if tag.startswith(b"step") else 2)
@@ -315,7 +315,7 @@ def test_a_folder_that_is_deleted_during_a_run_ends_it_with_an_error_and_does_no
                 shutil.rmtree(tmp_path / "run")
 
     monkeypatch.setattr(trainer, "MetricsRecorder", Deleting)
-    options = ["--checkpoint.every_steps", 1, "--train.log_steps", 1, "--train.tensorboard", "true"]
+    options = ["--checkpoint.every_steps", 1, "--train.log_steps", 1, "--train.tracker", "tensorboard"]
     with pytest.raises(UserError, match="run was deleted or replaced during the run"):
         train("--data.path", make_folder(counts=6), "--train.epochs", 2, *options)
     assert not (tmp_path / "run").exists()

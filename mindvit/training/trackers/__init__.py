@@ -1,0 +1,1 @@
+"""Experiment trackers, one file each: what they all do is ``tracker.Tracker``."""
