@@ -63,3 +63,26 @@ take_checkpoint() {
     ckpt=$2
     options=("${@:3}")
 }
+
+# install_browser: installs Chromium and fonts for Chinese with apt-get if they are missing and this is possible. The tests
+# of the page are skipped without them; with CI=true they fail.
+install_browser() {
+    local packages=() as_root=()
+    command -v chromium chromium-browser google-chrome > /dev/null || packages+=(chromium)
+    [[ -n "$(fc-list :lang=zh 2>/dev/null)" || -n "$(ls /usr/share/fonts/opentype/noto/NotoSansCJK* 2>/dev/null)" ]] ||
+        packages+=(fonts-noto-cjk)
+    if [[ ${#packages[@]} -eq 0 ]]; then
+        return
+    fi
+    if [[ ${EUID} -ne 0 ]]; then
+        as_root=(sudo -n)
+    fi
+    if ! command -v apt-get > /dev/null || ! "${as_root[@]}" true 2>/dev/null; then
+        echo "note: ${packages[*]} missing, and cannot be installed here; the tests that need them are skipped" >&2
+        return
+    fi
+    echo "installing ${packages[*]}"
+    "${as_root[@]}" apt-get update -qq && "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -qq --no-install-recommends "${packages[@]}" > /dev/null ||
+        echo "note: cannot install ${packages[*]}; the tests that need them are skipped" >&2
+}

@@ -13,6 +13,7 @@ for argument in "$@"; do
     fi
 done
 install requirements/*.txt requirements.txt
+install_browser
 "${PYTHON}" -m ruff check .
 "${PYTHON}" -m ruff format --check .
 # Compiling graphs takes most of the time and keeps one core busy, so two files are tested at a time.
