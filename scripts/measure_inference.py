@@ -1,9 +1,9 @@
 """Measures the speed of infer.py on a folder of images, compared to its network alone.
 
 Usage, from the project's folder: python scripts/measure_inference.py --images FOLDER [--model vit_s_16_224]
-python -m tests.data.mixed_images FOLDER makes a folder of 200 files of all kinds, 10 of them unreadable. A pass over the
-files (read, decode, preprocess, classify, rank) and the network alone, on as many batches that are ready in memory, run
-alternately in one process after compilation. The weights are random. The script prints each round and the medians.
+python -m tests.data.mixed_images FOLDER makes a folder of 200 files of all kinds, 10 of them unreadable. A pass over
+the files (read, decode, preprocess, classify, rank) and the network alone, on as many batches that are ready in memory,
+run alternately in one process after compilation. The weights are random. The script prints each round and the medians.
 """
 
 import argparse

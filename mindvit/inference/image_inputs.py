@@ -4,6 +4,7 @@ import glob
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 from mindvit.data.images import EXTENSIONS
@@ -20,7 +21,7 @@ class InputFile:
     path: str
     """The path, beginning with what the user wrote."""
     relative: str
-    """The path below the folder that the user named, or the name of the file."""
+    """The path below the folder that the user named, or that the pattern begins with; or the name of the file."""
 
     @property
     def is_video(self) -> bool:
@@ -85,13 +86,14 @@ def _in_folder(folder: str, omit: Path | None, empty: list[Unreadable]) -> list[
 
 
 def _matching(pattern: str, omit: Path | None, empty: list[Unreadable]) -> list[InputFile]:
-    files = []
+    paths = []
     for path in sorted(glob.glob(pattern, recursive=True)):  # noqa: PTH207 (Path.glob takes no absolute pattern)
         if os.path.isdir(path):  # noqa: PTH112
-            files += [] if _is(omit, path, "") else _in_folder(path, omit, empty)
+            paths += [] if _is(omit, path, "") else [file.path for file in _in_folder(path, omit, empty)]
         elif _is_known(path):
-            files.append(InputFile(path, os.path.basename(path)))  # noqa: PTH119
-    return files
+            paths.append(path)
+    root = Path(*takewhile(lambda part: not glob.has_magic(part), Path(pattern).parts))
+    return [InputFile(path, os.path.relpath(path, root)) for path in paths]
 
 
 def _is(omit: Path | None, place: str, name: str) -> bool:
