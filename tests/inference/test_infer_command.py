@@ -2,6 +2,8 @@
 
 import csv
 import json
+import re
+import shlex
 from pathlib import Path
 
 import cv2
@@ -17,9 +19,10 @@ from mindvit.inference import InferSettings, infer, predict
 from mindvit.inference.image_inputs import find_inputs
 from mindvit.inference.infer_command import run_infer
 from mindvit.inference.prediction_files import image_object
+from mindvit.parsing import parse
 from mindvit.weights.checkpoint import write_checkpoint
 from mindvit.weights.metadata import CheckpointMetadata
-from tests.conftest import TINY
+from tests.conftest import ROOT, TINY
 from tests.data.mixed_images import BROKEN, READABLE, write_mixed_images
 
 NAMES = ("ant", "bee\n\x1b[2J", "猫", "=dog")
@@ -187,3 +190,14 @@ def test_where_nothing_can_be_read_it_is_an_error(ckpt, mixed, tmp_path, capsys)
     with pytest.raises(UserError, match="none of the 10 images can be read"):
         infer(InferSettings(ckpt, (str(mixed / "broken"),), predictions=str(tmp_path / "p.csv")))
     assert capsys.readouterr().err.count("unreadable: ") == BROKEN
+
+
+def test_the_commands_of_the_documentation_have_known_settings():
+    commands = re.findall(r"^python infer.py (.*)$", (ROOT / "docs/inference.md").read_text(), re.MULTILINE)
+    assert len(commands) == 3
+    for command in commands:
+        settings, _ = parse(InferSettings, "", shlex.split(command))
+        assert isinstance(settings.image, tuple)
+    settings, given = parse(InferSettings, "", ["--ckpt", "c", "--image", "a.png", "b 猫.png", "--json"], {"json": ""})
+    assert settings.image == ("a.png", "b 猫.png")
+    assert given == {"json"}
