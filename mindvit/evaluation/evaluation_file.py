@@ -155,7 +155,7 @@ def _matrix_rows(predictions: ImagePredictions, ids: Sequence[str]) -> Iterable[
 
 
 def _prediction_rows(predictions: ImagePredictions, split: Split, rows: Iterable[int]) -> Iterable[dict[str, Any]]:
-    ids = split.classes.ids
+    ids, true_probability = split.classes.ids, predictions.true_probability
     for row in rows:
         first, *others = (ids[label] for label in predictions.top[row])
         true = ids[predictions.labels[row]]
@@ -165,7 +165,7 @@ def _prediction_rows(predictions: ImagePredictions, split: Split, rows: Iterable
             "predicted": first,
             "correct": int(true == first),
             "probability": round(float(predictions.confidence[row]), 6),
-            "true_probability": round(float(predictions.true_probability[row]), 6),
+            "true_probability": round(float(true_probability[row]), 6),
             **{f"top{rank}": name for rank, name in enumerate(others, 2)},
         }
 

@@ -49,6 +49,7 @@ def test_a_run_writes_all_files_of_its_folder(train, make_folder):
     folder = train("--data.path", make_folder(counts=6), "--train.epochs", 3, "--train.log_steps", 2)
     assert {path.name for path in folder.iterdir()} == {
         "config.yaml",
+        "environment.json",
         "metrics.jsonl",
         "curves.png",
         "summary.json",
