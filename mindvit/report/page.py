@@ -204,7 +204,7 @@ def _harmless(value: Any) -> Any:
 
 
 def _percent(value: float | None, digits: int = 1) -> str:
-    return "\N{EN DASH}" if value is None else f"{100 * value:.{digits}f} %"
+    return "\N{EN DASH}" if value is None else f"{100 * value:.{digits}f}\N{NO-BREAK SPACE}%"
 
 
 def _number(value: float | None, digits: int = 3) -> str:
