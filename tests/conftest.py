@@ -27,6 +27,17 @@ def graph_mode():
 
 
 @pytest.fixture(autouse=True)
+def eager(request):
+    """Computes tests marked eager operator by operator: the kernels are the same, and compiling takes seconds."""
+    is_eager = request.node.get_closest_marker("eager") is not None
+    if is_eager:
+        ms.set_context(mode=ms.PYNATIVE_MODE)
+    yield
+    if is_eager:
+        ms.set_context(mode=ms.GRAPH_MODE)
+
+
+@pytest.fixture(autouse=True)
 def seeded():
     ms.set_seed(0)
     ms.dataset.config.set_seed(0)

@@ -20,6 +20,8 @@ from mindvit.training.recipe import Recipe
 from tests.conftest import ROOT
 from tests.numpy_vit import softmax
 
+pytestmark = pytest.mark.eager
+
 
 def smoothed(labels, num_classes, smoothing):
     """The targets of the ViT tutorial: 1 - s for the true class, s / (C - 1) for the others."""

@@ -10,6 +10,8 @@ from mindvit.models.pos_embed import RelativeBias
 from tests import numpy_vit
 from tests.models.constructions import randomize
 
+pytestmark = pytest.mark.eager
+
 
 def run(cell, values):
     return cell.set_train(False)(ms.Tensor(values)).asnumpy()

@@ -138,6 +138,7 @@ def images(rng):
     return rng.standard_normal((BATCH, 3, 8, 12)).astype(np.float32)
 
 
+@pytest.mark.eager
 @pytest.mark.slow
 @pytest.mark.parametrize("settings", KINDS.values(), ids=KINDS)
 def test_every_result_has_the_documented_name_shape_and_value(images, settings):

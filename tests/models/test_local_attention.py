@@ -15,6 +15,8 @@ from mindvit.models.local_attention import (
 )
 from tests import numpy_vit
 
+pytestmark = pytest.mark.eager
+
 HEADS = 2
 CASES = [
     # grid, window size, prefix tokens, block

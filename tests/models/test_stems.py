@@ -68,6 +68,7 @@ def test_the_resnet_and_its_gradients_match_timm():
     check_gradients("resnet", with_reference_weights("resnet", ResNetStem(**RESNET)).set_train())
 
 
+@pytest.mark.eager
 @pytest.mark.slow
 def test_the_efficientnet_matches_timm_in_evaluation():
     cell = with_reference_weights("efficientnet", EfficientNetStem()).set_train(False)
@@ -76,6 +77,7 @@ def test_the_efficientnet_matches_timm_in_evaluation():
     np.testing.assert_allclose(output / spread, REFERENCE["efficientnet/output"] / spread, atol=1e-4)
 
 
+@pytest.mark.eager
 @pytest.mark.parametrize("net", BLOCKS)
 def test_a_block_in_training_matches_timm_in_gradients_and_statistics(net):
     cell = with_reference_weights(net, MBConv(*BLOCKS[net])).set_train()
@@ -87,6 +89,7 @@ def test_a_block_in_training_matches_timm_in_gradients_and_statistics(net):
         np.testing.assert_allclose(parameter.asnumpy(), expected, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.eager
 @pytest.mark.slow
 @pytest.mark.parametrize("padding", ["same", "symmetric"])
 @pytest.mark.parametrize(

@@ -38,8 +38,14 @@ def test_the_tutorials_checkpoint_loads_strictly_and_gives_the_tutorials_logits(
     np.testing.assert_allclose(logits, numpy_vit.vit(image, weights, num_heads=12), atol=1e-4)
 
 
+# These have every setting of the others, and are compiled.
+COMPILED = ("plain", "window_with_relative_bias", "map_with_all", "mean_norm_with_all", "distilled_with_all")
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", CONSTRUCTIONS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in COMPILED else pytest.mark.eager) for name in CONSTRUCTIONS]
+)
 def test_each_architecture_gives_the_logits_of_the_numpy_reference(rng, name):
     config = config_of(name)
     network, weights = random_network(config, rng)

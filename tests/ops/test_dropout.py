@@ -25,6 +25,7 @@ def with_rng_id(cell, number):
     return cell
 
 
+@pytest.mark.eager
 def test_drop_path_drops_whole_samples_and_keeps_the_expectation(rng):
     branch = train_output(with_rng_id(DropPath(0.25), 3), np.ones((20000, 2, 3), np.float32), random_keys(rng, 20000))
     assert (branch == branch[:, :1, :1]).all(), "a sample's branch is dropped or kept as a whole"
@@ -33,6 +34,7 @@ def test_drop_path_drops_whole_samples_and_keeps_the_expectation(rng):
     assert abs(kept.mean() - 0.75) < 0.01
 
 
+@pytest.mark.eager
 @pytest.mark.slow
 def test_drop_path_with_different_rng_ids_is_independent(rng):
     rng_key = random_keys(rng, 40000)
@@ -47,6 +49,7 @@ def test_drop_path_with_different_rng_ids_is_independent(rng):
     assert np.abs(correlation).max() < 4.5 / np.sqrt(40000)
 
 
+@pytest.mark.eager
 @pytest.mark.slow
 def test_dropout_drops_elements_at_its_rate_and_keeps_the_expectation(rng):
     out = train_output(with_rng_id(Dropout(0.1), 1), np.ones((8, 197, 64), np.float32), random_keys(rng, 8))
@@ -56,6 +59,7 @@ def test_dropout_drops_elements_at_its_rate_and_keeps_the_expectation(rng):
     assert abs(dropped.mean() - 0.1) < 4 * deviation
 
 
+@pytest.mark.eager
 @pytest.mark.slow
 def test_dropout_has_no_pattern_along_any_axis(rng):
     p = 0.5
@@ -70,6 +74,7 @@ def test_dropout_has_no_pattern_along_any_axis(rng):
         assert 0.9 < gram.std() < 1.1
 
 
+@pytest.mark.eager
 @pytest.mark.slow
 def test_a_mask_depends_only_on_the_rng_key_of_the_sample(rng):
     x = rng.standard_normal((6, 5, 32)).astype(np.float32)
@@ -100,6 +105,7 @@ def test_the_gradient_has_the_same_mask(rng):
     np.testing.assert_array_equal(gradient, cell(x, rng_key).asnumpy())
 
 
+@pytest.mark.eager
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [Dropout, DropPath])
 def test_without_rng_keys_the_generator_of_mindspore_draws(kind):
@@ -113,6 +119,7 @@ def dropout_of_five_patches(p):
     return PatchDropout(p, 5)
 
 
+@pytest.mark.eager
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [Dropout, DropPath, dropout_of_five_patches])
 def test_dropout_does_nothing_in_evaluation(rng, kind):
@@ -132,6 +139,7 @@ def test_every_dropout_of_a_network_has_another_rng_id():
     assert len({cell.rng_id for cell in cells}) == len(cells) == 3 + 3 * 7
 
 
+@pytest.mark.eager
 @pytest.mark.slow
 @pytest.mark.parametrize("setting", ["dropout", "attention_dropout", "drop_path", "block_dropout", "patch_dropout"])
 def test_each_dropout_setting_acts_and_is_reproducible_with_rng_keys(rng, setting):
@@ -165,6 +173,7 @@ def kept_patches(cell, batch, patches, rng_key=None, prefix=0):
     return out[:, prefix:, 0].astype(int) - prefix
 
 
+@pytest.mark.eager
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("p", "patches", "prefix", "kept"),
@@ -179,6 +188,7 @@ def test_patch_dropout_keeps_the_prefix_and_a_fraction_of_the_patches(rng, p, pa
         assert len(set(row)) == kept and set(row) <= set(range(patches))
 
 
+@pytest.mark.eager
 def test_patch_dropout_keeps_all_patches_and_pairs_equally_often(rng):
     numbers = kept_patches(with_rng_id(PatchDropout(0.6, 10), 2), 20000, 10, random_keys(rng, 20000))
     kept = np.zeros((20000, 10))
@@ -188,6 +198,7 @@ def test_patch_dropout_keeps_all_patches_and_pairs_equally_often(rng):
     np.testing.assert_allclose(together[np.triu_indices(10, 1)], 4 * 3 / (10 * 9), atol=0.012)
 
 
+@pytest.mark.eager
 @pytest.mark.slow
 def test_kept_patches_depend_on_rng_key_and_rng_id(rng):
     rng_key = random_keys(rng, 2000)
@@ -203,6 +214,7 @@ def test_kept_patches_depend_on_rng_key_and_rng_id(rng):
         assert abs(common - 4 * 4 / 10) < 0.1, "as many as expected by chance"
 
 
+@pytest.mark.eager
 def test_patch_dropout_without_rng_keys_draws_other_patches_each_time():
     cell = PatchDropout(0.6, 10)
     first, second = (kept_patches(cell, 200, 10) for _ in range(2))
@@ -232,6 +244,7 @@ class Embed(nn.Cell):
         return self.network.embed(images, rng_key)
 
 
+@pytest.mark.eager
 def test_patches_are_dropped_with_their_pos_embed_and_only_in_training(rng):
     config = config_of("distilled", register_tokens=2, patch_dropout=0.4)
     network, weights = random_network(config, rng)

@@ -31,15 +31,17 @@ def options(settings):
     return [part for name, text in texts.items() for part in (f"--{name}", text)]
 
 
-def graph_cache(root, run_folder):
+def graph_cache(root, run_folder, by_epoch=False):
     """Environment variables with which the sessions of one run share their compiled graphs.
 
     MindSpore numbers the files of its cache by the order of compilation. A session that starts with the evaluation that
-    an interrupted one still lacked has another order than one that starts with training, so it has another cache.
+    an interrupted one still lacked has another order than one that starts with training, so it has another cache. With
+    SWA, which starts at a later epoch, the order depends on the epoch too (``by_epoch``).
     """
     newest = newest_train_checkpoint(run_folder / "train_checkpoints")
     first = "evaluation" if newest is not None and newest.state.is_unrecorded else "training"
-    return {"MS_COMPILER_CACHE_ENABLE": "1", "MS_COMPILER_CACHE_PATH": str(root / f"graphs_{first}")}
+    epoch = newest.state.recorded_epochs if by_epoch and newest is not None else 0
+    return {"MS_COMPILER_CACHE_ENABLE": "1", "MS_COMPILER_CACHE_PATH": str(root / f"graphs_{first}_{epoch}")}
 
 
 def start(script, *arguments, cwd=ROOT, **environment):

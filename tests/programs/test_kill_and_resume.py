@@ -1,8 +1,6 @@
 """A run that is killed at any moment and then resumed has the same result, bit for bit, as an uninterrupted run."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
 
@@ -15,63 +13,80 @@ from tests.programs.jobs import assert_same_tensors, metrics_without_timings, op
 
 pytestmark = pytest.mark.slow
 
-# Trains, and kills its own process with SIGKILL at the moment that the first argument names.
-TRAIN_AND_DIE = f"""
-import os, signal, sys
+# Runs sessions one after the other, each in a process of its own: folder, moment at which the process kills itself with
+# SIGKILL, and options. Before a device is set, MindSpore has no state that a fork could break, so it is imported once.
+SESSIONS = f"""
+import json, os, signal, sys
 from pathlib import Path
 
 sys.path.insert(0, {str(ROOT)!r})
-moment, count = sys.argv.pop(1).split(":")
-
-from mindvit.cli import run_command
 
 import mindspore as ms
+from mindvit.cli import run_command
 from mindvit.evaluation.metrics import TopK
 from mindvit.training import trainer
 from mindvit.training.callbacks.metrics_log import MetricsLog
 from mindvit.training.callbacks.metrics_recorder import MetricsRecorder
 from mindvit.weights.metadata import CheckpointMetadata
+from tests.programs.jobs import graph_cache
 
 
 def die():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def die_at(moment_of, owner, name, after=False):
-    original, calls = getattr(owner, name), []
+def die_at(moment, count):
+    def wrap(name_of_moment, owner, name, after=False):
+        original, calls = getattr(owner, name), []
 
-    def wrapped(*args, **kwargs):
-        calls.append(name)
-        if len(calls) == int(count) and not after:
-            die()
-        result = original(*args, **kwargs)
-        if len(calls) == int(count):
-            die()
-        return result
+        def wrapped(*args, **kwargs):
+            calls.append(name)
+            if len(calls) == count and not after:
+                die()
+            result = original(*args, **kwargs)
+            if len(calls) == count:
+                die()
+            return result
 
-    if moment == moment_of:
-        setattr(owner, name, wrapped)
+        if moment == name_of_moment:
+            setattr(owner, name, wrapped)
+
+    def save_and_die(content, path, **kwargs):
+        save(content, path, **kwargs)
+        if Path(path).name.startswith("epoch") and moment in ("half", "rename"):
+            written.append(path)
+            if len(written) == count:
+                if moment == "half":
+                    os.truncate(path, os.path.getsize(path) // 2)
+                die()
+
+    wrap("step", MetricsRecorder, "on_train_step_end", after=True)
+    wrap("evaluation", TopK, "update", after=True)
+    wrap("weights", CheckpointMetadata, "to_json")
+    wrap("line", MetricsLog, "_append", after=True)
+    wrap("summary", trainer, "write_summary")
+    written = []
+    save, ms.save_checkpoint = ms.save_checkpoint, save_and_die
 
 
-def save_and_die(content, path, **kwargs):
-    save(content, path, **kwargs)
-    if Path(path).name.startswith("epoch") and moment in ("half", "rename"):
-        written.append(path)
-        if len(written) == int(count):
-            if moment == "half":
-                os.truncate(path, os.path.getsize(path) // 2)
-            die()
+def run(folder, moment, options):
+    die_at(moment.partition(":")[0], int(moment.partition(":")[2]))
+    os.environ.update(graph_cache(folder.parent, folder, by_epoch=True))
+    sys.argv = ["train.py", *options, "--output_dir", str(folder)]
+    try:
+        run_command("train")
+    except SystemExit as ended:
+        os._exit(ended.code or 0)
 
 
-die_at("step", MetricsRecorder, "on_train_step_end", after=True)
-die_at("evaluation", TopK, "update", after=True)
-die_at("weights", CheckpointMetadata, "to_json")
-die_at("line", MetricsLog, "_append", after=True)
-die_at("summary", trainer, "write_summary")
-written = []
-save, ms.save_checkpoint = ms.save_checkpoint, save_and_die
-
-run_command("train")
+for folder, moment, options in json.loads(Path(sys.argv[1]).read_text()):
+    print("session", moment, flush=True)
+    child = os.fork()
+    if child == 0:
+        run(Path(folder), moment, options)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if code != (0 if moment == "never:0" else -signal.SIGKILL):
+        sys.exit(f"{{moment}}: exit code {{code}}")
 """
 
 # A small model, with everything that makes an exact resumption difficult.
@@ -101,25 +116,15 @@ MOMENTS = [
 def runs(tmp_path_factory):
     """The folders of a run that was never killed, and of a run that was killed at each of the moments in turn."""
     root = tmp_path_factory.mktemp("runs")
-    script = root / "train_and_die.py"
-    script.write_text(TRAIN_AND_DIE)
+    (root / "sessions.py").write_text(SESSIONS)
     data = {"data.path": write_images(root / "images", train=26, val=10)}
-
-    def start(name, moment):
-        settings = options({**SETTINGS, **data, "output_dir": root / name, "resume": "auto"})
-        command = [sys.executable, str(script), moment, *settings]
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-        return subprocess.Popen(command, cwd=root, env={**os.environ, "PYTHONPATH": str(ROOT)}, **pipes)
-
-    whole = start("whole", "never:0")
-    for moment in MOMENTS:
-        killed = start("killed", moment)
-        out, _ = killed.communicate(timeout=120)
-        assert killed.returncode == -signal.SIGKILL, f"{moment} was never reached\n{out}"
-    last = start("killed", "never:0")
-    for process in (whole, last):
-        out, _ = process.communicate(timeout=120)
-        assert process.returncode == 0, out
+    settings = options({**SETTINGS, **data, "resume": "auto"})
+    sessions = [("whole", "never:0"), *(("killed", moment) for moment in (*MOMENTS, "never:0"))]
+    given = [(str(root / name), moment, settings) for name, moment in sessions]
+    (root / "sessions.json").write_text(json.dumps(given))
+    command = [sys.executable, "sessions.py", "sessions.json"]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
     return root / "whole", root / "killed"
 
 

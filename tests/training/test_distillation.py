@@ -97,6 +97,7 @@ BASES = {
 }
 
 
+@pytest.mark.eager
 @pytest.mark.slow
 @pytest.mark.parametrize("base", BASES)
 @pytest.mark.parametrize("dense", [False, True], ids=["labels", "mixed"])
@@ -202,6 +203,7 @@ def test_a_teacher_stays_in_evaluation_mode_within_a_cell_in_training(images):
     np.testing.assert_allclose(teacher(Tensor(images)).asnumpy(), expected, atol=1e-4)
 
 
+@pytest.mark.eager
 @pytest.mark.slow
 def test_a_distilled_teacher_returns_the_mean_of_its_heads(images):
     network = vit(distilled=True)
@@ -227,6 +229,7 @@ def test_no_gradient_flows_through_a_teacher(images):
     assert not any(slope.asnumpy().any() for slope in (of_images, *of_weights))
 
 
+@pytest.mark.eager
 def test_a_teacher_gets_images_with_its_own_normalization(rng):
     """The same pixels, normalized for the student and for the teacher."""
     pixels = rng.random((6, 3, 8, 8))
@@ -411,6 +414,7 @@ def write_tutorial_layout(path, network):
     write_ckpt(path, network, {})
 
 
+@pytest.mark.eager
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "write", "gelu"),

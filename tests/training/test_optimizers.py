@@ -93,6 +93,7 @@ def test_updates_follow_the_formula_with_the_learning_rate_and_decay_of_each_wei
         np.testing.assert_allclose(parameter.asnumpy(), values, atol=2e-6, rtol=1e-6)
 
 
+@pytest.mark.eager
 @pytest.mark.slow
 def test_adam_is_adamw_without_weight_decay(start, gradients):
     parameters = parameters_of(start)
@@ -105,6 +106,7 @@ def test_adam_is_adamw_without_weight_decay(start, gradients):
         np.testing.assert_allclose(parameter.asnumpy(), values, atol=2e-6, rtol=1e-6)
 
 
+@pytest.mark.eager
 @pytest.mark.slow
 @pytest.mark.parametrize("step", [2, 10, 1000, 100_000])
 def test_the_bias_correction_is_accurate(step):
@@ -117,6 +119,7 @@ def test_the_bias_correction_is_accurate(step):
     np.testing.assert_allclose(parameters[0].asnumpy(), expected * np.array([1, -1, 1]), rtol=1e-6)
 
 
+@pytest.mark.eager
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_weight_of_zero_without_gradient_does_not_change(name):
@@ -183,6 +186,7 @@ def test_in_one_graph_with_the_gradients_the_weights_change_after_the_gradients_
             np.testing.assert_allclose(parameter.asnumpy(), reference.asnumpy(), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.eager
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_an_optimizer_resumes_from_the_states_of_another(start, gradients, name):
@@ -201,6 +205,7 @@ def test_an_optimizer_resumes_from_the_states_of_another(start, gradients, name)
         np.testing.assert_array_equal(parameter.asnumpy(), reference.asnumpy())
 
 
+@pytest.mark.eager
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_full_states_are_loaded_into_another_optimizer(start, gradients, name):

@@ -17,6 +17,8 @@ from tests.weights.published import (
     write_npz,
 )
 
+pytestmark = pytest.mark.eager
+
 # Library, its model, our model name, and overrides beside SIZES.
 MODELS = [
     ("timm", "vit", "vit_b_16_224", {}),
