@@ -29,6 +29,7 @@ _CSS = """
 #examples button { cursor: pointer; }
 """
 _MAX_MESSAGE = 500  # Characters.
+_MAX_WAITING = 64  # Requests.
 _TEXTS = gr.I18n(**translations())
 
 
@@ -145,7 +146,7 @@ def serve(page: gr.Blocks, host: str, port: int, max_upload_mb: float) -> str:
         The address of the page.
     """
     theme = gr.themes.Default(font=_FONTS, font_mono=("monospace",))
-    page.queue(default_concurrency_limit=1, api_open=False)
+    page.queue(default_concurrency_limit=1, max_size=_MAX_WAITING, api_open=False)
     _, address, _ = page.launch(
         server_name=host,
         server_port=port,

@@ -1,6 +1,6 @@
 """A figure of attention: an image, its attention rollout, and the heads of a block."""
 
-import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from mindvit.visualize.figures import check_colormap, check_figure_path, make_fi
 from mindvit.visualize.fonts import drawable, note_missing_fonts
 
 _MAX_COLUMNS = 6
+_MAX_IMAGES = 16
 _PANEL = 1.9  # Inches.
 _MAX_NAME = 40  # Characters of a class name.
 
@@ -39,8 +40,8 @@ class AttentionSettings:
 
     ckpt: str
     """Checkpoint: a path, or the name of a file in ckpt/."""
-    image: str
-    """Image file."""
+    image: tuple[str, ...] | str
+    """Image files, at most 16."""
     output: str
     """Figure to write; its extension sets the format (.png, .jpg, .webp, .pdf or .svg)."""
     block: int | None = -1
@@ -62,6 +63,8 @@ class AttentionSettings:
         check_values(self)
         check_figure_path(self.output)
         check_discard_ratio(self.discard_ratio)
+        if not isinstance(self.image, str) and not 1 <= len(self.image) <= _MAX_IMAGES:
+            raise ValueError(f"image must name 1 to {_MAX_IMAGES} files, not {len(self.image)}")
         if not 0 <= self.opacity <= 1:
             raise ValueError(f"opacity must lie between 0 and 1, not {self.opacity}")
 
@@ -75,13 +78,22 @@ def visualize_attention(settings: AttentionSettings) -> None:
     check_colormap(settings.colormap)
     runtime = init_runtime(settings.runtime)
     make_folder(Path(settings.output).parent)
-    image = read_image(Path(settings.image))
+    files = (settings.image,) if isinstance(settings.image, str) else settings.image
+    images = [read_image(Path(file)) for file in files]
     trained = load_trained(settings.ckpt, settings.download)
     block = resolve_block(settings.block, trained.metadata.model)
     network = apply_amp(trained.network, runtime)
     trained = TrainedModel(network, trained.metadata)
-    found = AttentionMaps(trained, settings.head_fusion, settings.discard_ratio)(image)
-    draw_attention(image, found, trained, Path(settings.output), block, settings.colormap, settings.opacity)
+    maps = AttentionMaps(trained, settings.head_fusion, settings.discard_ratio)
+    draw_attention(
+        images,
+        [maps(image) for image in images],
+        trained,
+        Path(settings.output),
+        block,
+        settings.colormap,
+        settings.opacity,
+    )
     print(f"wrote {printable(settings.output)}")
 
 
@@ -97,8 +109,8 @@ def resolve_block(block: int | None, config: ViTConfig) -> int | None:
 
 
 def draw_attention(
-    image: Image.Image,
-    attention: ImageAttention,
+    images: Sequence[Image.Image],
+    attention: Sequence[ImageAttention],
     model: TrainedModel,
     path: Path,
     block: int | None = None,
@@ -107,12 +119,14 @@ def draw_attention(
 ) -> None:
     """Draws the area of an image that the network sees, the attention rollout over it, and the heads of a block.
 
+    One image has its heads in rows below it. Several images have a row each.
+
     Each map is scaled from its least to its greatest value; its title says how much of the attention is on patches at
     all. The rest is on the class token, the distillation token and the registers.
 
     Args:
-        image: RGB, in display orientation.
-        attention: what ``AttentionMaps`` returns for it.
+        images: RGB, in display orientation.
+        attention: what ``AttentionMaps`` returns for each.
         model: the network and its metadata.
         path: the file; its extension sets the format.
         block: block whose heads are drawn, from 0; None draws none.
@@ -122,35 +136,37 @@ def draw_attention(
     Raises:
         UserError: if the file cannot be written.
     """
-    config = model.metadata.model
-    shown = evaluation_crop(image, config)
-    overlap = config.patch_size / (config.patch_stride or config.patch_size)
-    prediction = _prediction(attention.probabilities, model.metadata.classes)
-    panels = [
-        (f"input\n{prediction}", shown),
-        (_title("rollout", attention.rollout), overlay(shown, scaled(attention.rollout), colormap, opacity, overlap)),
-    ]
-    heads = [] if block is None else attention.heads[block]
-    for head, weights in enumerate(heads):
-        panels.append((_title(f"head {head}", weights), overlay(shown, scaled(weights), colormap, opacity, overlap)))
-    columns = 2 if block is None else min(max(len(heads), 2), _MAX_COLUMNS)
-    first = panels[:2]
-    rows = 1 + math.ceil(len(heads) / columns)
-    ratio = shown.height / shown.width
-    figure = make_figure(columns * _PANEL + 0.9, rows * (_PANEL * ratio + 0.4) + 0.3)
-    grid = figure.subplots(rows, columns, squeeze=False)
-    for axes in grid.ravel():
-        axes.set_axis_off()
-    for axes, (title, pixels) in zip([*grid[0][:2], *grid[1:].ravel()], [*first, *panels[2:]], strict=False):
-        axes.imshow(np.asarray(pixels))
-        axes.set_title(title, fontsize=8)
     import matplotlib.cm
 
+    config, classes = model.metadata.model, model.metadata.classes
+    overlap = config.patch_size / (config.patch_stride or config.patch_size)
+    predictions = [_prediction(found.probabilities, classes) for found in attention]
+    rows: list[list[tuple[str, Image.Image]]] = []
+    for image, found, prediction in zip(images, attention, predictions, strict=True):
+        shown = evaluation_crop(image, config)
+        maps = [("rollout", found.rollout)]
+        maps += [(f"head {head}", weights) for head, weights in enumerate([] if block is None else found.heads[block])]
+        drawn = [(_title(*item), overlay(shown, scaled(item[1]), colormap, opacity, overlap)) for item in maps]
+        rows.append([(f"input\n{prediction}", shown), *drawn])
+    if len(rows) == 1 and block is not None:
+        first, heads = rows[0][:2], rows[0][2:]
+        columns = min(max(len(heads), 2), _MAX_COLUMNS)
+        rows = [first, *(heads[start : start + columns] for start in range(0, len(heads), columns))]
+    columns = max(map(len, rows))
+    ratio = config.image_shape[0] / config.image_shape[1]
+    figure = make_figure(columns * _PANEL + 0.9, len(rows) * (_PANEL * ratio + 0.4) + 0.3)
+    grid = figure.subplots(len(rows), columns, squeeze=False)
+    for axes in grid.ravel():
+        axes.set_axis_off()
+    for line, row in zip(grid, rows, strict=True):
+        for axes, (title, pixels) in zip(line, row, strict=False):
+            axes.imshow(np.asarray(pixels))
+            axes.set_title(title, fontsize=8)
     scale = figure.colorbar(matplotlib.cm.ScalarMappable(cmap=colormap), ax=grid, fraction=0.03, aspect=40)
     scale.set_ticks([0, 1], labels=["least", "most"])
     if block is not None:
         figure.suptitle(f"Attention rollout of all {config.depth} blocks, and heads of block {block}", fontsize=10)
-    write_figure(figure, path, [prediction])
+    write_figure(figure, path, predictions)
 
 
 def _title(name: str, weights: np.ndarray) -> str:

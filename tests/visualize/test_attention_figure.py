@@ -16,11 +16,11 @@ from mindvit.visualize.attention_maps import ImageAttention
 CONFIG = ViTConfig(image_size=(8, 12), patch_size=4, embed_dim=16, depth=2, num_heads=2, mlp_dim=8, num_classes=2)
 
 
-def draw(path, names=("cat", "dog"), block=1):
+def draw(path, names=("cat", "dog"), block=1, count=1):
     rng = np.random.default_rng(0)
     attention = ImageAttention(np.array([1.0, 2.0], np.float32), rng.random((2, 3)) / 6, rng.random((2, 2, 2, 3)) / 6)
     model = SimpleNamespace(metadata=SimpleNamespace(model=CONFIG, classes=Classes.named(names)))
-    draw_attention(Image.new("RGB", (60, 40), "white"), attention, model, path, block)
+    draw_attention([Image.new("RGB", (60, 40), "white")] * count, [attention] * count, model, path, block)
     return Image.open(path)
 
 
@@ -33,6 +33,13 @@ def test_a_figure_has_the_format_of_its_extension(tmp_path, extension):
 
 def test_heads_take_further_rows(tmp_path):
     assert draw(tmp_path / "without.png", block=None).size[1] < draw(tmp_path / "with.png").size[1]
+
+
+def test_several_images_have_a_row_each(tmp_path):
+    one, two = (draw(tmp_path / f"{count}.png", block=None, count=count).size for count in (1, 2))
+    assert two[0] == one[0] and two[1] > 1.5 * one[1]
+    # Input, rollout and two heads side by side.
+    assert draw(tmp_path / "heads.png", count=2).size[0] > 1.5 * two[0]
 
 
 @pytest.mark.parametrize("name", ["$x_{", "$$", "\\frac", "a\nb", "x" * 500, "\x1b[2J"])
@@ -50,6 +57,8 @@ def test_the_block_is_counted_from_either_end():
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
+        ({"image": ()}, "image must name 1 to 16 files, not 0"),
+        ({"image": ("a.png",) * 17}, "image must name 1 to 16 files, not 17"),
         ({"output": "a.gif"}, "output must end in .png"),
         ({"output": "a"}, "output must end in .png"),
         ({"opacity": 1.5}, "opacity must lie between 0 and 1"),
@@ -78,7 +87,8 @@ def visualize(monkeypatch, capfd):
 def test_the_command_draws_all_figures_of_a_checkpoint(visualize, tiny_checkpoint, tmp_path):
     Image.new("RGB", (30, 20), "red").save(tmp_path / "image.png")
     ckpt = tiny_checkpoint(classes=("cat", "猫"))
-    for kind, more in (("attention", ("--image", tmp_path / "image.png")), ("positions", ()), ("filters", ())):
+    images = ("--image", tmp_path / "image.png", tmp_path / "image.png")
+    for kind, more in (("attention", images), ("positions", ()), ("filters", ())):
         output = tmp_path / f"new/{kind}.png"
         code, out, err = visualize(kind, "--ckpt", ckpt, "--output", output, *more)
         assert code == 0, out + err
