@@ -1,4 +1,4 @@
-"""Draws the picture of the README from the quickstart's run: predictions, attention rollout and learning curves.
+"""Draws the figure of the README from the quickstart's run: predictions, attention rollout and learning curves.
 
 Usage, from the project's folder, after bash scripts/quickstart.sh:
 python scripts/make_overview_image.py [--run output/quickstart] [--images dataset/digits/val] [--output FILE]
@@ -42,7 +42,7 @@ def choose(folder: Path, model: mindvit.TrainedModel) -> list[tuple[Path, list[m
 
 
 def draw(run: Path, images: Path, output: Path) -> None:
-    """Draws the picture of a run and its validation images."""
+    """Draws the figure of a run and its validation images."""
     model = mindvit.load_trained(str(run / "best.ckpt"))
     maps = AttentionMaps(model)
     epochs = [line for line in map(json.loads, (run / "metrics.jsonl").open()) if line["event"] == "epoch"]
@@ -52,9 +52,9 @@ def draw(run: Path, images: Path, output: Path) -> None:
         image = read_image(path)
         crop = evaluation_crop(image, model.metadata.model)
         heat = scaled(maps(image).rollout)
-        for row, (picture, title) in enumerate(((crop, "image"), (overlay(crop, heat), "attention rollout"))):
+        for row, (panel, title) in enumerate(((crop, "image"), (overlay(crop, heat), "attention rollout"))):
             axes = figure.add_subplot(grid[row, column])
-            axes.imshow(picture)
+            axes.imshow(panel)
             axes.set(xticks=[], yticks=[])
             if column == 0:
                 axes.set_ylabel(title, fontsize=11)

@@ -1,5 +1,6 @@
 """The documentation: links and anchors hold, both READMEs say the same, and the site builds."""
 
+import ast
 import json
 import posixpath
 import re
@@ -149,3 +150,38 @@ def test_the_reference_shows_docstrings(site):
     text = re.sub(r"<[^>]+>", "", read(site / "api.html"))
     for words in ("create_model", "num_classes", "Returns:", "Raises:"):
         assert words in text
+
+
+def template(node):
+    """The text of a message in the code, with … for what is filled in; None if the node is no text."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    if isinstance(node, ast.JoinedStr):
+        return "".join(part.value if isinstance(part, ast.Constant) else "…" for part in node.values)
+    return None
+
+
+@cache
+def messages():
+    nodes = [node for path in ROOT.glob("mindvit/**/*.py") for node in ast.walk(ast.parse(read(path)))]
+    docstrings = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+    return {text for node in nodes if id(node) not in docstrings and (text := template(node))}
+
+
+TROUBLESHOOTING = read(ROOT / "docs/troubleshooting.md")
+OF_OTHER_PACKAGES = TROUBLESHOOTING.partition("Messages of other packages:")[2].partition("\n## ")[0]
+QUOTED = [
+    message
+    for message in re.findall(r"^\| `([^`]+)` \|", TROUBLESHOOTING, re.MULTILINE)
+    if f"`{message}`" not in OF_OTHER_PACKAGES
+]
+
+
+@pytest.mark.parametrize("message", QUOTED)
+def test_messages_in_troubleshooting_are_messages_of_the_code(message):
+    pattern = ".*".join(map(re.escape, message.split("…")))
+    assert any(re.search(pattern, text) for text in messages()), "no text in mindvit/ has this message"
+
+
+def test_troubleshooting_explains_many_messages():
+    assert len(QUOTED) == len(set(QUOTED)) >= 40
