@@ -16,6 +16,8 @@ ROOT = Path(__file__).parent.parent
 PAGES = {
     "index.md": "README.md",
     "index.zh.md": "README_CN.md",
+    "tutorial.md": "docs/tutorial.ipynb",
+    "tutorial.zh.md": "docs/tutorial.zh.ipynb",
     "recipes.md": "configs/README.md",
     "contributing.md": "CONTRIBUTING.md",
     "security.md": "SECURITY.md",

@@ -9,11 +9,12 @@ import sys
 from collections import Counter
 from functools import cache
 
+import nbformat
 import pytest
 
 from tests.conftest import ROOT
 
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("*/README.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("docs/*.ipynb"), *ROOT.glob("*/README.md")])
 FENCED = re.compile(r"^( *)```.*?^\1```$", re.MULTILINE | re.DOTALL)
 # What must be equal in all languages. A number is compared without the text around it.
 CODE_BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -24,7 +25,12 @@ NUMBER = re.compile(r"(?<![\w.])\d[\d,.]*\d|(?<![\w.])\d")
 
 @cache
 def read(path):
-    return path.read_text(encoding="utf-8")
+    """The text of a file; of a notebook, its cells without outputs, as Markdown."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix != ".ipynb":
+        return text
+    cells = nbformat.reads(text, as_version=4).cells
+    return "\n\n".join(f"```python\n{c.source}\n```" if c.cell_type == "code" else c.source for c in cells)
 
 
 def prose(text):
@@ -69,7 +75,7 @@ def without_language(target):
 
 TRANSLATIONS = [("README.md", "README_CN.md")] + [
     (path.relative_to(ROOT).as_posix().replace(".zh.", "."), path.relative_to(ROOT).as_posix())
-    for path in sorted(ROOT.glob("docs/*.zh.md"))
+    for path in sorted([*ROOT.glob("docs/*.zh.md"), *ROOT.glob("docs/*.zh.ipynb")])
 ]
 
 
@@ -126,7 +132,7 @@ def site(tmp_path_factory):
 @pytest.mark.slow
 def test_the_site_has_every_page_in_both_languages(site):
     names = {path.name for path in site.glob("*.html")}
-    assert {"index.html", "recipes.html", "api.html"} <= names
+    assert {"index.html", "tutorial.html", "recipes.html", "troubleshooting.html", "api.html"} <= names
     assert names - {"404.html"} == {path.name for path in (site / "zh").glob("*.html")}
     assert "\u4e00" <= re.search(r"<h2[^>]*>(.*?)</h2>", read(site / "zh/index.html"))[1][0] <= "\u9fff"
 

@@ -65,7 +65,10 @@ CHECKS = [
     ),
     Check(r"python train\.py --config configs/finetune_own_images\.yaml .*--download true", settings=Recipe),
     Check(r"python train\.py --config output/own/config\.yaml --resume auto", prints="output/own"),
-    Check(r"python eval\.py --ckpt output/own/best\.ckpt", prints="Top-1"),
+    Check(r"python -m mindvit check-data .*", prints="猫"),
+    Check(r"python -m mindvit report output/own", makes=("output/own/report.html",)),
+    Check(r"python -m mindvit report output/quickstart", makes=("output/quickstart/report.html",)),
+    Check(r"python -m mindvit visualize attention .*", makes=("output/attention.png",)),
     Check(r"python eval\.py .*--output \S+\.json", makes=("output/quickstart/evaluation.json",)),
     Check(r"python infer\.py .*--output output/three\.jpg", makes=("output/three.jpg",)),
     Check(r"python infer\.py .*--json", prints='"predictions"'),
@@ -108,12 +111,11 @@ def workspace(tmp_path, monkeypatch, run):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     rng = np.random.default_rng(0)
-    for split, counts in (("train", (12, 6, 4)), ("val", (4, 2, 2))):
-        for label, (name, count) in enumerate(zip(("猫", "dog", "bird"), counts, strict=True)):
-            (tmp_path / "FOLDER" / split / name).mkdir(parents=True)
-            for index in range(count):
-                values = rng.integers(0, 120, (40, 48, 3)) + 120 * (np.arange(3) == label)
-                Image.fromarray(values.astype(np.uint8)).save(tmp_path / "FOLDER" / split / name / f"{index}.png")
+    for label, (name, count) in enumerate((("猫", 15), ("dog", 8), ("bird", 5))):
+        (tmp_path / "FOLDER" / name).mkdir(parents=True)
+        for index in range(count):
+            values = rng.integers(0, 120, (40, 48, 3)) + 120 * (np.arange(3) == label)
+            Image.fromarray(values.astype(np.uint8)).save(tmp_path / "FOLDER" / name / f"{index}.png")
     (tmp_path / "ckpt").mkdir()
     network = create_model("vit_b_16_224", **TINY, num_classes=1000)
     metadata = CheckpointMetadata("vit_b_16_224", network.config, Classes.named(tuple(map(str, range(1000)))))
