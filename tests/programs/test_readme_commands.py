@@ -17,6 +17,7 @@ from PIL import Image
 
 from mindvit.classes import Classes
 from mindvit.cli import main
+from mindvit.demo.demo_command import DemoSettings
 from mindvit.dry_run_command import DryRunSettings
 from mindvit.evaluation.evaluator import EvalSettings
 from mindvit.factory import create_model
@@ -79,6 +80,7 @@ CHECKS = [
     Check(r"python infer\.py .*--output output/three\.jpg", makes=("output/three.jpg",)),
     Check(r"python infer\.py .*--contact_sheet .*", makes=("output/digits.csv", "output/digits.png")),
     Check(r"python infer\.py .*output/own/best\.ckpt .*", makes=("output/own/predictions.csv",)),
+    Check(r"python -m mindvit demo .*", settings=DemoSettings),
     Check(r"python -m mindvit export .*--format ONNX .*", makes=("output/digits.onnx",)),
     Check(r"python infer\.py .*--json", prints='"predictions"'),
     Check(r"python extract_features\.py .*", makes=("output/features.npz",)),
@@ -154,7 +156,8 @@ def test_every_command_runs_as_written(workspace, run, tmp_path):
     for command in commands():
         check = check_of(command)
         if check.settings:
-            parse(check.settings, "", program_and_arguments(command)[1][check.settings is DryRunSettings :])
+            program, arguments = program_and_arguments(command)
+            parse(check.settings, "", arguments[program == "mindvit" :])
         elif not check.elsewhere:
             assert check.prints in run(f"{command} {check.more}")
             missing = [name for name in check.makes if not (tmp_path / name).is_file()]
