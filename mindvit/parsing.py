@@ -15,6 +15,7 @@ from jsonargparse import ActionConfigFile, ArgumentParser, get_loader, set_loade
 from mindvit.bounded_yaml import MAX_BYTES, RefusedYAML, check_yaml, load_yaml
 from mindvit.config import describe_type, flatten, is_text_list, setting_types
 from mindvit.errors import UserError
+from mindvit.find_recipe import find_recipe
 from mindvit.help_pages import HelpPages
 from mindvit.models.setting_names import nearest_setting
 from mindvit.option_names import OPTION_NAMES
@@ -59,9 +60,9 @@ def parse(
 ) -> tuple[T, set[str]]:
     """Reads the command line into an instance of a dataclass of settings.
 
-    ``--config FILE`` gives settings as YAML; other options override it, wherever they stand. A setting that is a list
-    of texts takes one value or several (``--image a.png b.png``), or a YAML list. ``--help`` prints the overview of
-    ``HelpPages``, ``--help GROUP`` the page of a group.
+    ``--config FILE`` gives settings as YAML (see ``find_recipe``); other options override it, wherever they stand. A
+    setting that is a list of texts takes one value or several (``--image a.png b.png``), or a YAML list. ``--help``
+    prints the overview of ``HelpPages``, ``--help GROUP`` the page of a group.
 
     Args:
         kind: the dataclass; its fields and those of its nested dataclasses are the options, with dotted names.
@@ -97,6 +98,7 @@ def parse(
     _check_names(names, known, settings, "the command line")
     _check_groups(others, types)
     if recipe is not None:
+        recipe = find_recipe(recipe)
         written = flatten(_read_yaml(recipe))
         _check_names(written, known, settings, recipe)
         for name, value in written.items():
@@ -134,7 +136,9 @@ def make_parser(
 ) -> ArgumentParser:
     """The parser of a dataclass of settings; arguments as in ``parse``."""
     parser = _Parser(prog=usage, description=description)
-    parser.add_argument("--config", action=ActionConfigFile, help="Recipe file (YAML), such as those in configs/.")
+    parser.add_argument(
+        "--config", action=ActionConfigFile, help="Recipe: a YAML file, or the name of one in configs/, such as digits."
+    )
     for name, text in (flags or {}).items():
         parser.add_argument(f"--{name}", action="store_true", help=text)
     parser.add_class_arguments(kind)

@@ -21,7 +21,7 @@ LAYERS = [
         "standard_streams",
         "strict_json",
     ],
-    ["classes", "config", "distributed", "files", "ops", "run_metrics"],
+    ["classes", "config", "distributed", "files", "find_recipe", "ops", "run_metrics"],
     ["download", "models"],
     ["analysis", "data", "dry_run", "losses", "option_names", "runtime"],
     ["weights"],
