@@ -28,7 +28,7 @@ class HelpPages:
 
     The overview lists the settings that are in no group, and those of all groups (nested dataclasses) if it then fits
     ``COLUMNS`` and ``LINES``. If not, it has a line for each group; and if that is too long, too, the settings have
-    only the first sentence of their help.
+    only the first sentence of their help, without type and default.
     """
 
     kind: type
@@ -83,12 +83,13 @@ class HelpPages:
         ]
         parts = [self._usage(width), textwrap.fill(self.description, width), self._examples(width)]
         if self.positional:
-            parts.append("\n".join(["arguments:", *(self._setting(name, width, brief) for name in self.positional)]))
+            parts.append("\n".join(["arguments:", *(self._setting(name, width) for name in self.positional)]))
         parts.append("\n".join(["options:", *options]))
         if whole:
             parts += [self._group(name, width) for name in groups]
         elif groups:
-            rows = [_row(name, _first_sentence(doc), width, margin=14) for name, doc in groups.items()]
+            margin = max(map(len, groups)) + 4
+            rows = [_row(name, _first_sentence(doc), width, margin) for name, doc in groups.items()]
             parts.append("\n".join([f"groups of settings, explained by --help GROUP or --help {_ALL}:", *rows]))
         return "\n\n".join(filter(None, parts))
 
@@ -118,7 +119,7 @@ class HelpPages:
         action = self._actions[name]
         text = " ".join(action.help.split())
         if brief:
-            text = f"{_first_sentence(text)}."
+            return _row(f"--{name}", f"{_first_sentence(text)}.{' (required)' if action.required else ''}", width)
         default = "required" if action.required else f"default: {_as_text(action.default)}"
         head = name.upper() if name in self.positional else f"--{name}"
         return _row(head, f"{text} ({describe_type(self._types[name])}; {default})", width)
