@@ -175,10 +175,11 @@ def make_rates():
         "deit3_s_16.yaml": deit(4e-3, 800, IMAGENET // 2048),
         "deit_ti_16.yaml": deit(5e-4 * 1024 / 512, 300, IMAGENET // 1024),
         **{f"{name}.yaml": "deit_ti_16.yaml" for name in others},
-        # These three are this project's, with the arithmetic of Google's code.
+        # These four are this project's, with the arithmetic of Google's code.
         "digits.yaml": google(1.5e-3, 5 * 22, 22, 60 * 22),
         "finetune_digits.yaml": google(2e-3, 5 * 5, 5, 60 * 5),
         "pretrain_digits.yaml": google(1.5e-3, 5 * 11, 11, 60 * 11),
+        "own_images_small.yaml": google(1e-3, 5 * (FOLDER // 16), FOLDER // 16, 40 * (FOLDER // 16)),
         "finetune_own_images.yaml": mae(5e-4 * 32 / 256, 1e-6, 1, 20, FOLDER // 32),
         "plain_vit_s_16.yaml": google(1e-3, 10_000, IMAGENET // 1024, 90 * (IMAGENET // 1024)),
         "vit_b_16_224_tutorial.yaml": mindspore_cosine(5e-5, 10, FOLDER // 16),
@@ -271,6 +272,7 @@ def make_groups():
         "digits.yaml": deit_groups,
         "finetune_digits.yaml": mae_groups(vit, 0.05, 0.75),
         "pretrain_digits.yaml": deit_groups,
+        "own_images_small.yaml": deit_groups,
         "finetune_own_images.yaml": mae_groups(vit, 0.05, 0.65),
         "plain_vit_s_16.yaml": kernel_groups(plain_vit(), 0.1),
         "vit_b_16_224_tutorial.yaml": none,

@@ -11,6 +11,7 @@ import yaml
 from mindvit import files
 from mindvit.data.digits import open_digits
 from mindvit.errors import UserError
+from mindvit.evaluation.evaluator import evaluate
 from mindvit.factory import load_trained
 from mindvit.parsing import parse
 from mindvit.training import trainer
@@ -83,6 +84,22 @@ def test_the_metadata_describes_the_run(train, make_folder):
     assert metadata.classes.names == ("cat", "dog")
     assert (metadata.data_source, metadata.data_path) == ("folder", str(root))
     assert set(metadata.metrics) == {"train_loss", "top1", "top5", "val_loss", "num_images"}
+
+
+def test_unbalanced_classes_without_splits_train_and_resume_and_are_evaluated_on_held_out_images(train, make_folder):
+    root = make_folder(splits=("",), counts=20)
+    for index in range(4, 20):
+        (root / f"dog/{index}.png").unlink()
+    options = ["--data.path", root, "--data.val_fraction", 0.25, "--data.balanced_sampling", "true"]
+    options += ["--loss.class_weights", "[1, 2]", "--loss.focal_gamma", 2, "--train.epochs", 2]
+    folder = train(*options)
+    assert [line["num_images"] for line in lines(folder)] == [6, 6]
+    evaluation = evaluate(folder / "best.ckpt")
+    best = json.loads((folder / "summary.json").read_text())
+    assert (evaluation.num_images, evaluation.top1) == (6, best["top1"])
+    resumed = train(*options, "--resume", sorted((folder / "train_checkpoints").iterdir())[0], name="resumed")
+    for name, value in tensors(folder / "last.ckpt").items():
+        np.testing.assert_array_equal(tensors(resumed / "last.ckpt")[name], value)
 
 
 def test_the_resolved_config_reproduces_the_run(train, make_folder, tmp_path):
