@@ -22,7 +22,7 @@ _FONTS = ("system-ui", "-apple-system", "Segoe UI", "Noto Sans CJK SC", "Microso
 _CSS = """
 #refusal { border: 1px solid #dc2626; border-radius: 8px; padding: 10px 14px; overflow-wrap: anywhere; }
 .heading { font-weight: 600; }
-#title { padding: 0; }
+#title, #title > *, #headline + div, #headline + div > * { padding-left: 0 !important; margin-left: 0 !important; }
 #seen img, #attention img { width: 100%; max-height: 60vh; object-fit: contain; }
 #examples .grid-wrap { height: auto; max-height: none; min-height: 0; }
 #examples .grid-container { grid-template-columns: repeat(auto-fill, minmax(88px, 1fr)); }
