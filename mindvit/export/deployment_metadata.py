@@ -15,13 +15,14 @@ PROBABILITIES = "probabilities"
 _FORMAT = 1
 
 
-def describe(metadata: CheckpointMetadata, pixel_input: bool, probabilities: bool) -> str:
+def describe(metadata: CheckpointMetadata, pixel_input: bool, probabilities: bool, precision: str) -> str:
     """The description as one line of JSON; docs/deployment.md lists its fields.
 
     Args:
         metadata: the metadata of the checkpoint.
         pixel_input: whether the file takes RGB pixels and normalizes them itself.
         probabilities: whether it returns probabilities instead of logits.
+        precision: ``"float32"`` or ``"int8"``.
     """
     model = metadata.model
     height, width = model.image_shape
@@ -30,6 +31,7 @@ def describe(metadata: CheckpointMetadata, pixel_input: bool, probabilities: boo
     content: dict[str, Any] = {
         "format": _FORMAT,
         "model": metadata.model_name,
+        "precision": precision,
         "input": {"name": INPUT, **form, **sizes, "normalized": not pixel_input},
         "output": {"name": PROBABILITIES if probabilities else OUTPUT, "classes": model.num_classes},
         "preprocessing": asdict(model.preprocessing),

@@ -1,11 +1,12 @@
 """The command export: writes a network as a file for deployment, after running it and comparing it with the network."""
 
-import warnings
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from mindvit.data.settings import EvalDataSettings
+import numpy as np
+
 from mindvit.errors import UserError
 from mindvit.export.deployment_metadata import INPUT, OUTPUT, PROBABILITIES, describe
 from mindvit.export.export_comparison import (
@@ -16,6 +17,7 @@ from mindvit.export.export_comparison import (
     network_inputs,
 )
 from mindvit.export.exportable import ExportedNetwork, make_exportable
+from mindvit.export.int8_export import Int8Export, Int8Settings
 from mindvit.export.mindir_file import mindir_runner, move_variables, variables_folder, write_mindspore_file
 from mindvit.export.onnx_file import build_onnx, check_size, onnx_runner, require_onnx
 from mindvit.export.plain_path import check_plain_name
@@ -28,8 +30,8 @@ from mindvit.runtime import RuntimeSettings, device_counts, init_runtime
 _ENDINGS = {"ONNX": ".onnx", "MINDIR": ".mindir", "AIR": ".air"}
 
 
-@dataclass(frozen=True)
-class ExportSettings:
+@dataclass(frozen=True, kw_only=True)
+class ExportSettings(Int8Settings):
     """An export."""
 
     ckpt: str
@@ -49,19 +51,13 @@ class ExportSettings:
     """Return the softmax of the logits."""
     int8: bool = False
     """Quantize matrix products to int8, with scales from the images of --calibration (ONNX only)."""
-    calibration: str | None = None
-    """Folder of images like those that the network will see, subfolders included."""
-    calibration_images: int = 100
-    """Number of calibration images, evenly spaced over the folder."""
-    data: EvalDataSettings = field(default_factory=EvalDataSettings)
     download: bool = False
     """Download published weights that are missing."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if isinstance(self.batch_size, int) and self.batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, or dynamic, not {self.batch_size}")
-        if self.calibration_images < 1:
-            raise ValueError(f"calibration_images must be at least 1, not {self.calibration_images}")
         if not 11 <= self.opset <= 17:
             raise ValueError(f"opset must be from 11 to 17, not {self.opset}")
         if self.int8 and self.opset < 13:
@@ -73,8 +69,8 @@ class ExportSettings:
             raise ValueError(f"int8 applies to --format ONNX, not {self.format}")
         if self.int8 and self.calibration is None:
             raise ValueError("int8 needs --calibration, a folder of images like those that the network will see")
-        if self.calibration is not None and not self.int8:
-            raise ValueError("calibration applies only with --int8 true")
+        if not self.int8 and (self.calibration is not None or self.data != Int8Settings().data):
+            raise ValueError("calibration and data apply only with --int8 true, which measures the accuracy")
         if self.format == "AIR" and self.batch_size == "dynamic":
             raise ValueError("batch_size dynamic is not supported by AIR; choose a number")
 
@@ -114,69 +110,73 @@ def export(settings: ExportSettings) -> None:
 
 
 def _write(settings: ExportSettings, trained: TrainedModel, output: Path) -> dict[str, str]:
-    network = trained.network.set_train(False)
-    config = trained.metadata.model
+    network, config = trained.network.set_train(False), trained.metadata.model
+    batch_size, kind = settings.fixed_batch, settings.format
     if settings.pixel_input and config.in_channels != 3:
         raise UserError(f"--pixel_input true needs RGB images, but the network takes {config.in_channels} channels")
-    batch_size, kind = settings.fixed_batch, settings.format
-    description = describe(trained.metadata, settings.pixel_input, settings.probabilities)
     if kind == "ONNX":
         check_size(network)
+    int8 = None
+    if settings.int8:
+        int8 = Int8Export(settings, trained.metadata, settings.ckpt, batch_size, settings.pixel_input)
+    precision = "int8" if settings.int8 else "float32"
+    description = describe(trained.metadata, settings.pixel_input, settings.probabilities, precision)
     images = comparison_images(config)
     inputs = network_inputs(images, config)
     expected = expected_outputs(network, inputs, settings.probabilities)
-    cell = ExportedNetwork(make_exportable(network), settings.pixel_input, settings.probabilities).set_train(False)
     given = images if settings.pixel_input else inputs
     sizes = DYNAMIC_BATCHES if batch_size is None else (batch_size,)
-    about = {}
+    cell = ExportedNetwork(make_exportable(network), settings.pixel_input, settings.probabilities).set_train(False)
+
+    about, size, compared = {"format": kind}, 0, "no: only the tools of Ascend run AIR"
     with replacing(output) as temporary:
         if kind == "ONNX":
-            about = _write_onnx(settings, cell, description, temporary)
-            difference = max_difference(onnx_runner(temporary), given, expected, sizes)
+            _write_onnx(settings, cell, description, temporary)
+            compared = _compare(onnx_runner(temporary), given, expected, sizes)
+            measured = int8.quantize(temporary) if int8 is not None else {}
+            about = _about_onnx(temporary) | measured
         else:
             write_mindspore_file(cell, batch_size, kind, temporary)
             if kind == "MINDIR":
                 with mindir_runner(temporary) as run:
-                    difference = max_difference(run, given, expected, sizes)
-        size = temporary.stat().st_size
-        if kind == "MINDIR":
-            size += sum(file.stat().st_size for file in variables_folder(temporary).glob("*"))
+                    compared = _compare(run, given, expected, sizes)
+            size = sum(file.stat().st_size for file in variables_folder(temporary).glob("*"))
             move_variables(temporary, output)
     if kind != "ONNX":
         write_text(output.with_name(f"{output.name}.json"), description + "\n")
-    height, width = config.image_shape
-    shape = (
-        f"{height}, {width}, {config.in_channels}"
-        if settings.pixel_input
-        else f"{config.in_channels}, {height}, {width}"
-    )
-    batch = "batch" if batch_size is None else batch_size
-    rows = {
-        "format": about.pop("format", kind),
-        "input": f"{INPUT}, {'uint8' if settings.pixel_input else 'float32'} ({batch}, {shape})",
+    batch = "batch" if batch_size is None else str(batch_size)
+    shape = ", ".join([batch, *map(str, given.shape[1:])])
+    return {
+        "format": about.pop("format"),
+        "input": f"{INPUT}, {given.dtype} ({shape})",
         "output": f"{PROBABILITIES if settings.probabilities else OUTPUT}, float32 ({batch}, {config.num_classes})",
         **about,
+        "compared": f"before int8, {compared}" if settings.int8 else compared,
+        "file": f"{output}, {(size + output.stat().st_size) / 1e6:,.1f} MB",
     }
-    if kind == "AIR":
-        rows["compared"] = "no: only Ascend's tools run AIR"
-        warnings.warn("MindSpore cannot run an AIR file, so it was not compared with the network", stacklevel=2)
-    else:
-        rows["compared"] = (
-            f"{len(images)} images at batch {', '.join(map(str, sizes))}: greatest difference {difference:.1e}"
-        )
-    rows["file"] = f"{output}, {size / 1e6:,.1f} MB"
-    return rows
 
 
-def _write_onnx(settings: ExportSettings, cell: ExportedNetwork, description: str, path: Path) -> dict[str, str]:
+def _compare(
+    run: Callable[[np.ndarray], np.ndarray], inputs: np.ndarray, expected: np.ndarray, sizes: Sequence[int]
+) -> str:
+    difference = max_difference(run, inputs, expected, sizes)
+    batches = ", ".join(map(str, sizes))
+    return f"{len(inputs)} images at batch {batches}: greatest difference from the network {difference:.1e}"
+
+
+def _write_onnx(settings: ExportSettings, cell: ExportedNetwork, description: str, path: Path) -> None:
+    import onnx
+
+    output = PROBABILITIES if settings.probabilities else OUTPUT
+    onnx.save(build_onnx(cell, settings.fixed_batch, settings.opset, description, output), path)
+
+
+def _about_onnx(path: Path) -> dict[str, str]:
     import onnx
 
     from mindvit.export.onnx_graph import operators
 
-    model = build_onnx(
-        cell, settings.fixed_batch, settings.opset, description, PROBABILITIES if settings.probabilities else OUTPUT
-    )
-    onnx.save(model, path)
-    (opset,) = (item.version for item in model.opset_import)
+    model = onnx.load(path)
+    opset = next(item.version for item in model.opset_import if not item.domain)
     counts = ", ".join(f"{name} {count}" for name, count in operators(model))
     return {"format": f"ONNX, opset {opset}, IR version {model.ir_version}", "operators": counts}

@@ -1,6 +1,6 @@
 """Compares an exported file with the network, on random images and on photographs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import mindspore as ms
 import numpy as np
@@ -86,8 +86,12 @@ def max_difference(
     return difference
 
 
+def batches_of(inputs: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    """Divides inputs into batches of one size; the last batch is filled with the first inputs again."""
+    for start in range(0, len(inputs), size):
+        yield np.take(inputs, range(start, start + size), axis=0, mode="wrap")
+
+
 def run_in_batches(run: Callable[[np.ndarray], np.ndarray], inputs: np.ndarray, size: int) -> np.ndarray:
-    """The outputs for all inputs, in batches of one size; the last batch is filled with the first inputs again."""
-    count = len(inputs)
-    filled = np.take(inputs, range(count + -count % size), axis=0, mode="wrap")
-    return np.concatenate([run(filled[start : start + size]) for start in range(0, len(filled), size)])[:count]
+    """The outputs for all inputs, in batches of one size."""
+    return np.concatenate([run(batch) for batch in batches_of(inputs, size)])[: len(inputs)]

@@ -19,7 +19,7 @@ from tests.models.constructions import config_of, random_images, random_network,
     "name", ["map_with_all", "mean_norm_with_all", "distilled_with_all", "window_with_relative_bias"]
 )
 def test_every_construction_runs_at_any_batch_size(rng, tmp_path, name):
-    config = config_of(name)
+    config = config_of(name, depth=1)
     network, weights = random_network(config, rng)
     model = build_onnx(ExportedNetwork(make_exportable(network)).set_train(False), None, 17, "{}", "logits")
     onnx.save(model, tmp_path / "x.onnx")
