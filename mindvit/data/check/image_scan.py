@@ -68,7 +68,6 @@ def _scan(split: Split, index: int) -> ScannedImage:
 def _file_digest(path: Path) -> bytes | None:
     try:
         check_regular(path)
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).digest()
+        return hashlib.blake2b(path.read_bytes(), digest_size=16).digest()
     except (OSError, UserError):  # An image inside another file, or one that was removed meanwhile.
         return None
