@@ -3,22 +3,19 @@
 import os
 import shutil
 import sys
-from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 from tqdm import tqdm
 
-from mindvit.data.images import read_image
 from mindvit.data.settings import CORES, check_loading
 from mindvit.errors import UserError
 from mindvit.factory import TrainedModel, load_trained
 from mindvit.files import make_folder
-from mindvit.inference.annotated_files import AnnotatedFiles, refuse_overwriting
-from mindvit.inference.batched_pass import Answer, Classified, classify_files
-from mindvit.inference.image_inputs import InputFile, Unreadable, find_inputs
+from mindvit.inference.annotated_files import refuse_overwriting
+from mindvit.inference.batched_pass import Classified, classify_files
+from mindvit.inference.drawn_results import DrawnResults
+from mindvit.inference.image_inputs import Unreadable, find_inputs
 from mindvit.inference.prediction_files import (
     PREDICTION_FORMATS,
     as_object,
@@ -32,10 +29,6 @@ from mindvit.inference.video_frames import count_frames, parse_interval
 from mindvit.printable import printable
 from mindvit.runtime import RuntimeSettings, apply_amp, init_runtime
 from mindvit.strict_json import dump_json
-from mindvit.visualize.annotate import write_annotated_image
-from mindvit.visualize.class_labels import note_undrawable
-from mindvit.visualize.contact_sheet import ContactSheetWriter, SheetEntry
-from mindvit.visualize.image_file import check_image_file
 
 SOME_UNREADABLE = 1
 """Exit code if images could not be read, and others were classified."""
@@ -119,7 +112,12 @@ def infer(settings: InferSettings, as_json: bool = False) -> InferResults:
         raise UserError(f"cannot read the image {printable(files[0].path)}: No such file or directory")
 
     runtime = init_runtime(settings.runtime)
-    drawing = _Drawing(settings, output, files, is_single)
+    sheet = Path(settings.contact_sheet) if settings.contact_sheet else None
+    predictions = Path(settings.predictions) if settings.predictions else None
+    if predictions is not None:
+        make_folder(predictions.parent)
+        refuse_overwriting(predictions, {os.path.realpath(file.path) for file in files})
+    drawing = DrawnResults(files, output, is_single, sheet, settings.num_workers)
     trained = load_trained(settings.ckpt, settings.download)
     network = apply_amp(trained.network, runtime)
     has_videos = any(file.is_video for file in files)
@@ -128,7 +126,7 @@ def infer(settings: InferSettings, as_json: bool = False) -> InferResults:
     interval = parse_interval(settings.every)
     results: list[Classified] = []
     answers = classify_files(
-        files, predictor, settings.top_k, interval, settings.num_workers, settings.contact_sheet is not None
+        files, predictor, settings.top_k, interval, settings.num_workers, with_thumbnails=sheet is not None
     )
     counts = [count_frames(file.path, interval) or 0 if file.is_video else 1 for file in files]
     # Without a terminal there is no bar: it would fill a log.
@@ -142,10 +140,9 @@ def infer(settings: InferSettings, as_json: bool = False) -> InferResults:
                 drawing.add(answer)
     if is_single and unreadable:
         raise UserError(unreadable[0].reason)
-    if settings.predictions:
-        path = Path(settings.predictions)
-        write_predictions(path, results, unreadable)
-        drawing.written.append(str(path))
+    if predictions is not None:
+        write_predictions(predictions, results, unreadable)
+        drawing.written.append(str(predictions))
     _print(results, unreadable, is_single, as_json)
     if not as_json:
         for path in drawing.written:
@@ -166,78 +163,3 @@ def _print(results: list[Classified], unreadable: list[Unreadable], is_single: b
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
         print(*table_lines(results, width), sep="\n")
         print(f"{len(results):,} images classified" + (f", {len(unreadable):,} unreadable" if unreadable else ""))
-
-
-class _Drawing:
-    """Draws annotated images in threads, and contact sheets, while the next images are classified."""
-
-    def __init__(self, settings: InferSettings, output: Path | None, files: list[InputFile], is_single: bool) -> None:
-        self.written: list[str] = []
-        self._top: dict[int, object] = {}
-        self._output = output
-        self._names: dict[str, Path] = {}
-        self._annotated: AnnotatedFiles | None = None
-        self._sheet: ContactSheetWriter | None = None
-        real_paths = {os.path.realpath(file.path) for file in files}
-        for path in (settings.predictions, settings.contact_sheet):
-            if path:
-                make_folder(Path(path).parent)
-                refuse_overwriting(Path(path), real_paths)
-        if settings.contact_sheet:
-            self._sheet = ContactSheetWriter(Path(settings.contact_sheet))
-        if output is not None and is_single:
-            check_image_file(output)
-            make_folder(output.parent)
-            refuse_overwriting(output, real_paths)
-            self._names = {files[0].path: output}
-        elif output is not None:
-            if output.is_file():
-                raise UserError(f"{output} is a file; the annotated images of several images need a folder")
-            make_folder(output)
-            self._annotated = AnnotatedFiles(output, files)
-            self._names = {file.path: self._annotated.name(file) for file in files if not file.is_video}
-        self._count = 0
-        self._limit = 2 * settings.num_workers
-        self._pool = ThreadPoolExecutor(settings.num_workers)
-        self._pending: deque[Future] = deque()
-
-    def __enter__(self) -> "_Drawing":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        try:
-            while self._pending and error[0] is None:
-                self._pending.popleft().result()
-        finally:
-            self._pool.shutdown(cancel_futures=True)
-        if error[0] is not None:
-            return
-        if self._sheet is not None:
-            self._sheet.close()
-            self.written += map(str, self._sheet.pages)
-        if self._count and self._annotated is not None:
-            self.written.append(f"{self._output} ({self._count:,} annotated images)")
-        elif self._count:
-            self.written.append(str(self._output))
-        note_undrawable(self._top.values())
-
-    def add(self, answer: Answer) -> None:
-        """Draws the result of an image."""
-        if self._output is not None:
-            self._top |= {prediction.label: prediction for prediction in answer.result.predictions}
-            self._count += 1
-            while len(self._pending) >= self._limit:
-                self._pending.popleft().result()
-            path = self._names.get(answer.result.file) or self._annotated.name(answer.source, answer.result.frame)
-            self._pending.append(self._pool.submit(self._annotate, answer, path))
-        if self._sheet is not None:
-            best = answer.result.predictions[0]
-            self._top[best.label] = best
-            where = "" if answer.result.frame is None else f", {answer.result.time:.2f} s"
-            self._sheet.add(SheetEntry(answer.thumbnail, best, Path(answer.result.file).name + where))
-
-    def _annotate(self, answer: Answer, path: Path) -> None:
-        image = answer.frame if answer.frame is not None else read_image(Path(answer.result.file))
-        if self._annotated is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        write_annotated_image(np.asarray(image), answer.result.predictions, path)

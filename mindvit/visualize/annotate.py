@@ -38,7 +38,8 @@ def write_annotated_image(image: np.ndarray, predictions: Sequence[RankedClass],
     """
     check_image_file(path)
     if len(predictions) > _MAX_ROWS:
-        warnings.warn(f"{path} shows the first {_MAX_ROWS} of {len(predictions):,} classes", stacklevel=2)
+        # The same words for every image, so that Python prints them once.
+        warnings.warn(f"an annotated image shows the first {_MAX_ROWS} of {len(predictions):,} classes", stacklevel=2)
     write_image(Image.fromarray(annotate(image, predictions)), path)
 
 

@@ -3,17 +3,24 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mindvit.classes import Classes
 from mindvit.errors import UserError
-from mindvit.factory import load_trained
-from mindvit.inference import classify, predict
+from mindvit.factory import TrainedModel, create_model, load_trained
+from mindvit.inference import Predictor, classify, predict
+from mindvit.weights.metadata import CheckpointMetadata
+from tests.conftest import TINY
 from tests.numpy_vit import softmax
 
+CLASSES = ("ant", "bee", "cat", "dog")
 
-@pytest.fixture
-def trained(tiny_checkpoint):
-    model = load_trained(str(tiny_checkpoint(classes=("ant", "bee", "cat", "dog"))))
-    model.network.set_train(False)
-    return model
+
+@pytest.fixture(scope="module")
+def trained():
+    """A network with random weights, compiled once for all tests."""
+    network = create_model("vit_mini_4_32", num_classes=len(CLASSES), **TINY).set_train(False)
+    values = np.random.default_rng(0).standard_normal(network.dense.weight.shape)
+    network.dense.weight.set_data(ms.Tensor(values.astype(np.float32)))
+    return TrainedModel(network, CheckpointMetadata("vit_mini_4_32", network.config, Classes.named(CLASSES)))
 
 
 def test_classes_are_ranked_by_the_softmax_of_the_logits(trained, rng):
@@ -134,3 +141,37 @@ def test_predict_works_in_pynative_mode(trained, array, png, pynative_mode):
     assert [prediction.name for prediction in found] == [prediction.name for prediction in expected]
     probabilities = [prediction.probability for prediction in expected]
     np.testing.assert_allclose([prediction.probability for prediction in found], probabilities, rtol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def batches(trained):
+    return Predictor(trained, batch_size=4)
+
+
+def test_what_else_is_in_a_batch_changes_no_number(batches, rng):
+    first, *others = rng.standard_normal((4, *batches.blank.shape[1:])).astype(np.float32)
+    alone = batches.probabilities([first])
+    assert alone.shape == (1, len(CLASSES))
+    np.testing.assert_array_equal(batches.probabilities([first, *others])[:1], alone)
+    np.testing.assert_array_equal(batches.probabilities([first, *others[::-1]])[:1], alone)
+
+
+def test_the_place_and_the_size_of_a_batch_change_rounding_alone(batches, trained, rng):
+    inputs = rng.standard_normal((4, *batches.blank.shape[1:])).astype(np.float32)
+    together = batches.probabilities(inputs)
+    np.testing.assert_allclose(batches.probabilities(inputs[::-1])[::-1], together, rtol=0, atol=1e-6)
+    one = Predictor(trained)
+    np.testing.assert_allclose(np.concatenate([one.probabilities([x]) for x in inputs]), together, rtol=0, atol=1e-6)
+
+
+def test_predict_in_batches_gives_the_same_classes(trained, rng):
+    images = list(rng.integers(0, 256, (7, 20, 30, 3)).astype(np.uint8))
+    for found, expected in zip(predict(images, trained, batch_size=4), predict(images, trained), strict=True):
+        assert [entry.label for entry in found] == [entry.label for entry in expected]
+        values = [[entry.probability for entry in entries] for entries in (found, expected)]
+        np.testing.assert_allclose(*values, rtol=0, atol=1e-6)
+
+
+def test_outputs_that_are_not_finite_are_an_error(batches):
+    with pytest.raises(UserError, match="not finite; the weights of the checkpoint are broken"):
+        batches.probabilities([np.full(batches.blank.shape[1:], np.nan, np.float32)])
