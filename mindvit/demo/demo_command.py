@@ -16,6 +16,8 @@ from mindvit.printable import printable
 from mindvit.runtime import RuntimeSettings
 from mindvit.weights.metadata import CheckpointMetadata
 
+_GRADIO = "gradio>=6,<7"
+"""As in requirements/demo.txt, which an installed package does not have."""
 _LOOPBACK_NAMES = ("localhost",)
 
 
@@ -126,6 +128,6 @@ def _import_page(uploads: str):
     except ImportError as error:
         raise UserError(
             f"the page needs the package gradio, which cannot be imported ({error}); install it: "
-            "pip install 'mindvit[demo]', or in a clone pip install -r requirements/demo.txt"
+            f"pip install {_GRADIO!r}"
         ) from error
     return gradio_page

@@ -1,4 +1,5 @@
 import os
+import re
 import socket
 import sys
 
@@ -10,6 +11,7 @@ from mindvit.demo.demo_command import DemoSettings, demo, describe, free_port, i
 from mindvit.errors import UserError
 from mindvit.models import ViTConfig
 from mindvit.weights.metadata import CheckpointMetadata
+from tests.conftest import ROOT
 
 
 @pytest.mark.parametrize(
@@ -57,7 +59,8 @@ def test_without_gradio_the_command_says_how_to_install_it(monkeypatch):
     monkeypatch.delattr(mindvit.demo, "gradio_page", raising=False)
     monkeypatch.setitem(sys.modules, "gradio", None)
     monkeypatch.setattr(os, "environ", dict(os.environ))
-    with pytest.raises(UserError, match=r"pip install 'mindvit\[demo\]', or in a clone pip install -r req"):
+    required = (ROOT / "requirements/demo.txt").read_text().split("\n")[1]
+    with pytest.raises(UserError, match=re.escape(f"install it: pip install '{required}'")):
         demo(DemoSettings("a.ckpt"))
 
 
