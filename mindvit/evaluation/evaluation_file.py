@@ -1,12 +1,11 @@
 """The files of an evaluation: JSON, and tables as CSV."""
 
-import csv
-import io
 from collections.abc import Iterable, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from mindvit.csv_text import csv_text
 from mindvit.data.split import Split
 from mindvit.errors import UserError
 from mindvit.evaluation.calibration import Calibration
@@ -14,7 +13,7 @@ from mindvit.evaluation.class_metrics import Averages, ClassMetrics, Confusion
 from mindvit.evaluation.error_analysis import Mistake, mistakes_by_confidence
 from mindvit.evaluation.image_predictions import ImagePredictions
 from mindvit.evaluation.metrics import Evaluation
-from mindvit.files import make_folder, replacing, reraise_os_errors, write_text
+from mindvit.files import make_folder, reraise_os_errors, write_text
 from mindvit.json_schema import decode
 from mindvit.printable import printable
 from mindvit.strict_json import dump_json, parse_json
@@ -176,9 +175,4 @@ def _write_csv(path: Path, rows: Iterable[dict[str, Any]]) -> None:
 
 
 def _write_rows(path: Path, header: list[str], rows: Iterable[list]) -> None:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerows([header, *rows])
-    with replacing(path) as temporary:
-        # A file name need not be valid UTF-8, and a class name from a checkpoint may be any text.
-        temporary.write_text(text.getvalue(), encoding="utf-8", errors="backslashreplace", newline="")
+    write_text(path, csv_text(header, rows))

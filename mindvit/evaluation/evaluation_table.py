@@ -1,12 +1,12 @@
 """What an evaluation prints."""
 
-import unicodedata
 from collections.abc import Sequence
 
 from mindvit.evaluation.class_metrics import ClassMetrics
 from mindvit.evaluation.evaluation_file import EvaluationRecord
 from mindvit.printable import first_names, printable
 from mindvit.run_metrics import shows_top5
+from mindvit.text_columns import pad, shorten
 
 _NAMES = 10
 """Names of skipped images or omitted classes; the files have all of them."""
@@ -101,16 +101,4 @@ def _number(value: float | None) -> str:
 
 
 def _fit(text: str, width: int, keep_end: bool = False) -> str:
-    """A text in exactly ``width`` columns of a terminal, where a Chinese character takes two."""
-    text = printable(text)
-    if _columns(text) > width:
-        while _columns(text) > width - 1:
-            text = text[1:] if keep_end else text[:-1]
-        text = f"…{text}" if keep_end else f"{text}…"
-    return text + " " * (width - _columns(text))
-
-
-def _columns(text: str) -> int:
-    return sum(
-        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text
-    )
+    return pad(shorten(printable(text), width, keep_end), width)

@@ -1,24 +1,21 @@
 """Predictions as JSON, JSON lines, CSV, and as text for the screen."""
 
-import csv
-import io
-import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from mindvit.csv_text import FORMULA_STARTS, csv_text
 from mindvit.files import write_text
 from mindvit.inference.batched_pass import Classified
 from mindvit.inference.image_inputs import Unreadable
 from mindvit.printable import printable
 from mindvit.strict_json import dump_json
+from mindvit.text_columns import pad, shorten, text_columns
 
 PREDICTION_FORMATS = (".json", ".jsonl", ".csv")
 _MAX_NAME = 200
 """Characters of a class name that are printed."""
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What a text begins with that a spreadsheet takes for a formula."""
 
 
 def write_predictions(path: Path, results: Sequence[Classified], unreadable: Sequence[Unreadable]) -> None:
@@ -80,45 +77,21 @@ def table_lines(results: Sequence[Classified], width: int | None = None) -> Iter
         where = "" if result.frame is None else f", frame {result.frame}, {result.time:.2f} s"
         name, percent = printable(best.name, _MAX_NAME), f"{100 * best.probability:.2f} %"
         rows.append((printable(result.file) + where, name, percent))
-    columns = [max(map(_columns, column)) for column in zip(*rows, strict=True)]
+    columns = [max(map(text_columns, column)) for column in zip(*rows, strict=True)]
     if width is not None:
         columns[1] = min(columns[1], max(width // 3, 8))
         columns[0] = min(columns[0], max(width - columns[1] - columns[2] - 4, 12))
     for file, name, percent in rows:
-        # The end of a path says more than its beginning.
-        file, name = _fit(file[::-1], columns[0])[::-1], _fit(name, columns[1])
-        yield f"{_pad(file, columns[0])}  {_pad(name, columns[1])}  {percent:>{columns[2]}}"
+        file, name = shorten(file, columns[0], keep_end=True), shorten(name, columns[1])
+        yield f"{pad(file, columns[0])}  {pad(name, columns[1])}  {percent:>{columns[2]}}"
 
 
 def _csv(results: Sequence[Classified]) -> str:
     has_frames = any(result.frame is not None for result in results)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["file", "rank", "class", "probability", *(["frame", "time"] if has_frames else [])])
+    rows = []
     for result in results:
         where = [result.frame, result.time] if has_frames else []
-        file = printable(result.file)
-        file = f"./{file}" if file.startswith(_FORMULA) else file
+        file = f"./{result.file}" if result.file.startswith(FORMULA_STARTS) else result.file
         for rank, prediction in enumerate(result.predictions, 1):
-            name = printable(prediction.name)
-            name = f"'{name}" if name.startswith(_FORMULA) else name
-            writer.writerow([file, rank, name, f"{prediction.probability:.9g}", *where])
-    return text.getvalue()
-
-
-def _columns(text: str) -> int:
-    """The columns of a terminal that a text takes: a Chinese character takes two, a combining mark none."""
-    wide = sum(unicodedata.east_asian_width(char) in "WF" for char in text)
-    return len(text) + wide - sum(unicodedata.category(char) in ("Mn", "Me", "Cf") for char in text)
-
-
-def _fit(text: str, columns: int) -> str:
-    if _columns(text) <= columns:
-        return text
-    while _columns(text) > columns - 1:
-        text = text[:-1]
-    return f"{text}…"
-
-
-def _pad(text: str, columns: int) -> str:
-    return text + " " * (columns - _columns(text))
+            rows.append([file, rank, prediction.name, f"{prediction.probability:.9g}", *where])
+    return csv_text(["file", "rank", "class", "probability", *(["frame", "time"] if has_frames else [])], rows)

@@ -13,7 +13,7 @@ from mindvit.errors import UserError
 from mindvit.files import reraise_os_errors
 from mindvit.json_schema import decode
 from mindvit.printable import printable
-from mindvit.run_metrics import WeightsKind, read_records
+from mindvit.run_metrics import WeightsKind, read_records, shows_top5
 from mindvit.strict_json import parse_json
 from mindvit.training.best_checkpoints import Candidate
 from mindvit.training.environment import Environment
@@ -57,8 +57,8 @@ class RunRecord:
 
     @property
     def shows_top5(self) -> bool:
-        """Whether Top-5 says something: with five classes or fewer it is always 100 %."""
-        return self.num_classes is None or self.num_classes > 5
+        """Whether Top-5 says something, if the number of classes is known."""
+        return self.num_classes is None or shows_top5(self.num_classes)
 
     @property
     def total_epochs(self) -> int | None:

@@ -81,8 +81,8 @@ def test_names_of_any_kind_are_written(tmp_path):
     split = split_of([0, 2], names, files)
     prepare_output(tmp_path / "out")
     write_evaluation(tmp_path / "out", record_of(predictions, split), predictions, split)
-    assert rows_of(tmp_path / "out/confusion_matrix.csv")[0][1:] == ['a,"b"\n', "猫", "\\udcff", "=1+1"]
-    assert rows_of(tmp_path / "out/mistakes.csv")[1][:3] == ["/data/val/\\udcfe.png", 'a,"b"\n', "猫"]
+    assert rows_of(tmp_path / "out/confusion_matrix.csv")[0][1:] == ['a,"b"\\n', "猫", "\\udcff", "'=1+1"]
+    assert rows_of(tmp_path / "out/mistakes.csv")[1][:3] == ["/data/val/\\udcfe.png", 'a,"b"\\n', "猫"]
     assert read_evaluation(tmp_path / "out/evaluation.json").per_class[2].id == "\udcff"
 
 

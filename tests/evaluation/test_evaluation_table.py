@@ -1,6 +1,7 @@
 import numpy as np
 
-from mindvit.evaluation.evaluation_table import _columns, evaluation_table
+from mindvit.evaluation.evaluation_table import evaluation_table
+from mindvit.text_columns import text_columns
 from tests.evaluation.builders import collect, random_case, record_of, split_of
 
 
@@ -18,7 +19,7 @@ def test_the_table_gives_accuracy_first_then_classes_confusions_and_mistakes(rng
     first = record.mistakes[0]
     assert f"{first.true} -> {first.predicted} {100 * first.probability:.1f} %" in table
     assert "/data/val/" not in table.split("mistakes of")[1], "file names are relative to the data"
-    assert max(map(_columns, lines)) <= 100
+    assert max(map(text_columns, lines)) <= 100
 
 
 def test_with_many_classes_the_worst_are_shown(rng):
@@ -45,4 +46,4 @@ def test_names_cannot_control_the_terminal_and_keep_the_columns():
     split = split_of([0, 1, 2], names, ["/data/val/\x1b[31m", "/data/val/b", "/data/val/" + "c" * 300])
     table = evaluation_table(record_of(collect(np.eye(3)[[1, 2, 0]], [0, 1, 2]), split))
     assert "\x1b" not in table and "\\x1b[2J" in table
-    assert len({_columns(line) for line in table.split("\n\n")[1].splitlines()}) == 1
+    assert len({text_columns(line) for line in table.split("\n\n")[1].splitlines()}) == 1

