@@ -34,12 +34,13 @@ def prepare(path, about):
     return ((pixels / 255 - prep["mean"]) / prep["std"]).astype(np.float32).transpose(2, 0, 1)
 
 
-session = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
-about = json.loads(session.get_modelmeta().custom_metadata_map["mindvit"])
-names = about["classes"]["names"] if about["classes"] else [f"class {i}" for i in range(about["output"]["classes"])]
-for path in sys.argv[2:]:
-    (output,) = session.run(None, {about["input"]["name"]: prepare(path, about)[None]})[0]
-    if about["output"]["name"] == "logits":
-        output = np.exp(output - output.max()) / np.exp(output - output.max()).sum()
-    ranked = [f"{names[i]} {100 * output[i]:.2f} %" for i in np.argsort(-output, kind="stable")[:5]]
-    print(f"{path}: {', '.join(ranked)}")
+if __name__ == "__main__":
+    session = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
+    about = json.loads(session.get_modelmeta().custom_metadata_map["mindvit"])
+    names = about["classes"]["names"] if about["classes"] else [f"class {i}" for i in range(about["output"]["classes"])]
+    for path in sys.argv[2:]:
+        (output,) = session.run(None, {about["input"]["name"]: prepare(path, about)[None]})[0]
+        if about["output"]["name"] == "logits":
+            output = np.exp(output - output.max()) / np.exp(output - output.max()).sum()
+        ranked = [f"{names[i]} {100 * output[i]:.2f} %" for i in np.argsort(-output, kind="stable")[:5]]
+        print(f"{path}: {', '.join(ranked)}")
