@@ -16,5 +16,6 @@ install requirements/*.txt requirements.txt
 install_browser
 "${PYTHON}" -m ruff check .
 "${PYTHON}" -m ruff format --check .
-# Compiling graphs takes most of the time and keeps one core busy, so two files are tested at a time.
-"${PYTHON}" -m pytest --numprocesses auto --maxprocesses 2 --dist loadfile "${options[@]}"
+# Compiling graphs takes most of the time and keeps one core busy, so two files are tested at a time, in the order that
+# tests/conftest.py gives them.
+"${PYTHON}" -m pytest --numprocesses auto --maxprocesses 2 --dist loadfile --no-loadscope-reorder "${options[@]}"

@@ -13,11 +13,35 @@ from PIL import Image
 ROOT = Path(__file__).parent.parent
 
 
+LONGEST = (
+    "ascend/test_recipes.py",
+    "ascend/test_constructions.py",
+    "programs/test_two_ranks.py",
+    "programs/test_distributed.py",
+    "programs/test_kill_and_resume.py",
+    "training/test_trainer.py",
+    "training/test_resume.py",
+    "training/test_stop_on_signal.py",
+    "training/test_flat_weights.py",
+    "training/test_distillation.py",
+    "training/test_recompute.py",
+    "test_configs.py",
+    "ascend/test_step_settings.py",
+    "ascend/test_memory.py",
+    "ascend/test_budgets.py",
+    "programs/test_scripts.py",
+    "test_python_docs.py",
+)
+"""Files that take a minute or more, longest first. They start first, so that two processes end at the same time."""
+
+
 def pytest_collection_modifyitems(items):
-    """Marks tests that train whole runs as slow."""
+    """Marks tests that train whole runs as slow, and puts the files that take longest first."""
     for item in items:
         if "train" in item.fixturenames:
             item.add_marker(pytest.mark.slow)
+    places = {ROOT / "tests" / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 @pytest.fixture(scope="session", autouse=True)

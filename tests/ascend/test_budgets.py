@@ -8,11 +8,9 @@ from tests.ascend.compiling import MARKS, assert_runs_on_ascend, names, small_jo
 pytestmark = MARKS
 PLAIN, DEIT = "vit_b_16_224_tutorial.yaml", "deit_b_16.yaml"
 CLIPPED = {"optimizer__clip_norm": 1.0}
-# The tutorial's cells, without clipping, take 1,041 and 887, and 404 for evaluation.
+# The tutorial's cells, without clipping, take 1,041 at O0, and 404 for evaluation at O1.
 BUDGETS = {
     "tutorial at O0": (PLAIN, {**CLIPPED}, 650),
-    "tutorial at O1": (PLAIN, {**CLIPPED, "jit_level": "O1"}, 450),
-    "deit at O0": (DEIT, {}, 900),
     # 550 at real sizes, where it takes 545; the compiler fuses a little less at these.
     "deit at O1": (DEIT, {"jit_level": "O1"}, 560),
     "evaluation at O1": (PLAIN, {"step": "eval", "jit_level": "O1"}, 220),

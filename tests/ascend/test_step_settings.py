@@ -1,4 +1,7 @@
-"""Compiler levels, ranks, recomputation, accumulation, sharding, precision and optimizers compile for Ascend."""
+"""Compiler levels, ranks, recomputation, accumulation, sharding and precision compile for Ascend.
+
+Optimizers, SWA, and accumulation on one rank are among the recipes: see test_recipes.py.
+"""
 
 import pytest
 
@@ -12,17 +15,11 @@ ONE_RANK = {
     "plain": (PLAIN, {}),
     "O1": (PLAIN, {"jit_level": "O1"}),
     "recompute": (PLAIN, {"train__recompute": True}),
-    "accumulation": (DEIT, {"train__accumulate_steps": 2}),
     "bfloat16": (PLAIN, {"runtime__amp_dtype": "bfloat16"}),
     "float32": (PLAIN, {"runtime__amp_level": "O0"}),
-    "sgd": (PLAIN, {"optimizer__name": "sgd", "optimizer__clip_norm": 1.0}),
-    "lamb": (PLAIN, {"optimizer__name": "lamb"}),
-    "swa": (PLAIN, {"swa__start_epoch": 1}),
     "unfused attention": (PLAIN, {"runtime__fused_attention": False}),
 }
 EIGHT_RANKS = {
-    "plain": (PLAIN, {}),
-    "deit": (DEIT, {}),
     "sharded": (DEIT, {"optimizer__shard_states": True}),
     "sharded at O1": (PLAIN, {"optimizer__shard_states": True, "jit_level": "O1"}),
     "accumulation": (PLAIN, {"train__accumulate_steps": 2}),

@@ -64,7 +64,6 @@ OPTIONS = {
     "clip": {"clip_norm": 1.0},
     "micro-batches": {"accumulate_steps": 4},
     "scaler": {"scaler": scaler},
-    "clipped micro-batches": {"clip_norm": 1.0, "accumulate_steps": 4},
     "clipped, scaled, mixed micro-batches": {
         "clip_norm": 1.0,
         "accumulate_steps": 4,
@@ -122,25 +121,25 @@ def contents(step):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("bad", [1e38, np.inf, np.nan])
 @pytest.mark.parametrize("options", [{}, {"scaler": scaler, "accumulate_steps": 4}], ids=["plain", "scaled"])
-def test_an_overflow_changes_nothing_and_the_next_step_is_normal(rng, options, bad):
+def test_an_overflow_changes_nothing_and_the_next_step_is_normal(rng, options):
     start = rng.standard_normal((FEATURES, CLASSES)).astype(np.float32)
     step = step_of(Linear(start), OptimizerSettings("adam"), **made(options))
     first, overflowing, second = batches(rng, 1, 1, 1)
-    overflowing[0][5, 0, 0, 0] = bad
     rates = [run_step(step, *first)[2]]
     before = contents(step)
 
-    loss, norm, rate, updated = run_step(step, *overflowing)
-    assert updated is False
-    assert not (np.isfinite(loss) and np.isfinite(norm))
-    after = contents(step)
-    assert before.keys() == after.keys() >= {"weight", "optimizer.step", "optimizer.exp_avg.weight"}
-    for name, values in before.items():
-        np.testing.assert_array_equal(after[name], values, err_msg=name)
-    if "scaler" in options:
-        assert step.loss_scale.asnumpy() == 2**15
+    for number, bad in enumerate((1e38, np.inf, np.nan), 1):
+        overflowing[0][5, 0, 0, 0] = bad
+        loss, norm, rate, updated = run_step(step, *overflowing)
+        assert updated is False
+        assert not (np.isfinite(loss) and np.isfinite(norm))
+        after = contents(step)
+        assert before.keys() == after.keys() >= {"weight", "optimizer.step", "optimizer.exp_avg.weight"}
+        for name, values in before.items():
+            np.testing.assert_array_equal(after[name], values, err_msg=name)
+        if "scaler" in options:
+            assert step.loss_scale.asnumpy() == 2 ** (16 - number)
 
     *_, next_rate, updated = run_step(step, *second)
     assert updated is True
