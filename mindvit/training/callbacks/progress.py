@@ -162,5 +162,5 @@ class ProgressBar(Callback):
 def compile_time(blocks: int) -> str:
     """How long MindSpore takes to compile a training step, in words. Two cores take 2 to 4 s a block."""
     if blocks <= _FEW_BLOCKS:
-        return "takes less than a minute"
-    return "takes about a minute" if blocks <= _MANY_BLOCKS else "can take minutes"
+        return "usually takes less than a minute"
+    return "usually takes about a minute" if blocks <= _MANY_BLOCKS else "can take minutes"
