@@ -113,7 +113,8 @@ def test_top5_is_shown_only_where_it_says_something(shown_lines, num_classes, is
 
 
 @pytest.mark.parametrize(
-    ("blocks", "words"), [(6, "usually takes less than a minute"), (12, "usually takes about a minute"), (24, "can take minutes")]
+    ("blocks", "words"),
+    [(6, "usually takes less than a minute"), (12, "usually takes about a minute"), (24, "can take minutes")],
 )
 def test_the_wait_for_the_compilation_depends_on_the_depth(shown_lines, blocks, words):
     assert f"compiling the graph of {blocks} blocks, which {words}" in shown_lines(None, blocks=blocks)[0]
