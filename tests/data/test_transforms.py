@@ -1,4 +1,5 @@
 import numpy as np
+import PIL
 import pytest
 from mindspore.dataset import vision
 from mindspore.dataset.vision import Inter
@@ -70,12 +71,17 @@ def images():
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_evaluation_sees_the_pixels_of_other_libraries(reference, images, case):
-    """At most one level of 255 for each pixel; measured: none."""
+    """At most one level of 255 for each pixel; measured: none.
+
+    The reference was made with Pillow 13. Before it, Pillow itself resizes by unequal factors with other roundings:
+    up to 3 levels, and 0.27 in the mean. Then the source libraries differ from the reference as much.
+    """
+    levels, mean = (1, 0.05) if int(PIL.__version__.partition(".")[0]) >= 13 else (3, 0.3)
     for image, expected in zip(images, reference[case.name], strict=True):
         pixels = evaluated(image, case.shape, case.resize, case.interpolation, case.crop_pct)
         difference = np.abs(summary(pixels).astype(np.float32) - expected)
-        assert difference[:-1, :-1].max() <= 1, f"{image.size}: {difference[:-1, :-1].max()} levels"
-        assert difference.mean() <= 0.05, f"{image.size}: means of rows or columns"
+        assert difference[:-1, :-1].max() <= levels, f"{image.size}: {difference[:-1, :-1].max()} levels"
+        assert difference.mean() <= mean, f"{image.size}: means of rows or columns"
 
 
 @pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "bicubic"])
