@@ -41,7 +41,7 @@ __all__ = [
     "predict",
     "train",
 ]
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 _HOMES = {
     "Classes": "mindvit.classes",

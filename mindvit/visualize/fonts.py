@@ -126,8 +126,8 @@ def note_missing_fonts(texts: Iterable[str]) -> None:
         fedora += [f"google-noto-sans-{script}-fonts" for script in others]
         warnings.warn(
             f"no installed font has the characters of {first_names(missing)}, so the class id is drawn. Install a "
-            f"font: apt-get install {' '.join(debian)} (Debian, Ubuntu) or dnf install {' '.join(fedora)} (Fedora, "
-            "openEuler)",
+            f"font: apt-get install {' '.join(debian or ['fonts-noto'])} (Debian, Ubuntu) or dnf install "
+            f"{' '.join(fedora or ['google-noto-sans-fonts'])} (Fedora, openEuler)",
             stacklevel=2,
         )
     shaped = [text for text in texts if text not in missing and any(_script(char) in _SHAPED for char in text)]
