@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from mindvit.analysis.counting import forward_flops
+from mindvit.config import plain
 from mindvit.data.pipeline import train_pipeline
 from mindvit.data.sampling import SamplingPlan
 from mindvit.data.settings import AugmentSettings
@@ -31,6 +32,7 @@ from mindvit.training.recipe import Recipe
 from mindvit.training.run import TrainComponents
 from mindvit.weights.layouts.timm import timm_key_map
 from tests.conftest import ROOT
+from tests.recipe_graphs import graph_of, kind_of
 
 FOLDER = ROOT / "configs"
 NAMES = sorted(path.name for path in FOLDER.glob("*.yaml"))
@@ -390,8 +392,20 @@ def test_every_augmentation_changes_the_images(name, images):
             assert any((a != b).any() for a, b in zip(with_all, without, strict=True)), field.name
 
 
+def distinct_graphs():
+    """One recipe of each graph, with the small network."""
+    found = {}
+    for name in NAMES:
+        recipe = read(name)
+        small = {**plain(recipe), "model": {**plain(recipe.model), **SMALL}}
+        config = asdict(settings_of(recipe)).items()
+        own = [(key, kind_of(value)) for key, value in config if key not in (*SMALL, "preprocessing", "num_classes")]
+        found.setdefault(repr((graph_of(small), own)), name)
+    return list(found.values())
+
+
 @pytest.mark.slow
-@every_recipe
+@pytest.mark.parametrize("name", distinct_graphs())
 def test_one_step_at_the_peak_trains_every_weight(name, build):
     built = build(name)
     step, ema, network = built.components.step, built.components.ema, built.components.step.network

@@ -175,7 +175,8 @@ def shard(folder: Path, rank: int) -> dict:
     results = {}
     for name in ("sgd", "lamb"):
         scaled = name == "lamb"
-        runs = {label: SmallRun(name, rank, label == "sharded", scaled) for label in ("full", "sharded")}
+        labels = ("full", "sharded") if scaled else ("full",)
+        runs = {label: SmallRun(name, rank, label == "sharded", scaled) for label in labels}
         results[name] = [run.run(range(STEPS), overflow_at=1 if scaled else None) for run in runs.values()]
         for label, run in runs.items():
             np.savez(folder / f"{name}_{label}{rank}.npz", **run.tensors())
