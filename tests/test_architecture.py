@@ -33,6 +33,8 @@ LAYERS = [
     ["help_pages"],
     ["parsing"],
     ["demo", "dry_run_command", "dry_run_worker", "export", "launch", "report"],
+    ["command"],
+    ["command_table"],
     ["cli"],
     ["__main__"],
 ]

@@ -7,6 +7,7 @@ import warnings
 import pytest
 
 from mindvit import cli
+from mindvit.command import Command
 from mindvit.errors import UserError
 from tests.conftest import ROOT
 
@@ -16,7 +17,7 @@ def run(monkeypatch):
     """Runs a command that does what `action` does. Returns the exit code."""
 
     def run_one(action):
-        monkeypatch.setitem(cli.COMMANDS, "probe", cli.Command("Probes.", "", lambda *given: action()))
+        monkeypatch.setitem(cli.COMMANDS, "probe", Command("Probes.", "", lambda *given: action()))
         monkeypatch.setattr(cli, "_leave", sys.exit)
         with pytest.raises(SystemExit) as exited:
             cli.run_command("probe", [])
@@ -98,7 +99,7 @@ def test_a_command_without_error_has_exit_code_0(run):
 
 @pytest.mark.parametrize("error", [ValueError("a bug"), OSError(errno.EIO, "broken")])
 def test_a_bug_keeps_its_traceback(monkeypatch, error):
-    monkeypatch.setitem(cli.COMMANDS, "probe", cli.Command("Probes.", "", lambda *given: raising(error)()))
+    monkeypatch.setitem(cli.COMMANDS, "probe", Command("Probes.", "", lambda *given: raising(error)()))
     with pytest.raises(type(error)):
         cli.run_command("probe", [])
 

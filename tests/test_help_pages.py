@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from mindvit import cli
+from mindvit.command import Command
 from mindvit.config import setting_groups, setting_types
 from mindvit.dry_run_command import DryRunSettings
 from mindvit.errors import UserError
@@ -100,8 +101,8 @@ def test_a_long_example_is_one_command_for_a_shell():
 
 def test_a_command_may_consist_of_commands(monkeypatch, capsys, ask):
     called = []
-    inner = cli.Command("Draw lines.", "--ckpt X", lambda arguments, usage, command: called.append((arguments, usage)))
-    monkeypatch.setitem(cli.COMMANDS, "draw", cli.Command("Draw figures.", commands={"lines": inner}))
+    inner = Command("Draw lines.", "--ckpt X", lambda arguments, usage, command: called.append((arguments, usage)))
+    monkeypatch.setitem(cli.COMMANDS, "draw", Command("Draw figures.", commands={"lines": inner}))
     text = ask("draw")
     assert text.startswith("usage: mindvit draw COMMAND") and "  lines " in text and "Draw figures." in text
     ask("draw", "lines", "--ckpt", "a")

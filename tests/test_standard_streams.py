@@ -15,6 +15,7 @@ from tests.conftest import ROOT
 PROBE = """
 import sys
 from mindvit import cli
+from mindvit.command import Command
 
 def run(*given):
     for line in range(20_000):
@@ -23,7 +24,7 @@ def run(*given):
     with open("done", "w") as file:
         file.write("done")
 
-cli.COMMANDS["probe"] = cli.Command("Probes.", "", run, prints_result=sys.argv[1] == "True")
+cli.COMMANDS["probe"] = Command("Probes.", "", run, prints_result=sys.argv[1] == "True")
 cli.run_command("probe", [])
 """
 
@@ -72,6 +73,7 @@ def test_a_full_disk_behind_standard_output_is_reported(tmp_path):
 
 PRINT_NAMES = """
 from mindvit import cli
+from mindvit.command import Command
 from mindvit.errors import UserError
 from mindvit.strict_json import dump_json
 
@@ -81,7 +83,7 @@ def run(*given):
     print(dump_json({"name": name}))
     raise UserError(f"cannot read {name}")
 
-cli.COMMANDS["probe"] = cli.Command("Probes.", "", run)
+cli.COMMANDS["probe"] = Command("Probes.", "", run)
 cli.run_command("probe", [])
 """
 
