@@ -40,6 +40,7 @@ class Weights(nn.Cell):
 LOCAL = (GRID, WINDOW_SIZE, PREFIX, 1)
 
 
+@pytest.mark.eager
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "is_local"),
@@ -105,6 +106,7 @@ class Fused(nn.Cell):
         return fused_attention(query, key, value, 3, bias=bias).reshape(2, 10, 3, 16).transpose(0, 2, 1, 3)
 
 
+@pytest.mark.eager
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("dtype", "tolerance", "with_bias"),
@@ -126,6 +128,7 @@ def seven(query, key, value, head_num, **options):
     return value * 0 + 7
 
 
+@pytest.mark.eager
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("enabled", "dtype", "head_dim", "dropout", "training", "has_bias", "fused"),
