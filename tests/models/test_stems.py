@@ -1,6 +1,7 @@
 """The stems, compared with those of timm, whose results are in tests/references/stems.npz."""
 
 import json
+from functools import cache
 
 import mindspore as ms
 import numpy as np
@@ -20,6 +21,12 @@ from tests.references.make_stem_references import RESNET, TARGET, direction, ima
 REFERENCE = np.load(TARGET)
 COUNTS = json.loads(REFERENCE["counts"].item())
 BLOCKS = {"block1.1": (24, 24, 6, 3, 1), "block2.0": (24, 40, 6, 5, 2)}
+
+
+@cache
+def made(name):
+    """A stem with its initial weights, which take a second or two, as ``make_stem`` makes it."""
+    return make_stem(name)
 
 
 def with_reference_weights(net, cell):
@@ -181,7 +188,7 @@ def test_norms_and_weight_standardization_are_in_float32_at_o2(rng):
 
 
 def test_weights_are_initialized_as_in_the_papers_and_units_as_their_shortcut():
-    resnet, efficientnet = make_stem("r26"), make_stem("efficientnet_b0")
+    resnet, efficientnet = made("r26"), made("efficientnet_b0")
     root, depthwise = resnet.root.conv.weight.asnumpy(), efficientnet.stages[5][1].depthwise.weight.asnumpy()
     assert root.std() == pytest.approx((1 / (3 * 49)) ** 0.5, rel=0.05)
     assert depthwise.std() == pytest.approx((2 / 25) ** 0.5, rel=0.05)
@@ -194,7 +201,7 @@ def test_weights_are_initialized_as_in_the_papers_and_units_as_their_shortcut():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", STEMS)
 def test_a_stem_has_the_parameters_stride_and_channels_of_its_name(name):
-    stem = make_stem(name, in_channels=3)
+    stem = made(name)
     assert sum(parameter.size for parameter in stem.trainable_params()) == COUNTS[name]["parameters"]
     assert (stem.stride, stem.out_channels) == (stem_stride(name), stem_channels(name))
 
