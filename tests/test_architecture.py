@@ -92,7 +92,7 @@ def test_no_two_modules_share_a_file_name():
 
 
 def test_models_and_ops_import_nothing_but_mindspore_and_themselves():
-    standard = {"collections", "contextlib", "dataclasses", "difflib", "fnmatch", "functools", "math", "re", "typing"}
+    standard = {"collections", "contextlib", "dataclasses", "difflib", "fnmatch", "functools", "math", "re", "types", "typing"}
     for package in ("models", "ops"):
         for path in (ROOT / "mindvit" / package).glob("*.py"):
             for name in imports(path):

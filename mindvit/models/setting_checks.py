@@ -1,7 +1,8 @@
 """Checks of settings by the declared types of their fields."""
 
 from functools import cache
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 MAX_FLOAT = 3.4028234663852886e38
 """The greatest number of float32, in which all training arithmetic is done."""
@@ -34,13 +35,14 @@ def check_values(settings: Any, prefix: str = "") -> None:
 
 @cache
 def _choices(kind: type) -> dict[str, tuple]:
-    """The values that each field admits whose type has nothing but a ``Literal``, None included if it is optional."""
+    """The values that each field admits whose type is nothing but a ``Literal``, lists of it, and None."""
     found = {}
     for name, hint in get_type_hints(kind).items():
-        members = (hint,) if get_origin(hint) is Literal else get_args(hint)
-        literals = [item for item in members if get_origin(item) is Literal]
-        if literals and all(item in literals or item is type(None) for item in members):
-            optional = (None,) if type(None) in get_args(hint) else ()
+        members = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+        items = [get_args(member)[0] if get_origin(member) is tuple else member for member in members]
+        literals = [item for item in items if get_origin(item) is Literal]
+        if literals and all(item in literals or item is type(None) for item in items):
+            optional = (None,) if type(None) in items else ()
             found[name] = (*(value for literal in literals for value in get_args(literal)), *optional)
     return found
 

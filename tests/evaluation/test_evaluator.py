@@ -294,7 +294,7 @@ def test_evaluate_runs_in_pynative_mode(tiny_checkpoint, make_folder, pynative):
         ({"batchsize": 4}, "an evaluation has no setting 'batchsize'; the nearest is 'batch_size'"),
         ({"batch_size": 0}, r"data\.batch_size must be at least 1, not 0"),
         ({"batch_size": "many"}, "not supported"),
-        ({"split": "test"}, r"data\.split must be one of train, val, not 'test'"),
+        ({"split": "all"}, r"data\.split must be one of train, val, test, not 'all'"),
         ({"source": "cifar"}, r"data\.source must be one of folder, .*, not 'cifar'"),
         ({"classes": ("cat",)}, r"data\.classes needs at least two classes"),
         ({"classes": ("cat", "cob")}, "has no class 'cob'"),
