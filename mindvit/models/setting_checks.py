@@ -43,7 +43,7 @@ def _choices(kind: type) -> dict[str, tuple]:
         literals = [item for item in items if get_origin(item) is Literal]
         if literals and all(item in literals or item is type(None) for item in items):
             optional = (None,) if type(None) in items else ()
-            found[name] = (*(value for literal in literals for value in get_args(literal)), *optional)
+            found[name] = (*dict.fromkeys(value for literal in literals for value in get_args(literal)), *optional)
     return found
 
 
