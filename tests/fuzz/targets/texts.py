@@ -11,10 +11,13 @@ from mindvit.classes import Classes
 from mindvit.printable import printable
 from mindvit.strict_json import dump_json, parse_json
 from mindvit.visualize.annotate import annotate
+from mindvit.visualize.fonts import drawable
 from tests.fuzz.target import TextTarget
 
 _ODD = "\x1b[2J\x07\r\n\t\b\0\x7f\x9b\u202e\u2066\u200b\u200d\ufeff\u2028\ud800\udcff狗🐕e\u0301"
 _LIMIT = 40
+
+drawable("狗")  # Lists the installed fonts, for which matplotlib starts a program, before targets may start none.
 
 
 @dataclass
