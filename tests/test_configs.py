@@ -404,7 +404,9 @@ def distinct_graphs():
     return list(found.values())
 
 
+# ascend/test_recipes.py compiles the graph of every recipe.
 @pytest.mark.slow
+@pytest.mark.eager
 @pytest.mark.parametrize("name", distinct_graphs())
 def test_one_step_at_the_peak_trains_every_weight(name, build):
     built = build(name)
