@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import mindspore as ms
@@ -20,6 +20,8 @@ from mindvit.ops.softmax_attention import DotProductAttention, fused_attention
 
 _DEVICES = ("Ascend", "GPU", "CPU")
 _AMP_DTYPES = {"float16": ms.float16, "bfloat16": ms.bfloat16}
+_MODES = {"graph": ms.GRAPH_MODE, "pynative": ms.PYNATIVE_MODE}
+_NEED_A_GRAPH = ("flat_weights", "data_sink")
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class RuntimeSettings:
     """Hold the weights in a few buffers, for fewer launches. null: on Ascend."""
     jit_level: Literal["auto", "O0", "O1"] = setting("auto", changeable=True)
     """How far MindSpore fuses operators on Ascend. O0: not; O1: elementwise operators; auto: O0."""
+    mode: Literal["graph", "pynative"] = setting("graph", changeable=True)
+    """How MindSpore computes. graph: one compiled graph; pynative: operator by operator, to debug with print or pdb."""
     data_sink: bool | None = setting(None, changeable=True)
     """Send batches to a queue on the device while it computes (data sinking). null: on Ascend only; not on a CPU."""
     peak_tflops: float | None = setting(None, changeable=True, per_node=True)
@@ -48,6 +52,9 @@ class RuntimeSettings:
         check_values(self, "runtime.")
         if self.peak_tflops is not None and self.peak_tflops <= 0:
             raise ValueError(f"runtime.peak_tflops must be above 0, not {self.peak_tflops}")
+        for name in _NEED_A_GRAPH:
+            if self.mode == "pynative" and getattr(self, name):
+                raise ValueError(f"runtime.{name} true needs a compiled graph, but runtime.mode is pynative")
 
 
 @dataclass(frozen=True)
@@ -83,7 +90,7 @@ class Runtime:
 
 
 def init_runtime(settings: RuntimeSettings, seed: int | None = None) -> Runtime:
-    """Selects the device and the precision, sets graph mode and the seeds, and connects to the other ranks of the job.
+    """Selects the device, the precision and the mode, sets the seeds, and connects to the other ranks of the job.
 
     Args:
         settings: the requested device and precision.
@@ -92,9 +99,13 @@ def init_runtime(settings: RuntimeSettings, seed: int | None = None) -> Runtime:
     Raises:
         UserError: if the requested device is not available, or does not support the requested settings.
     """
+    if settings.mode == "pynative":
+        settings = replace(settings, **dict.fromkeys(_NEED_A_GRAPH, False))
     device = choose_device(settings.device, {name: _device(name).is_available() for name in _DEVICES})
-    ms.set_context(mode=ms.GRAPH_MODE)
+    ms.set_context(mode=_MODES[settings.mode])
     _set_device(device)
+    if settings.mode == "pynative":
+        ms.runtime.launch_blocking()  # An error then names its line. On a CPU it takes half the time, too.
     rank, world_size = distributed.init_distributed()
     if seed is not None:
         ms.set_seed(seed)

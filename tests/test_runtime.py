@@ -91,6 +91,14 @@ def test_data_sink_is_on_by_default_on_ascend_only(device, default):
         assert choose_data_sink(True, device) is True
 
 
+@pytest.mark.parametrize("name", ["flat_weights", "data_sink"])
+def test_settings_that_need_a_graph_are_rejected_without_one(name):
+    with pytest.raises(
+        ValueError, match=rf"runtime\.{name} true needs a compiled graph, but runtime\.mode is pynative"
+    ):
+        RuntimeSettings(mode="pynative", **{name: True})
+
+
 def test_data_sink_is_rejected_on_a_cpu():
     with pytest.raises(UserError, match=r"runtime.data_sink true is not supported on a CPU"):
         choose_data_sink(True, "CPU")

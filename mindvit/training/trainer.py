@@ -175,7 +175,7 @@ def _trackers(run: Run) -> TrackerSet:
 
 def _progress_bar(run: Run, recorder: MetricsRecorder) -> ProgressBar:
     config, teacher = run.network.config, run.components.teacher
-    blocks = config.depth + (teacher.depth if teacher else 0)
+    blocks = config.depth + (teacher.depth if teacher else 0) if run.recipe.runtime.mode == "graph" else None
     return ProgressBar(recorder, run.state, run.epochs, config.num_classes, blocks)
 
 

@@ -32,6 +32,6 @@ def test_a_run_compiles_one_training_graph_and_one_evaluation_graph_for_each_net
     # Batches of 4: the training images are two and a half batches; the last of three evaluation batches is half empty.
     folder = make_folder(counts=5)
     options = ["--data.path", str(folder), "--output_dir", str(tmp_path / "run"), "--train.epochs", "2"]
-    recipe, _ = parse(Recipe, "", [*tiny, *options, "--model.depth", "1", "--ema.decay", "0.9"])
+    recipe, _ = parse(Recipe, "", [*tiny, *options, "--runtime.mode", "graph", "--ema.decay", "0.9"])
     trainer.train(recipe)
     assert compiled == {"TrainStep": 1, "EvaluationCell": 2}

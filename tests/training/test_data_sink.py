@@ -40,7 +40,7 @@ def test_data_sinking_changes_neither_weights_nor_metrics_nor_where_a_run_can_st
     train, make_folder, signalled, request
 ):
     options = ["--data.path", make_folder(counts=6), "--train.epochs", 2, "--train.log_steps", 1]
-    options += ["--model.drop_path", 0.2]
+    options += ["--model.drop_path", 0.2, "--runtime.mode", "graph"]
     plain = train(*options, name="plain")
     request.getfixturevalue("data_sinking")
     end_signals = signalled(4, signal.SIGTERM)

@@ -210,6 +210,7 @@ def take_steps(components, numbers):
 
 
 @pytest.mark.slow
+@pytest.mark.eager
 def test_training_resumes_from_a_training_checkpoint_bit_for_bit(tmp_path):
     uninterrupted, other = (components_of(seed=seed, micro_batches=1, distills=True) for seed in (3, 4))
     take_steps(uninterrupted, range(3))
@@ -420,8 +421,9 @@ def test_the_settings_that_may_change_are_marked():
     changeable = (
         "output_dir overwrite download resume allow_config_changes train.log_steps train.tensorboard data.num_workers "
         "train.tracker train.tracker_project train.tracker_run train.tracker_offline train.max_hours "
-        "runtime.peak_tflops runtime.data_sink runtime.flat_weights runtime.jit_level optimizer.shard_states "
-        "train.recompute checkpoint.keep_last checkpoint.keep_best checkpoint.every_steps dry_run device_memory_gb"
+        "runtime.peak_tflops runtime.data_sink runtime.flat_weights runtime.jit_level runtime.mode "
+        "optimizer.shard_states train.recompute checkpoint.keep_last checkpoint.keep_best checkpoint.every_steps "
+        "dry_run device_memory_gb"
     )
     assert marked_settings(Recipe, "changeable") == set(changeable.split())
     assert marked_settings(Recipe, "per_node") == {"data.num_workers", "runtime.peak_tflops"}

@@ -25,6 +25,12 @@ from mindvit.weights.checkpoint import read_checkpoint
 from tests.training.builders import values_of
 from tests.training.run_files import lines, tensors
 
+REFERENCE = [
+    *("--train.epochs", 3, "--train.log_steps", 2, "--train.tracker", "tensorboard"),
+    *("--optimizer.lr", 0.01, "--schedule.warmup_epochs", 1),
+    *("--checkpoint.keep_best", 2, "--checkpoint.keep_last", 1),
+]
+
 
 @pytest.fixture(scope="module")
 def three_digits(tmp_path_factory):
@@ -45,13 +51,10 @@ def kept():
 
 @pytest.fixture
 def reference(kept, train, make_folder):
-    """The data and the folder of one run that several tests read."""
+    """The data and the folder of one run, of a compiled graph, that several tests read."""
     if "reference" not in kept:
         root = make_folder(counts=6)
-        options = ["--train.epochs", 3, "--train.log_steps", 2, "--train.tracker", "tensorboard"]
-        options += ["--optimizer.lr", 0.01, "--schedule.warmup_epochs", 1]
-        options += ["--checkpoint.keep_best", 2, "--checkpoint.keep_last", 1]
-        kept["reference"] = root, train("--data.path", root, *options)
+        kept["reference"] = root, train("--data.path", root, *REFERENCE, "--runtime.mode", "graph", draws=True)
     return kept["reference"]
 
 
@@ -74,6 +77,7 @@ def test_a_small_network_learns_three_digits(train, three_digits):
     folder = train(
         *("--data.path", three_digits, "--data.batch_size", 32, "--train.epochs", 12, "--optimizer.lr", 2e-3),
         *("--augment.crop_scale", "[0.8,1.0]", "--augment.flip", "false", "--model.patch_size", 2, "--model.depth", 2),
+        *("--runtime.mode", "graph"),
     )
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["top1"] > 90, "chance is 33"
@@ -113,6 +117,17 @@ def test_a_run_writes_all_files_of_its_folder(reference):
     assert read_checkpoint(folder / "last.ckpt").metadata.epoch == 3
 
 
+def test_a_run_that_computes_operator_by_operator_has_the_metrics_of_a_graph(reference, train, capfd):
+    root, folder = reference
+    capfd.readouterr()
+    found = train("--data.path", root, *REFERENCE, "--runtime.mode", "pynative")
+    out, _ = capfd.readouterr()
+    assert "operator by operator" in out and "compil" not in out
+    for line, expected in zip(lines(found), lines(folder), strict=True):
+        for name in ("train_loss", "grad_norm", "val_loss", "top1", "lr"):
+            assert line[name] == pytest.approx(expected[name], rel=1e-4), name
+
+
 def test_the_metadata_describes_the_run(reference):
     root, folder = reference
     metadata = read_checkpoint(folder / "best.ckpt").metadata
@@ -143,7 +158,7 @@ def test_the_resolved_config_reproduces_the_run(train, make_folder, tmp_path):
     first = train("--data.path", make_folder(counts=6), "--train.epochs", 2)
     resolved = yaml.safe_load((first / "config.yaml").read_text())
     actual = {"device": "CPU", "amp_level": "O0", "amp_dtype": "float16", "fused_attention": False, "data_sink": False}
-    actual |= {"flat_weights": False, "jit_level": "O0"}
+    actual |= {"flat_weights": False, "jit_level": "O0", "mode": "pynative"}
     assert resolved["runtime"] == {**actual, "peak_tflops": 0.1}
     assert resolved["augment"]["flip"] is True
     assert resolved["model"]["norm_eps"] == 1e-6

@@ -32,11 +32,16 @@ class ProgressBar(Callback):
         state: progress of the run.
         epochs: epochs of the run.
         num_classes: classes; where they are few, Top-5 says nothing and is omitted.
-        blocks: Transformer blocks of the graph, which its compilation time depends on.
+        blocks: Transformer blocks of the graph, which its compilation time depends on; None if no graph is compiled.
     """
 
     def __init__(
-        self, recorder: MetricsRecorder, state: RunState, epochs: int, num_classes: int = 1000, blocks: int = 12
+        self,
+        recorder: MetricsRecorder,
+        state: RunState,
+        epochs: int,
+        num_classes: int = 1000,
+        blocks: int | None = 12,
     ) -> None:
         super().__init__()
         self.recorder = recorder
@@ -50,12 +55,15 @@ class ProgressBar(Callback):
 
     def on_train_begin(self, run_context: RunContext) -> None:
         self._since = time.monotonic()
-        blocks = "1 block" if self.blocks == 1 else f"{self.blocks} blocks"
-        line = f"compiling the graph of {blocks}, which {compile_time(self.blocks)} …"
+        if self.blocks is None:
+            line = "computing operator by operator (runtime.mode pynative), which is slow, but can be debugged"
+        else:
+            blocks = "1 block" if self.blocks == 1 else f"{self.blocks} blocks"
+            line = f"compiling the graph of {blocks}, which {compile_time(self.blocks)} …"
         print(fit_text(line, terminal_columns(sys.stdout), indent=2), flush=True)
         if terminal_columns(sys.stderr) is not None:
             self.bar = tqdm(
-                desc="compiling",
+                desc="first step" if self.blocks is None else "compiling",
                 total=self.state.total_steps,
                 initial=self.state.step,
                 mininterval=_REFRESH_SECONDS,
@@ -67,7 +75,8 @@ class ProgressBar(Callback):
     def on_train_step_end(self, run_context: RunContext) -> None:
         if not self._compiled:
             self._compiled = True
-            self._write(f"compiled; the first step is done after {time.monotonic() - self._since:.0f} s")
+            if self.blocks is not None:
+                self._write(f"compiled; the first step is done after {time.monotonic() - self._since:.0f} s")
             if self.bar is not None:
                 self.bar.unpause()  # The time of the compilation is none of the steps to come.
         if self.bar is None:
