@@ -120,7 +120,7 @@ def test_a_run_writes_all_files_of_its_folder(reference):
 def test_a_run_that_computes_operator_by_operator_has_the_metrics_of_a_graph(reference, train, capfd):
     root, folder = reference
     capfd.readouterr()
-    found = train("--data.path", root, *REFERENCE, "--runtime.mode", "pynative")
+    found = train("--data.path", root, *REFERENCE, "--runtime.mode", "pynative", name="pynative")
     out, _ = capfd.readouterr()
     assert "operator by operator" in out and "compil" not in out
     for line, expected in zip(lines(found), lines(folder), strict=True):
