@@ -20,7 +20,7 @@ from mindvit.ops.softmax_attention import DotProductAttention, fused_attention
 
 _DEVICES = ("Ascend", "GPU", "CPU")
 _AMP_DTYPES = {"float16": ms.float16, "bfloat16": ms.bfloat16}
-_MODES = {"graph": ms.GRAPH_MODE, "pynative": ms.PYNATIVE_MODE}
+MODES = {"graph": ms.GRAPH_MODE, "pynative": ms.PYNATIVE_MODE}
 _NEED_A_GRAPH = ("flat_weights", "data_sink")
 
 
@@ -102,7 +102,7 @@ def init_runtime(settings: RuntimeSettings, seed: int | None = None) -> Runtime:
     if settings.mode == "pynative":
         settings = replace(settings, **dict.fromkeys(_NEED_A_GRAPH, False))
     device = choose_device(settings.device, {name: _device(name).is_available() for name in _DEVICES})
-    ms.set_context(mode=_MODES[settings.mode])
+    ms.set_context(mode=MODES[settings.mode])
     _set_device(device)
     if settings.mode == "pynative":
         ms.runtime.launch_blocking()  # An error then names its line. On a CPU it takes half the time, too.

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mindvit import runtime
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -52,10 +54,14 @@ def graph_mode():
 
 
 @pytest.fixture(autouse=True)
-def eager(request):
-    """Computes tests marked eager operator by operator: the kernels are the same, and compiling takes seconds."""
-    if request.node.get_closest_marker("eager") is not None:
+def eager(request, monkeypatch):
+    """Computes tests marked eager operator by operator, also where a program would select graph mode.
+
+    The kernels are the same, and compiling takes seconds. ``graph`` exempts a test of a module that is marked eager.
+    """
+    if request.node.get_closest_marker("eager") and not request.node.get_closest_marker("graph"):
         ms.set_context(mode=ms.PYNATIVE_MODE)
+        monkeypatch.setattr(runtime, "MODES", {**runtime.MODES, "graph": ms.PYNATIVE_MODE})
     yield
     ms.set_context(mode=ms.GRAPH_MODE)
 

@@ -11,6 +11,8 @@ from mindvit.command import Command
 from mindvit.errors import UserError
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.eager
+
 
 @pytest.fixture
 def run(monkeypatch):

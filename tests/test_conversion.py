@@ -12,6 +12,8 @@ from mindvit.models import Preprocessing
 from mindvit.weights.checkpoint import read_checkpoint
 from tests.weights.published import FOLDER, SIZES, PublishedFile, assert_same_tensors, random_images, write_npz
 
+pytestmark = pytest.mark.eager
+
 NETWORK = ModelOverrides(**SIZES)
 HALVES = (0.5, 0.5, 0.5)
 

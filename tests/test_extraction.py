@@ -18,6 +18,8 @@ from mindvit.factory import load_trained
 from mindvit.models.intermediates import Intermediates
 from mindvit.runtime import RuntimeSettings
 
+pytestmark = pytest.mark.eager
+
 # Seven images, so that the last batch of three holds one.
 NAMES = ("b/2.png", "b/10.png", "a b.png", "b/c/x.jpg", "ä/狗.png", "z.PNG", "b.gif")
 ORDERED = ["a b.png", "b/10.png", "b/2.png", "b/c/x.jpg", "b.gif", "z.PNG", "ä/狗.png"]
@@ -119,6 +121,7 @@ BLOCKS = {
 }
 
 
+@pytest.mark.graph
 @pytest.mark.slow
 @pytest.mark.parametrize(("block", "tokens", "network", "name", "choose"), BLOCKS.values(), ids=BLOCKS)
 def test_the_output_of_a_block(run, tiny_checkpoint, images, block, tokens, network, name, choose):
@@ -131,6 +134,7 @@ def test_the_output_of_a_block(run, tiny_checkpoint, images, block, tokens, netw
     assert np.abs(features - choose(expected[other])).max() > 0.01
 
 
+@pytest.mark.graph
 @pytest.mark.slow
 def test_float16_is_close_to_float32(run, tiny_checkpoint):
     ckpt = tiny_checkpoint(depth=2)

@@ -21,6 +21,8 @@ from tests.weights.published import (
     write_npz,
 )
 
+pytestmark = pytest.mark.eager
+
 HALVES = (0.5, 0.5, 0.5)
 IMAGENET = (0.485, 0.456, 0.406)
 NAMES = {"deit3": "deit3_b_16_224", "distilled": "deit_b_distilled_16_224"}
@@ -236,6 +238,7 @@ def test_overrides_change_the_logits(published):
 # Loading into an existing model.
 
 
+@pytest.mark.graph
 @pytest.mark.slow
 @pytest.mark.filterwarnings("error")
 def test_loading_changes_the_numerics_of_a_compiled_model(published):
@@ -246,6 +249,7 @@ def test_loading_changes_the_numerics_of_a_compiled_model(published):
         np.testing.assert_allclose(logits(network), PublishedFile(library)["vit/logits"], rtol=0, atol=1e-5)
 
 
+@pytest.mark.graph
 @pytest.mark.slow
 def test_loading_changes_the_features_of_a_compiled_model(published):
     loaded = create_model("vit_b_16_224", num_classes=7, **SIZES).set_train(False)

@@ -20,12 +20,15 @@ from mindvit.inference import classify
 from mindvit.parsing import parse
 from mindvit.weights.checkpoint import write_checkpoint
 
+pytestmark = pytest.mark.eager
+
 
 def run_eval(*arguments):
     """Evaluates with the options of eval.py."""
     return evaluate_checkpoint(parse(EvalSettings, "", [*map(str, arguments), "--data.num_workers", "1"])[0])
 
 
+@pytest.mark.graph
 @pytest.mark.slow
 def test_every_image_counts_once_for_any_batch_size(tiny_checkpoint, make_folder):
     root, ckpt = make_folder(counts=7), tiny_checkpoint()
@@ -252,6 +255,7 @@ def pynative():
     ms.set_context(mode=ms.GRAPH_MODE)
 
 
+@pytest.mark.graph
 @pytest.mark.slow
 def test_evaluate_takes_a_path_or_a_trained_model_and_agrees_with_the_program(tiny_checkpoint, make_folder, capsys):
     root, ckpt = make_folder(counts=7), tiny_checkpoint()
@@ -278,6 +282,7 @@ def test_evaluate_uses_the_data_of_the_checkpoint_by_default(tiny_checkpoint, ma
     assert evaluate(trained, num_workers=1).num_images == 8
 
 
+@pytest.mark.graph
 def test_evaluate_runs_in_pynative_mode(tiny_checkpoint, make_folder, pynative):
     root, ckpt = make_folder(counts=7), tiny_checkpoint()
     found = evaluate(ckpt, root, num_workers=1)

@@ -25,6 +25,8 @@ from mindvit.weights.metadata import CheckpointMetadata
 from tests.conftest import ROOT, TINY
 from tests.data.mixed_images import BROKEN, READABLE, write_mixed_images
 
+pytestmark = pytest.mark.eager
+
 NAMES = ("ant", "bee\n\x1b[2J", "猫", "=dog")
 
 
@@ -109,6 +111,7 @@ def test_the_contact_sheet_has_pages_of_48_images(answered):
     assert sizes[3][1] == sizes[0][1], "46 images need eight rows too"
 
 
+@pytest.mark.graph
 def test_one_image_is_printed_as_ranked_classes_or_json(ckpt, image, tmp_path, capsys):
     output = tmp_path / "new/out.jpg"
     (result,) = infer(InferSettings(ckpt, str(image), str(output), top_k=3)).images

@@ -11,6 +11,8 @@ from mindvit.weights.metadata import CheckpointMetadata
 from tests.conftest import TINY
 from tests.numpy_vit import softmax
 
+pytestmark = pytest.mark.eager
+
 CLASSES = ("ant", "bee", "cat", "dog")
 
 
@@ -23,6 +25,7 @@ def trained():
     return TrainedModel(network, CheckpointMetadata("vit_mini_4_32", network.config, Classes.named(CLASSES)))
 
 
+@pytest.mark.graph
 def test_classes_are_ranked_by_the_softmax_of_the_logits(trained, rng):
     image = rng.integers(0, 256, (8, 8, 3)).astype(np.uint8)
     ranked = classify(image, trained, top_k=3)

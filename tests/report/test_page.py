@@ -8,6 +8,8 @@ from mindvit.report.embedded_images import AttentionView, thumbnail
 from mindvit.report.page import render_page
 from tests.report.conftest import HOSTILE
 
+pytestmark = pytest.mark.eager
+
 VOID = {"meta", "link", "br", "img", "input", "wbr", "hr"}
 
 

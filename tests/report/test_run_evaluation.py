@@ -19,6 +19,8 @@ from mindvit.training.recipe import Recipe
 from mindvit.weights.checkpoint import write_checkpoint
 from tests.report.test_page import Page
 
+pytestmark = pytest.mark.eager
+
 
 def report(*arguments):
     """Reports with the options of the command line. Returns the page."""

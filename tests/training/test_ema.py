@@ -24,6 +24,8 @@ from tests.training.builders import (
     values_of,
 )
 
+pytestmark = pytest.mark.eager
+
 
 @pytest.fixture
 def network():
@@ -31,6 +33,7 @@ def network():
     return random_vit(scale=0.3)
 
 
+@pytest.mark.graph
 @pytest.mark.slow
 def test_ema_follows_every_update_and_ignores_skipped_steps(network, rng):
     settings, limit = OptimizerSettings(lr=0.05), 0.15

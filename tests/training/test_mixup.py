@@ -6,6 +6,8 @@ from mindspore import Tensor
 from mindvit.training.mixup import Mixup
 from tests.training.builders import NO_MIX
 
+pytestmark = pytest.mark.eager
+
 CLASSES, SIZE = 5, 6
 
 

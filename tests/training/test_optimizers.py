@@ -8,6 +8,8 @@ from mindvit.training.optimizer_settings import OptimizerSettings
 from mindvit.training.optimizers import Lamb, make_optimizer
 from mindvit.training.param_groups import ParamOptions, make_rules, resolve_param_groups
 
+pytestmark = pytest.mark.eager
+
 NAMES = ("adamw", "adam", "sgd", "lamb")
 RATES = (0.1, 0.01, 0.02, 0.02, 0.05)
 OPTIONS = [
@@ -93,7 +95,6 @@ def test_updates_follow_the_formula_with_the_learning_rate_and_decay_of_each_wei
         np.testing.assert_allclose(parameter.asnumpy(), values, atol=2e-6, rtol=1e-6)
 
 
-@pytest.mark.eager
 @pytest.mark.slow
 def test_adam_is_adamw_without_weight_decay(start, gradients):
     parameters = parameters_of(start)
@@ -106,7 +107,6 @@ def test_adam_is_adamw_without_weight_decay(start, gradients):
         np.testing.assert_allclose(parameter.asnumpy(), values, atol=2e-6, rtol=1e-6)
 
 
-@pytest.mark.eager
 @pytest.mark.slow
 @pytest.mark.parametrize("step", [2, 10, 1000, 100_000])
 def test_the_bias_correction_is_accurate(step):
@@ -119,7 +119,6 @@ def test_the_bias_correction_is_accurate(step):
     np.testing.assert_allclose(parameters[0].asnumpy(), expected * np.array([1, -1, 1]), rtol=1e-6)
 
 
-@pytest.mark.eager
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_weight_of_zero_without_gradient_does_not_change(name):
@@ -167,6 +166,7 @@ class Step(nn.Cell):
         return loss
 
 
+@pytest.mark.graph
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_in_one_graph_with_the_gradients_the_weights_change_after_the_gradients_are_computed(rng, name):
@@ -186,7 +186,6 @@ def test_in_one_graph_with_the_gradients_the_weights_change_after_the_gradients_
             np.testing.assert_allclose(parameter.asnumpy(), reference.asnumpy(), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.eager
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_an_optimizer_resumes_from_the_states_of_another(start, gradients, name):
@@ -205,7 +204,6 @@ def test_an_optimizer_resumes_from_the_states_of_another(start, gradients, name)
         np.testing.assert_array_equal(parameter.asnumpy(), reference.asnumpy())
 
 
-@pytest.mark.eager
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_full_states_are_loaded_into_another_optimizer(start, gradients, name):

@@ -25,6 +25,8 @@ from mindvit.training.swa import SWASettings
 from tests import numpy_vit
 from tests.training.builders import PLAN, SIZES, STEPS, build_components, random_vit, values_of
 
+pytestmark = pytest.mark.eager
+
 
 def take_steps(components, batches):
     components.step.set_train()

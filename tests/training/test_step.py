@@ -15,6 +15,8 @@ from mindvit.training.step import TrainStep
 from tests.numpy_vit import softmax
 from tests.training.builders import NO_MIX, keep_alive, random_vit, run_step, values_of
 
+pytestmark = pytest.mark.eager
+
 BATCH, CLASSES, FEATURES = 8, 3, 12
 RATES = np.array([0.5, 0.25, 0.1, 0.05], np.float32)
 
@@ -79,6 +81,7 @@ def made(options):
     return {name: makers[name]() if name in makers else value for name, value in options.items()}
 
 
+@pytest.mark.graph
 @pytest.mark.slow
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 def test_a_step_follows_the_gradient_of_the_whole_batch(rng, options):
@@ -187,6 +190,7 @@ def whole_and_accumulated():
     return results
 
 
+@pytest.mark.graph
 @pytest.mark.slow
 def test_micro_batches_give_the_same_steps_as_the_whole_batch(whole_and_accumulated):
     (_, rows, weights, _), (_, accumulated_rows, accumulated_weights, _) = whole_and_accumulated

@@ -18,6 +18,8 @@ from tests.training.builders import (
     values_of,
 )
 
+pytestmark = pytest.mark.eager
+
 
 @pytest.mark.slow
 def test_swa_is_the_mean_of_the_weights_at_its_calls(rng):

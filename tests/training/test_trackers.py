@@ -20,6 +20,8 @@ from mindvit.training.trackers import tracker_set
 from mindvit.training.trackers.tracker import TrackedRun
 from mindvit.training.trackers.tracker_set import TrackerSet, check_trackers
 
+pytestmark = pytest.mark.eager
+
 SETTINGS = {"optimizer.lr": 0.001, "data.classes": None, "train.tracker": "none"}
 
 

@@ -13,6 +13,8 @@ from mindvit.models import ViTConfig
 from mindvit.visualize.attention_figure import AttentionSettings, draw_attention, resolve_block
 from mindvit.visualize.attention_maps import ImageAttention
 
+pytestmark = pytest.mark.eager
+
 CONFIG = ViTConfig(image_size=(8, 12), patch_size=4, embed_dim=16, depth=2, num_heads=2, mlp_dim=8, num_classes=2)
 
 

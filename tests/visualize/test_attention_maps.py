@@ -21,6 +21,8 @@ from mindvit.visualize.attention_maps import (
 from mindvit.weights.metadata import CheckpointMetadata
 from tests import numpy_vit
 
+pytestmark = pytest.mark.eager
+
 SIZES = {
     "image_size": (8, 12),
     "patch_size": 4,
@@ -96,6 +98,7 @@ def query_rows(config):
     return slice(config.prefix_tokens, None)
 
 
+@pytest.mark.graph
 @pytest.mark.parametrize(
     "settings",
     [

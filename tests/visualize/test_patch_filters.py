@@ -8,6 +8,8 @@ from mindvit.errors import UserError
 from mindvit.models import ViT, ViTConfig
 from mindvit.visualize.patch_filters import as_image, draw_filters, filter_components, first_layer_filters
 
+pytestmark = pytest.mark.eager
+
 SIZES = {"image_size": 8, "patch_size": 4, "embed_dim": 64, "depth": 1, "num_heads": 2, "mlp_dim": 8}
 
 

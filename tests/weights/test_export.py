@@ -14,6 +14,8 @@ from mindvit.weights.metadata import CheckpointMetadata
 from mindvit.weights.sidecar_config import read_sidecar_config
 from tests.weights.published import FOLDER, SIZES, PublishedFile, assert_same_tensors, write_json, write_npz
 
+pytestmark = pytest.mark.eager
+
 BASE = {"img_size": 32, "patch_size": 8, "embed_dim": 24, "depth": 2, "num_heads": 3, "mlp_ratio": 2.0}
 TINY = {"image_size": 8, "embed_dim": 12, "depth": 1, "num_heads": 2, "mlp_dim": 16, "num_classes": 3}
 

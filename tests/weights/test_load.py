@@ -15,6 +15,8 @@ from mindvit.weights.resize_pos_embed import resize_grid, resize_pos_embed
 from tests.weights.published import SIZES as PUBLISHED_SIZES
 from tests.weights.published import PublishedFile, random_images, write_npz
 
+pytestmark = pytest.mark.eager
+
 SIZES = {"image_size": 8, "embed_dim": 12, "depth": 1, "num_heads": 2, "mlp_dim": 16}
 QKV = "transformer.layers.0.0.cell.1.qkv.weight"
 

@@ -25,6 +25,8 @@ from mindvit.weights.metadata import (
 from mindvit.weights.read import read_weights
 from tests.weights.published import FOLDER
 
+pytestmark = pytest.mark.eager
+
 METADATA = CheckpointMetadata(
     model_name="vit_ti_16_224",
     model=ViTConfig(image_size=32, num_classes=2, preprocessing=Preprocessing(crop_pct=0.9, interpolation="bicubic")),
