@@ -2,7 +2,8 @@
 
 In a dry run (``MS_SIMULATION_LEVEL``) MindSpore replaces every call to the device by its own. So the libraries only
 have to exist and to define the symbols that the plugin asks for. The stand-ins define each of them as a function that
-returns 0; the few whose result is used are in ``cann_symbols.cc``.
+returns 0; the few whose result is used are in ``cann_symbols.cc``. One of MindSpore's own replacements keeps two
+processors busy; ``waiting.cc`` takes its place.
 """
 
 import hashlib
@@ -43,6 +44,7 @@ _CALLED_BY_NAME = (
 """Functions that are looked up by name and that no header of MindSpore lists."""
 _HCCL_VERSION = "8.5.0"
 """Version that the Python package ``hccl`` of CANN states; MindSpore compares it with its own."""
+_PRELOADED = "libwaiting.so"
 _TOOLS = {"g++": "g++", "readelf": "binutils", "nm": "binutils"}
 """The programs that build the stand-ins, and the system package of each."""
 
@@ -55,6 +57,8 @@ class CannLibraries:
     """Whether they are those of CANN, and not stand-ins."""
     stand_ins: Path | None = None
     """Folder of the stand-ins, for LD_LIBRARY_PATH."""
+    preloaded: Path | None = None
+    """A library for LD_PRELOAD, whose functions take the place of MindSpore's."""
     python_path: Path | None = None
     """Folder of the stand-in of the Python package ``hccl``, for PYTHONPATH."""
 
@@ -92,18 +96,23 @@ def provide_cann(mindspore: Path, version: str, environment: Mapping[str, str] =
             _build(mindspore, Path(building) / "cann")
             _publish(Path(building) / "cann", folder)
     # The plugin takes the parent of a folder named "latest" for the folder that CANN is installed in.
-    return CannLibraries(is_installed=False, stand_ins=folder / "latest/lib64", python_path=folder / "python")
+    return CannLibraries(
+        is_installed=False,
+        stand_ins=folder / "latest/lib64",
+        preloaded=folder / _PRELOADED,
+        python_path=folder / "python",
+    )
 
 
 def _digest(mindspore: Path) -> str:
     """Identifies what the stand-ins are made from: the sources here and the libraries of MindSpore."""
     sizes = [(mindspore / name).stat().st_size if (mindspore / name).exists() else None for name in _PLUGIN]
-    sources = [Path(__file__), _source()]
+    sources = [Path(__file__), _source("cann_symbols"), _source("waiting")]
     return hashlib.sha256(b"\0".join([repr(sizes).encode(), *(path.read_bytes() for path in sources)])).hexdigest()[:12]
 
 
-def _source() -> Path:
-    return Path(__file__).with_name("cann_symbols.cc")
+def _source(name: str) -> Path:
+    return Path(__file__).with_name(f"{name}.cc")
 
 
 def _check_tools() -> None:
@@ -132,10 +141,11 @@ def _build(mindspore: Path, target: Path) -> None:
     names = _undefined_symbols(needed.present) | _names_in_headers(mindspore) | set(_CALLED_BY_NAME)
     written, others, library = libraries / "written.o", libraries / "others.c", libraries / "libcann_stand_in.so"
     flags = ("-fPIC", "-w", "-O1")
-    _run("g++", *flags, "-D_GLIBCXX_USE_CXX11_ABI=0", "-c", str(_source()), "-o", str(written))
+    _run("g++", *flags, "-D_GLIBCXX_USE_CXX11_ABI=0", "-c", str(_source("cann_symbols")), "-o", str(written))
     defined = {line.split()[-1] for line in _run("nm", "--defined-only", str(written)).splitlines()}
     others.write_text("".join(f"long {name}(void) {{ return 0; }}\n" for name in sorted(names - defined)))
     _run("g++", *flags, "-shared", "-o", str(library), str(written), "-xc", str(others))
+    _run("g++", *flags, "-shared", "-o", str(target / _PRELOADED), str(_source("waiting")))
     for intermediate in (written, others):
         intermediate.unlink()
     for name in needed.absent:

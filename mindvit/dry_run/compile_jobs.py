@@ -110,6 +110,8 @@ def worker_environment(cann: CannLibraries, ranks: int, soc: str, graphs: Path) 
     own["PYTHONPATH"] = _joined(project, cann.python_path, own.get("PYTHONPATH"))
     if cann.stand_ins is not None:
         own["LD_LIBRARY_PATH"] = _joined(cann.stand_ins, own.get("LD_LIBRARY_PATH"))
+    if cann.preloaded is not None:
+        own["LD_PRELOAD"] = _joined(cann.preloaded, own.get("LD_PRELOAD"))
     return own
 
 

@@ -1,5 +1,7 @@
+import importlib.util
 import os
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -41,6 +43,10 @@ def test_stand_ins_define_what_the_plugin_asks_for(mindspore, cache):
     names = symbols(found.stand_ins / "libopapi.so")
     assert {"aclrtMalloc", "aclInit", "aclnnInit", "aclrtGetSocName"} <= names
     assert (found.python_path / "hccl/sys_version.py").exists()
+    # A function of another name would be loaded and never called.
+    (waiting,) = (name for name in symbols(found.preloaded) if "ProcessReport" in name)
+    plugin = Path(importlib.util.find_spec("mindspore").origin).parent / "lib/plugin/ascend"
+    assert waiting in symbols(plugin / "libmindspore_ascend_res_manager.so")
 
 
 def test_stand_ins_are_built_once_for_a_version_of_mindspore(mindspore, cache, monkeypatch):

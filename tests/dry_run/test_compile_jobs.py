@@ -82,11 +82,13 @@ def test_another_version_of_mindspore_is_noted_with_the_known_ones(worker, monke
 def test_the_process_stands_for_one_rank_of_a_job_whatever_msrun_says(monkeypatch):
     monkeypatch.setenv("MS_ROLE", "MS_WORKER")
     monkeypatch.setenv("LD_LIBRARY_PATH", "/before")
-    cann = CannLibraries(is_installed=False, stand_ins=Path("/cann/latest/lib64"), python_path=Path("/cann/python"))
+    monkeypatch.setenv("LD_PRELOAD", "/before.so")
+    cann = CannLibraries(False, Path("/cann/latest/lib64"), Path("/cann/libwaiting.so"), Path("/cann/python"))
     environment = worker_environment(cann, 8, "Ascend910B4", Path("/graphs"))
     assert "MS_ROLE" not in environment
     assert (environment["RANK_SIZE"], environment["RANK_ID"]) == ("8", "0")
     assert environment["LD_LIBRARY_PATH"] == "/cann/latest/lib64:/before"
+    assert environment["LD_PRELOAD"] == "/cann/libwaiting.so:/before.so"
     assert "/cann/python" in environment["PYTHONPATH"].split(":")
     assert environment["MINDVIT_DRY_RUN_SOC"] == "Ascend910B4"
 
