@@ -54,15 +54,16 @@ def graph_mode():
 
 
 @pytest.fixture(autouse=True)
-def eager(request, monkeypatch):
+def eager(request):
     """Computes tests marked eager operator by operator, also where a program would select graph mode.
 
     The kernels are the same, and compiling takes seconds. ``graph`` exempts a test of a module that is marked eager.
     """
-    if request.node.get_closest_marker("eager") and not request.node.get_closest_marker("graph"):
-        ms.set_context(mode=ms.PYNATIVE_MODE)
-        monkeypatch.setattr(runtime, "MODES", {**runtime.MODES, "graph": ms.PYNATIVE_MODE})
-    yield
+    with pytest.MonkeyPatch.context() as patch:
+        if request.node.get_closest_marker("eager") and not request.node.get_closest_marker("graph"):
+            ms.set_context(mode=ms.PYNATIVE_MODE)
+            patch.setitem(runtime.MODES, "graph", ms.PYNATIVE_MODE)
+        yield
     ms.set_context(mode=ms.GRAPH_MODE)
 
 

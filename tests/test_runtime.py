@@ -187,6 +187,7 @@ def test_fused_attention_is_rejected_if_it_is_not_supported(device, amp_level, w
         choose_fused_attention(True, device, amp_level, lambda: works)
 
 
+@pytest.mark.eager
 @pytest.mark.parametrize("amp_dtype", ["float16", "bfloat16"])
 def test_fused_attention_is_not_supported_on_a_cpu(amp_dtype):
     assert fused_attention_works(amp_dtype) is False
@@ -196,6 +197,7 @@ def without_gradient(*inputs, **options):
     return ops.stop_gradient(flash_attention_score(*inputs, **options))
 
 
+@pytest.mark.eager
 @pytest.mark.slow
 @pytest.mark.parametrize(("operator", "works"), [(flash_attention_score, True), (without_gradient, False)])
 def test_fused_attention_works_if_it_and_its_gradients_are_correct(monkeypatch, operator, works):
@@ -203,6 +205,7 @@ def test_fused_attention_works_if_it_and_its_gradients_are_correct(monkeypatch, 
     assert fused_attention_works("float16") is works
 
 
+@pytest.mark.eager
 @pytest.mark.parametrize(("requested", "fused"), [(None, True), (False, False)])
 def test_init_runtime_makes_all_choices_on_an_ascend(monkeypatch, requested, fused):
     """Tests all choices except the device itself, which is replaced by the CPU."""
@@ -255,6 +258,7 @@ def test_a_peak_speed_of_zero_is_rejected():
         RuntimeSettings(peak_tflops=0)
 
 
+@pytest.mark.eager
 @pytest.mark.slow
 def test_o2_computes_in_float16_and_keeps_float32_weights(rng):
     network = create_model("vit_mini_4_32", num_classes=10, depth=2)

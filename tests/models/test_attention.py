@@ -22,6 +22,8 @@ from mindvit.ops.softmax_attention import (
 from mindvit.runtime import Runtime, apply_amp
 from tests.fused_attention import flash_attention_score
 
+pytestmark = pytest.mark.eager
+
 GRID, WINDOW_SIZE, PREFIX = (12, 12), 7, 2
 TOKENS = PREFIX + GRID[0] * GRID[1]
 
@@ -40,7 +42,6 @@ class Weights(nn.Cell):
 LOCAL = (GRID, WINDOW_SIZE, PREFIX, 1)
 
 
-@pytest.mark.eager
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "is_local"),
@@ -106,7 +107,6 @@ class Fused(nn.Cell):
         return fused_attention(query, key, value, 3, bias=bias).reshape(2, 10, 3, 16).transpose(0, 2, 1, 3)
 
 
-@pytest.mark.eager
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("dtype", "tolerance", "with_bias"),
@@ -128,7 +128,6 @@ def seven(query, key, value, head_num, **options):
     return value * 0 + 7
 
 
-@pytest.mark.eager
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("enabled", "dtype", "head_dim", "dropout", "training", "has_bias", "fused"),
@@ -178,6 +177,7 @@ def run_attention(fused, tokens, run, has_bias=False):
     return run(apply_amp(attention, Runtime("CPU", "O2", fused_attention=fused)), Tensor(tokens, ms.float16))
 
 
+@pytest.mark.graph
 @pytest.mark.slow
 def test_the_gradients_of_fused_attention_equal_those_of_unfused_attention(rng, monkeypatch):
     monkeypatch.setattr(ops, "flash_attention_score", flash_attention_score)
@@ -225,6 +225,7 @@ def test_the_weights_of_fused_attention_are_available(rng, monkeypatch):
     np.testing.assert_allclose(weights.sum(-1), 1, atol=2e-3)
 
 
+@pytest.mark.graph
 @pytest.mark.slow
 def test_the_onnx_export_equals_that_of_the_stock_softmax(tmp_path):
     exported = []

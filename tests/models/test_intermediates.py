@@ -12,6 +12,8 @@ from mindvit.models.intermediates import Intermediates
 from tests import numpy_vit
 from tests.numpy_vit import gelu_tanh, layer_norm, softmax
 
+pytestmark = pytest.mark.eager
+
 SIZES = {
     "image_size": (8, 12),
     "patch_size": 4,
@@ -138,7 +140,6 @@ def images(rng):
     return rng.standard_normal((BATCH, 3, 8, 12)).astype(np.float32)
 
 
-@pytest.mark.eager
 @pytest.mark.slow
 @pytest.mark.parametrize("settings", KINDS.values(), ids=KINDS)
 def test_every_result_has_the_documented_name_shape_and_value(images, settings):
@@ -155,7 +156,6 @@ def test_every_result_has_the_documented_name_shape_and_value(images, settings):
     assert found["block0.attention"].std() > 0.01, "the attention is not uniform"
 
 
-@pytest.mark.eager
 @pytest.mark.slow
 def test_results_equal_those_of_the_network_with_or_without_attention(images):
     network = vit(register_tokens=1, depth=1)
@@ -183,6 +183,7 @@ def test_the_weights_of_the_network_are_shared_with_unchanged_names(images):
         np.testing.assert_array_equal(after[name], before[name], err_msg=name)
 
 
+@pytest.mark.graph
 def test_results_can_be_used_in_a_graph_and_have_gradients(images):
     """The gradient of the class token in a block output by the pixels, as a saliency map needs it."""
     network = vit(depth=1)
@@ -200,7 +201,6 @@ def test_results_can_be_used_in_a_graph_and_have_gradients(images):
     np.testing.assert_allclose(gradient[1, 2, 5, 7], (scores[0] - scores[1]) / 2e-3, rtol=1e-3)
 
 
-@pytest.mark.eager
 @pytest.mark.slow
 @pytest.mark.parametrize("pool", ["cls", "mean", "mean_norm"])
 def test_forward_features_returns_all_tokens(images, pool):
@@ -220,6 +220,7 @@ class Parent(nn.Cell):
         return self.network(images)
 
 
+@pytest.mark.graph
 def test_forward_features_does_not_change_the_network_in_a_parent_cell(images):
     network = vit(depth=1)
     names = [name for name, _ in network.cells_and_names()]
@@ -230,6 +231,7 @@ def test_forward_features_does_not_change_the_network_in_a_parent_cell(images):
     np.testing.assert_allclose(parent(Tensor(images)).asnumpy(), reference(images, network)["logits"], atol=2e-5)
 
 
+@pytest.mark.graph
 @pytest.mark.slow
 def test_forward_features_follows_later_changes_of_the_network(images):
     network = vit(depth=1, dropout=0.5)

@@ -7,6 +7,8 @@ from mindvit.models import PatchEmbedding
 from tests import numpy_vit
 from tests.models.constructions import randomize
 
+pytestmark = pytest.mark.eager
+
 SHAPES = {
     "square": (12, 4, None),
     "wide": ((8, 12), 4, None),
@@ -49,6 +51,7 @@ class StockConvolution(nn.Cell):
         return self.conv(x).reshape(batch, 5, -1).transpose(0, 2, 1)
 
 
+@pytest.mark.graph
 @pytest.mark.slow
 @pytest.mark.parametrize("shape", ["wide", "tall_overlapping"])
 def test_output_and_gradients_equal_those_of_the_stock_convolution(rng, shape):

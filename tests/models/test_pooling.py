@@ -6,6 +6,8 @@ from mindvit.models.pooling import AttentionPool, ClassPool, MeanPool, make_pool
 from tests import numpy_vit
 from tests.models.constructions import config_of, randomize
 
+pytestmark = pytest.mark.eager
+
 
 @pytest.fixture
 def tokens(rng):

@@ -18,6 +18,8 @@ from mindvit.training.param_groups import make_rules, resolve_param_groups
 from mindvit.training.step import TrainStep
 from tests.references.make_stem_references import RESNET, TARGET, direction, image, weight
 
+pytestmark = pytest.mark.eager
+
 REFERENCE = np.load(TARGET)
 COUNTS = json.loads(REFERENCE["counts"].item())
 BLOCKS = {"block1.1": (24, 24, 6, 3, 1), "block2.0": (24, 40, 6, 5, 2)}
@@ -70,12 +72,12 @@ def check_gradients(net, cell):
     np.testing.assert_allclose(output.asnumpy(), REFERENCE[f"{net}/output"], atol=2e-4)
 
 
+@pytest.mark.graph
 @pytest.mark.slow
 def test_the_resnet_and_its_gradients_match_timm():
     check_gradients("resnet", with_reference_weights("resnet", ResNetStem(**RESNET)).set_train())
 
 
-@pytest.mark.eager
 @pytest.mark.slow
 def test_the_efficientnet_matches_timm_in_evaluation():
     cell = with_reference_weights("efficientnet", EfficientNetStem()).set_train(False)
@@ -84,7 +86,6 @@ def test_the_efficientnet_matches_timm_in_evaluation():
     np.testing.assert_allclose(output / spread, REFERENCE["efficientnet/output"] / spread, atol=1e-4)
 
 
-@pytest.mark.eager
 @pytest.mark.parametrize("net", BLOCKS)
 def test_a_block_in_training_matches_timm_in_gradients_and_statistics(net):
     cell = with_reference_weights(net, MBConv(*BLOCKS[net])).set_train()
@@ -96,7 +97,6 @@ def test_a_block_in_training_matches_timm_in_gradients_and_statistics(net):
         np.testing.assert_allclose(parameter.asnumpy(), expected, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.eager
 @pytest.mark.slow
 @pytest.mark.parametrize("padding", ["same", "symmetric"])
 @pytest.mark.parametrize(
@@ -140,6 +140,7 @@ class Classifier(nn.Cell):
         return self.block(images).mean((2, 3))
 
 
+@pytest.mark.graph
 @pytest.mark.slow
 def test_each_micro_batch_updates_the_statistics_that_evaluation_uses(rng):
     network = Classifier()
@@ -212,6 +213,7 @@ def test_an_unknown_stem_is_an_error_that_lists_the_stems(function):
         function("r51")
 
 
+@pytest.mark.graph
 @pytest.mark.slow
 def test_an_exported_stem_gives_the_same_features(tmp_path, rng):
     x = Tensor(rng.standard_normal((1, 3, 16, 32)).astype(np.float32))

@@ -19,6 +19,7 @@ def tutorial_shapes():
     return {name: tuple(map(int, shape.split("x"))) for name, shape in rows}
 
 
+@pytest.mark.eager
 @pytest.mark.slow
 def test_the_tutorials_checkpoint_loads_strictly_and_gives_the_tutorials_logits(tmp_path, rng):
     weights = numpy_vit.random_weights(tutorial_shapes(), rng)
@@ -71,6 +72,7 @@ class Passthrough(nn.Cell):
         return x
 
 
+@pytest.mark.eager
 @pytest.mark.slow
 def test_dropout_is_applied_after_the_pos_embed_and_before_the_head(rng):
     network = create_model("vit_mini_4_32", num_classes=5, depth=1, dropout=0.5)
@@ -91,6 +93,7 @@ def test_every_block_has_the_dropout_rates_of_the_config():
         assert (feed_forward.hidden_dropout.p, feed_forward.dropout.p) == (0.2, 0.2)
 
 
+@pytest.mark.eager
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["distilled_with_all", "deit3"])
 def test_a_distilled_network_returns_the_logits_of_both_heads_in_training(rng, name):
@@ -125,6 +128,7 @@ def tokens_of(images, weights, config):
     return embedded, tokens
 
 
+@pytest.mark.eager
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["map_with_all", "mean_norm_with_all", "distilled_with_all"])
 def test_embed_encode_and_pooled_match_the_numpy_reference(rng, name):
@@ -200,6 +204,7 @@ def test_apply_numerics_changes_the_preprocessing(rng):
     assert network.config == config_of("plain", depth=1, preprocessing=preprocessing)
 
 
+@pytest.mark.eager
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["map_with_all", "mean_norm_with_all", "distilled_with_all"])
 def test_every_parameter_has_a_gradient(rng, name):

@@ -37,6 +37,8 @@ from tests.training import builders
 from tests.training.builders import CPU, build_components, keep_alive, random_vit, run_step, values_of
 from tests.training.run_files import assert_same_tensors, lines, tensors
 
+pytestmark = pytest.mark.eager
+
 CLASSES = 4
 SIZES = {**builders.SIZES, "num_classes": CLASSES}
 TEACHER_PREPROCESSING = {"mean": (0.5, 0.4, 0.3), "std": (0.5, 0.25, 0.2)}
@@ -97,7 +99,6 @@ BASES = {
 }
 
 
-@pytest.mark.eager
 @pytest.mark.slow
 @pytest.mark.parametrize("base", BASES)
 @pytest.mark.parametrize("dense", [False, True], ids=["labels", "mixed"])
@@ -178,6 +179,7 @@ def images(rng):
     return rng.standard_normal((6, 3, 8, 8)).astype(np.float32)
 
 
+@pytest.mark.graph
 @pytest.mark.slow
 def test_a_teacher_stays_in_evaluation_mode_within_a_cell_in_training(images):
     dropout = {"dropout": 0.5, "drop_path": 0.5, "attention_dropout": 0.5, "drop_path_mode": "constant"}
@@ -203,7 +205,6 @@ def test_a_teacher_stays_in_evaluation_mode_within_a_cell_in_training(images):
     np.testing.assert_allclose(teacher(Tensor(images)).asnumpy(), expected, atol=1e-4)
 
 
-@pytest.mark.eager
 @pytest.mark.slow
 def test_a_distilled_teacher_returns_the_mean_of_its_heads(images):
     network = vit(distilled=True)
@@ -229,7 +230,6 @@ def test_no_gradient_flows_through_a_teacher(images):
     assert not any(slope.asnumpy().any() for slope in (of_images, *of_weights))
 
 
-@pytest.mark.eager
 def test_a_teacher_gets_images_with_its_own_normalization(rng):
     """The same pixels, normalized for the student and for the teacher."""
     pixels = rng.random((6, 3, 8, 8))
@@ -376,6 +376,7 @@ def test_two_heads_without_a_teacher_train_on_the_mean_that_evaluation_uses(imag
         assert (values_of(student)[name] != before[name]).any(), name
 
 
+@pytest.mark.graph
 @pytest.mark.slow
 def test_a_student_of_random_labels_learns_the_predictions_of_its_teacher():
     """With alpha 1 the labels have no weight."""
@@ -414,7 +415,6 @@ def write_tutorial_layout(path, network):
     write_ckpt(path, network, {})
 
 
-@pytest.mark.eager
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "write", "gelu"),
