@@ -172,6 +172,7 @@ def test_each_micro_batch_updates_the_statistics_that_evaluation_uses(rng):
 
 
 @pytest.mark.slow
+@pytest.mark.graph  # Operator by operator, MindSpore's O2 casts also what a cell casts to float32.
 def test_norms_and_weight_standardization_are_in_float32_at_o2(rng):
     """The squares of weights of 3e-4 underflow in float16, and those of features of 300 overflow."""
     convolution = StandardizedConvolution(32, 64, 3)
