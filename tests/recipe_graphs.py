@@ -12,13 +12,14 @@ NOT_IN_GRAPH = {
     "optimizer.lr",
     "optimizer.lr_base_batch_size",
 }
+FACTORS = {"model.drop_path"}
 NOT_IN_GRAPH |= {f"model.{name}" for name in ("crop_pct", "interpolation", "mean", "resize", "std")}
 
 
 def graph_of(recipe):
     """What decides the graph of a recipe, given as the content of its YAML file with all settings."""
     return tuple(
-        f"{name}: {value if name.startswith('model.') else kind_of(value)}"
+        f"{name}: {value if name.startswith('model.') and name not in FACTORS else kind_of(value)}"
         for name, value in sorted(flatten(recipe).items())
         if (name.partition(".")[0] in GRAPH_GROUPS and name not in NOT_IN_GRAPH) or name in GRAPH_SETTINGS
     )

@@ -1,5 +1,6 @@
 """Compiles jobs one after the other, and writes what the log does not say."""
 
+import gc
 import os
 import signal
 import sys
@@ -37,6 +38,7 @@ def run_jobs(jobs: Path, results: Path, graphs: Path) -> None:
     warnings.formatwarning = lambda message, *where: f"{NOTE}{' '.join(str(message).split())}\n"
     graphs.mkdir()
     results.mkdir()
+    gc.freeze()  # MindSpore collects garbage in each compilation; what is imported here is none.
     for index, entry in enumerate(parse_json(jobs.read_text(encoding="utf-8"))):
         print(f"{JOB_STARTS} {index}", file=sys.stderr, flush=True)
         # A second compilation in one process takes twice as long as the first. Before a device is set, MindSpore has

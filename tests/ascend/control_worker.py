@@ -1,4 +1,4 @@
-"""Compiles networks with operators that Ascend does not have, in place of those of the jobs."""
+"""Compiles networks with operators that Ascend does not have, in place of the tutorial's."""
 
 import sys
 from pathlib import Path
@@ -40,5 +40,5 @@ def control_graph(recipe, job, ranks):
 
 
 if __name__ == "__main__":
-    worker.own_graph = control_graph
+    worker.tutorial_graph = control_graph
     worker.run_jobs(*map(Path, sys.argv[1:4]))

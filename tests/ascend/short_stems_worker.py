@@ -1,4 +1,4 @@
-"""Compiles jobs with stems of fewer units. Every kind of unit is there once, with and without its shortcut."""
+"""Compiles jobs with stems of fewer stages. Every kind of unit is there once, with and without its shortcut."""
 
 import sys
 from pathlib import Path
@@ -7,9 +7,8 @@ from mindvit.dry_run_worker import worker
 from mindvit.models import efficientnet, stems
 
 if __name__ == "__main__":
-    stems.RESNETS["r26"] = (2, 1, 1, 1)
-    # The second and the third stage have the two sizes of kernels.
-    efficientnet.STAGES = tuple(
-        (*stage, 2 if index in (1, 2) else 1) for index, (*stage, _) in enumerate(efficientnet.STAGES)
-    )
+    stems.RESNETS["r26"] = (2, 1)
+    # The two sizes of kernels; no expansion in the first stage.
+    efficientnet.STAGES = ((1, 3, 1, 16, 1), (6, 3, 2, 24, 1), (6, 5, 2, 40, 2))
+    stems._SHAPES |= {"r26": (8, 512), "efficientnet_b0": (8, 40)}
     worker.run_jobs(*map(Path, sys.argv[1:4]))

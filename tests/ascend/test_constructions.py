@@ -15,9 +15,16 @@ CONSTRUCTIONS = {
         "pos_embed": "learned2d",
     },
     "normalized queries and keys, map, patch dropout": {"qk_norm": True, "pool": "map", "patch_dropout": 0.5},
-    "relative, mean_norm, exact": {"pos_embed": "relative", "pool": "mean_norm", "gelu": "exact"},
+    "relative, mean_norm, exact, all dropouts": {
+        "pos_embed": "relative",
+        "pool": "mean_norm",
+        "gelu": "exact",
+        "dropout": 0.1,
+        "attention_dropout": 0.1,
+        "drop_path": 0.1,
+        "block_dropout": 0.1,
+    },
     "window, sincos2d": {"window_size": 3, "patch_size": 4, "pos_embed": "sincos2d"},
-    "all dropouts": {"dropout": 0.1, "attention_dropout": 0.1, "drop_path": 0.1, "block_dropout": 0.1},
     "resnet": {"stem": "r26", "patch_size": 32, "image_size": 64},
     "efficientnet": {"stem": "efficientnet_b0", "patch_size": 32, "image_size": 64},
 }

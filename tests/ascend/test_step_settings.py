@@ -3,6 +3,8 @@
 Optimizers, SWA, and accumulation on one rank are among the recipes: see test_recipes.py.
 """
 
+from dataclasses import replace
+
 import pytest
 
 from mindvit.dry_run.compile_jobs import checked, compile_jobs
@@ -14,32 +16,34 @@ PLAIN, DEIT = "vit_b_16_224_tutorial.yaml", "deit_b_16.yaml"
 ONE_RANK = {
     "plain": (PLAIN, {}),
     "O1": (PLAIN, {"jit_level": "O1"}),
-    "recompute": (PLAIN, {"train__recompute": True}),
-    "bfloat16": (PLAIN, {"runtime__amp_dtype": "bfloat16"}),
+    "recompute in bfloat16": (PLAIN, {"train__recompute": True, "runtime__amp_dtype": "bfloat16"}),
     "float32": (PLAIN, {"runtime__amp_level": "O0"}),
-    "unfused attention": (PLAIN, {"runtime__fused_attention": False}),
 }
 EIGHT_RANKS = {
     "sharded": (DEIT, {"optimizer__shard_states": True}),
     "sharded at O1": (PLAIN, {"optimizer__shard_states": True, "jit_level": "O1"}),
-    "accumulation": (PLAIN, {"train__accumulate_steps": 2}),
+    "accumulation, unfused attention": (PLAIN, {"train__accumulate_steps": 2, "runtime__fused_attention": False}),
 }
+# Networks with an operator that Ascend does not have. A CPU has the first.
+CONTROLS = {"Cholesky": "train", "FloatStatus": "eval"}
 MAX_ALL_REDUCES = 4
 
 
-def compile_all(cases, ranks):
-    jobs = [small_job(recipe, **{"model__depth": 1, **settings}) for recipe, settings in cases.values()]
-    return dict(zip(cases, compile_jobs(jobs, ranks), strict=True))
+def jobs_of(cases):
+    return [small_job(recipe, **{"model__depth": 1, **settings}) for recipe, settings in cases.values()]
 
 
 @pytest.fixture(scope="module")
 def one_rank():
-    return compile_all(ONE_RANK, 1)
+    controls = [replace(small_job(PLAIN, step), network="stock") for step in CONTROLS.values()]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mindvit.dry_run.compile_jobs._WORKER", "tests.ascend.control_worker")
+        return dict(zip([*ONE_RANK, *CONTROLS], compile_jobs([*jobs_of(ONE_RANK), *controls]), strict=True))
 
 
 @pytest.fixture(scope="module")
 def eight_ranks():
-    return compile_all(EIGHT_RANKS, 8)
+    return dict(zip(EIGHT_RANKS, compile_jobs(jobs_of(EIGHT_RANKS), 8), strict=True))
 
 
 @pytest.mark.parametrize("name", ONE_RANK)
@@ -69,12 +73,12 @@ def test_the_compiler_fuses_at_o1_and_not_at_o0(one_rank):
 
 
 def test_recomputation_launches_the_forward_pass_twice(one_rank):
-    count = {name: names(one_rank[name]).count("FlashAttentionScore") for name in ("plain", "recompute")}
-    assert count == {"plain": 1, "recompute": 2}
+    cases = ("plain", "recompute in bfloat16")
+    assert [names(one_rank[name]).count("FlashAttentionScore") for name in cases] == [1, 2]
 
 
-def test_fused_attention_takes_the_place_of_the_products(one_rank):
-    assert "FlashAttentionScore" not in names(one_rank["unfused attention"])
+def test_fused_attention_takes_the_place_of_the_products(one_rank, eight_ranks):
+    assert "FlashAttentionScore" not in names(eight_ranks["accumulation, unfused attention"])
     assert "BatchMatMul" not in names(one_rank["plain"])
 
 
@@ -84,27 +88,16 @@ def test_float32_is_not_fused_and_casts_nothing_to_16_bits(one_rank):
 
 
 def test_bfloat16_leaves_no_float16(one_rank):
-    dtypes = {tensor.dtype for node in one_rank["bfloat16"].nodes for tensor in node.outputs}
+    dtypes = {tensor.dtype for node in one_rank["recompute in bfloat16"].nodes for tensor in node.outputs}
     assert "BFloat16" in dtypes
     assert "Float16" not in dtypes
 
 
-@pytest.fixture(scope="module")
-def controls():
-    """Two networks with an operator that Ascend does not have. A CPU has the first."""
-    patch = pytest.MonkeyPatch()
-    patch.setattr("mindvit.dry_run.compile_jobs._WORKER", "tests.ascend.control_worker")
-    try:
-        return compile_jobs([small_job(PLAIN, step) for step in ("train", "eval")])
-    finally:
-        patch.undo()
+def test_an_operator_without_ascend_kernel_is_found_as_a_fallback(one_rank):
+    assert one_rank["Cholesky"].error is None
+    assert [node.rpartition("/")[2] for node in one_rank["Cholesky"].log.cpu_fallbacks] == ["Cholesky-op0"]
 
 
-def test_an_operator_without_ascend_kernel_is_found_as_a_fallback(controls):
-    assert controls[0].error is None
-    assert [node.rpartition("/")[2] for node in controls[0].log.cpu_fallbacks] == ["Cholesky-op0"]
-
-
-def test_an_operator_that_no_device_has_is_refused_with_its_cell_and_line(controls):
+def test_an_operator_that_no_device_has_is_refused_with_its_cell_and_line(one_rank):
     with pytest.raises(UserError, match=r"operator FloatStatus, cell status, \S*control_worker\.py:\d+ `return"):
-        checked(controls[1])
+        checked(one_rank["FloatStatus"])
