@@ -21,8 +21,8 @@ MAX_BATCH_SIZE = 65_536
 
 
 @dataclass(frozen=True)
-class DataSettings:
-    """Data source and data loading."""
+class SourceSettings:
+    """A data source, and which of its images are held out for validation."""
 
     source: SourceName = "folder"
     """Kind of data source."""
@@ -36,6 +36,12 @@ class DataSettings:
     none."""
     split_seed: int = 0
     """Seed of the choice of these images. It does not depend on train.seed."""
+
+
+@dataclass(frozen=True)
+class DataSettings(SourceSettings):
+    """Data source and data loading."""
+
     classes: tuple[str, ...] | None = None
     """Ids (folder names) of the classes to train and validate on. null uses all classes."""
     samples_per_class: int | None = None

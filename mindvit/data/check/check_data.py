@@ -9,7 +9,7 @@ from tqdm import tqdm
 from mindvit.data.check.advice import advise
 from mindvit.data.check.data_report import DataReport
 from mindvit.data.check.image_scan import scan_images
-from mindvit.data.settings import CORES, SourceName, check_classes, check_hold_out, check_loading
+from mindvit.data.settings import CORES, SourceSettings, check_classes, check_hold_out, check_loading
 from mindvit.data.sources import DEFAULT_PATHS, open_source
 from mindvit.errors import UserError
 from mindvit.files import make_folder, write_text
@@ -22,20 +22,9 @@ _WIDTH = 100
 
 
 @dataclass(frozen=True)
-class CheckedData:
+class CheckedData(SourceSettings):
     """The data to check, with the settings of train.py."""
 
-    source: SourceName = "folder"
-    """Kind of data source."""
-    path: str | None = None
-    """Folder of the source. Default: dataset/digits for digits, dataset for imagenet, none for the others."""
-    labels: str | None = None
-    """CSV file with the columns file, label and optionally split, for images in one folder (source folder). A relative
-    path starts here or in data.path."""
-    val_fraction: float | None = None
-    """Fraction of the images of each class to hold out for validation, for data without a val split."""
-    split_seed: int = 0
-    """Seed of the choice of these images."""
     classes: tuple[str, ...] | None = None
     """Ids (folder names) of the classes to check. null checks all classes."""
     num_workers: int = CORES
