@@ -36,6 +36,7 @@ def data_sinking(monkeypatch):
     monkeypatch.setattr(Model, "train", train_with_sink)
 
 
+@pytest.mark.eager
 def test_data_sinking_changes_neither_weights_nor_metrics_nor_where_a_run_can_stop(
     train, make_folder, signalled, request
 ):
