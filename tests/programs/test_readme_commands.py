@@ -33,6 +33,8 @@ pytestmark = pytest.mark.slow
 TINY = {"image_size": 32, "patch_size": 8, "embed_dim": 32, "depth": 1, "num_heads": 2, "mlp_dim": 64}
 MODEL = " ".join(f"--model.{name} {value}" for name, value in TINY.items())
 SHORT = f"{MODEL} --train.epochs 2 --schedule.warmup_epochs 0 --data.num_workers 1 --data.batch_size 8"
+SHORT += " --runtime.peak_tflops 0.1"
+EAGER = "--runtime.mode pynative"
 NETWORK = " ".join(f"--network.{name} {value}" for name, value in SIZES.items())
 
 
@@ -67,22 +69,22 @@ CHECKS = [
     Check(r"python train\.py --config configs/own_images_small\.yaml --data\.path FOLDER", settings=Recipe),
     Check(
         r"python train\.py --config configs/finetune_own_images\.yaml .*--download true",
-        more=SHORT,
+        more=f"{SHORT} {EAGER}",
         makes=("output/own_images/best.ckpt",),
         prints="vit_b_16_224.ckpt",
     ),
     Check(r"python train\.py --config output/own/config\.yaml --resume auto", prints="output/own"),
     Check(r"python -m mindvit check-data .*", prints="猫"),
     Check(r"python -m mindvit report output/own", makes=("output/own/report.html",)),
-    Check(r"python -m mindvit report output/quickstart", makes=("output/quickstart/report.html",)),
+    Check(r"python -m mindvit report output/quickstart", more=EAGER, makes=("output/quickstart/report.html",)),
     Check(r"python -m mindvit visualize attention .*", makes=("output/attention.png",)),
     Check(r"python eval\.py .*--output \S+\.json", makes=("output/quickstart/evaluation.json",)),
     Check(r"python infer\.py .*--output output/three\.jpg", makes=("output/three.jpg",)),
-    Check(r"python infer\.py .*--contact_sheet .*", makes=("output/digits.csv", "output/digits.png")),
+    Check(r"python infer\.py .*--contact_sheet .*", more=EAGER, makes=("output/digits.csv", "output/digits.png")),
     Check(r"python infer\.py .*output/own/best\.ckpt .*", makes=("output/own/predictions.csv",)),
     Check(r"python -m mindvit demo .*", settings=DemoSettings),
     Check(r"python -m mindvit export .*--format ONNX .*", makes=("output/digits.onnx",)),
-    Check(r"python infer\.py .*--json", prints='"predictions"'),
+    Check(r"python infer\.py .*--json", more=EAGER, prints='"predictions"'),
     Check(r"python extract_features\.py .*", makes=("output/features.npz",)),
     Check(r"python convert\.py --source B_16\.npz .*", more=NETWORK, makes=("ckpt/augreg.ckpt",)),
     Check(r"python convert\.py .*--to timm .*", makes=("output/timm.safetensors",)),
@@ -132,7 +134,7 @@ def workspace(tmp_path, monkeypatch, run):
     metadata = CheckpointMetadata("vit_b_16_224", network.config, Classes.named(tuple(map(str, range(1000)))))
     write_checkpoint(tmp_path / "ckpt/vit_b_16_224.ckpt", network, metadata)
     write_npz(tmp_path / "B_16.npz", PublishedFile("google").weights("original"))
-    run(f"python train.py --config configs/digits.yaml --output_dir output/quickstart {SHORT} --train.steps 2")
+    run(f"python train.py --config configs/digits.yaml --output_dir output/quickstart {SHORT} {EAGER} --train.steps 2")
 
 
 @pytest.fixture
