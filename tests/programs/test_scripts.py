@@ -16,7 +16,8 @@ REUSED = ("summary.json", "best.ckpt")
 TINY_DIGITS = options(
     {
         **{"model.embed_dim": 32, "model.depth": 1, "model.num_heads": 2, "model.mlp_dim": 64},
-        **{"train.epochs": 1, "schedule.warmup_epochs": 0, "data.num_workers": 1},
+        **{"train.epochs": 1, "train.steps": 4, "schedule.warmup_epochs": 0, "data.num_workers": 1},
+        **{"runtime.mode": "pynative", "runtime.peak_tflops": 0.1},
     }
 )
 
