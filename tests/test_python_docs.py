@@ -12,7 +12,7 @@ from mindvit.weights.checkpoint import write_checkpoint
 from mindvit.weights.metadata import CheckpointMetadata
 from tests.conftest import ROOT
 
-SHORTER = 'short = {"model.depth": 1, "train.steps": 2, "runtime.peak_tflops": 0.1, '
+SHORTER = 'short = {"model.depth": 1, "train.steps": 2, "runtime.mode": "pynative", "runtime.peak_tflops": 0.1, '
 """Replaces the beginning of the settings of the training, which takes half a minute otherwise."""
 
 
