@@ -24,7 +24,8 @@ def test_the_recipes_fit_together():
 @pytest.mark.slow
 def test_pretraining_and_fine_tuning(run_program, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    quick = [*SMALL, "--train.epochs", 1, "--data.num_workers", 1, "--runtime.peak_tflops", 0.1]
+    quick = [*SMALL, "--train.epochs", 1, "--train.steps", 4, "--data.num_workers", 1, "--runtime.peak_tflops", 0.1]
+    quick += ["--runtime.mode", "pynative"]
     code, out, err = run_program("train.py", "--config", ROOT / "configs/pretrain_digits.yaml", *quick)
     assert code == 0, err
     assert "720 training images, 181 for validation" in out
