@@ -1,6 +1,8 @@
 """Small jobs for the compiler of a dry run, and what must hold for each of them."""
 
 import shutil
+from copy import deepcopy
+from functools import cache
 
 import pytest
 import yaml
@@ -33,8 +35,16 @@ def small_job(recipe, step="train", jit_level=None, **settings):
     overrides = {"train.steps": 1000, "data.batch_size": 4, "model.image_size": 32, "model.depth": 2}
     overrides |= {f"model.{name}": value for name, value in SIZES.items()}
     overrides |= {name.replace("__", "."): value for name, value in settings.items()}
-    values = plain(load_recipe(ROOT / "configs" / recipe, overrides))
+    values = deepcopy(values_of(recipe))
+    for name, value in overrides.items():
+        group, _, key = name.partition(".")
+        values[group][key] = value
     return CompileJob(yaml.safe_dump(values), step, jit_level=jit_level, num_classes=10)
+
+
+@cache
+def values_of(recipe):
+    return plain(load_recipe(ROOT / "configs" / recipe))
 
 
 def names(compilation):

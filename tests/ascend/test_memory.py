@@ -21,7 +21,7 @@ CASES = {
     "gradients": (TUTORIAL, {"data.batch_size": 2}, {"batch_size": 2}),
     "EMA": (DEIT, {"data.batch_size": 32}, {"batch_size": 32, "ema": True}),
 }
-DEPTH = 3
+DEPTH = 2
 
 
 @pytest.fixture(scope="module")
