@@ -1,5 +1,5 @@
 // The function that MindSpore calls in a dry run in place of CANN's aclrtProcessReport, which waits for a callback of
-// the device. MindSpore's own returns at once, and two threads call it again and again: they would take a seventh of the
+// the device. MindSpore's own returns at once, and two threads call it all the time: they take a seventh of the
 // processor time of a dry run of ViT-B/16, and more than a third of that of a small network.
 #include <unistd.h>
 
