@@ -16,25 +16,25 @@ ROOT = Path(__file__).parent.parent
 
 
 LONGEST = (
-    "ascend/test_recipes.py",
-    "ascend/test_constructions.py",
-    "programs/test_two_ranks.py",
     "programs/test_distributed.py",
-    "programs/test_kill_and_resume.py",
-    "training/test_trainer.py",
-    "training/test_resume.py",
-    "training/test_stop_on_signal.py",
-    "training/test_flat_weights.py",
-    "training/test_distillation.py",
-    "training/test_recompute.py",
+    "programs/test_two_ranks.py",
+    "ascend/test_recipes.py",
     "test_configs.py",
+    "training/test_trainer.py",
+    "programs/test_kill_and_resume.py",
+    "ascend/test_constructions.py",
     "ascend/test_step_settings.py",
+    "models/test_vit.py",
+    "training/test_flat_weights.py",
+    "training/test_recompute.py",
     "ascend/test_memory.py",
+    "programs/test_readme_commands.py",
+    "fuzz/test_fuzz.py",
+    "training/test_torch_curves.py",
     "ascend/test_budgets.py",
-    "programs/test_scripts.py",
-    "test_python_docs.py",
+    "test_extraction.py",
 )
-"""Files that take a minute or more, longest first. They start first, so that two processes end at the same time."""
+"""Files that take more than half a minute, longest first. They start first, so that two processes end together."""
 
 
 def pytest_collection_modifyitems(items):

@@ -18,6 +18,8 @@ from PIL import Image
 from tests.conftest import ROOT
 from tests.demo.digit_network import save_digit, write_digit_checkpoint
 
+pytestmark = pytest.mark.slow
+
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 MISSING = [name for name in ("gradio", "playwright") if find_spec(name) is None] + ["chromium"] * (CHROMIUM is None)
 NAMES = ["0", "<img src=x onerror=document.title='run'>", "2", "三", "4", "5", "6", "7", "8", "9"]

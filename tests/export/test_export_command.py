@@ -43,6 +43,7 @@ def softmax(logits):
     return odds / odds.sum(1, keepdims=True)
 
 
+@pytest.mark.slow
 def test_an_onnx_file_answers_as_the_network_and_says_how_to_use_it(onnx_file, checkpoint, rng):
     assert [path.name for path in onnx_file.parent.iterdir()] == ["x.onnx"], "nothing is left beside it"
     model = onnx.load(onnx_file)
@@ -57,6 +58,7 @@ def test_an_onnx_file_answers_as_the_network_and_says_how_to_use_it(onnx_file, c
     np.testing.assert_allclose(onnx_runner(onnx_file)(inputs), logits, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_mindir_file_for_pixels_has_its_description_beside_it(run_export, checkpoint, tmp_path, rng, monkeypatch):
     monkeypatch.setattr("mindspore.train.serialization.TOTAL_SAVE", 1)  # KiB; MindSpore divides files above it.
     output = tmp_path / "with space/tiny.mindir"
@@ -77,6 +79,7 @@ def test_a_mindir_file_for_pixels_has_its_description_beside_it(run_export, chec
     np.testing.assert_allclose(found, softmax(logits_of(checkpoint, pixels)[1]), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_int8_prints_what_it_costs_and_gains(run_export, checkpoint, photos, onnx_file, tmp_path):
     output = tmp_path / "x.onnx"
     options = ["--int8", "true", "--calibration", photos, "--calibration_images", 12, "--data.path", photos]
@@ -109,6 +112,7 @@ def test_int8_prints_what_it_costs_and_gains(run_export, checkpoint, photos, onn
     assert re.search(r"[\d.]+ ms as float32, [\d.]+ ms as int8 at batch 1 on this machine: [\d.]+ times the speed", out)
 
 
+@pytest.mark.slow
 def test_a_file_that_differs_from_the_network_is_not_written(run_export, tiny_checkpoint, tmp_path, monkeypatch):
     monkeypatch.setattr(export_comparison, "TOLERANCE", 1e-12)
     (tmp_path / "x.onnx").write_text("earlier")

@@ -11,6 +11,8 @@ from PIL import Image
 from mindvit import predict
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def images(tmp_path):

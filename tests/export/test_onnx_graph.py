@@ -13,6 +13,8 @@ from mindvit.models.resnet import Bottleneck
 from tests import numpy_vit
 from tests.models.constructions import config_of, random_images, random_network, randomize
 
+pytestmark = pytest.mark.slow
+
 
 # Together they have every setting of the configuration.
 @pytest.mark.parametrize(

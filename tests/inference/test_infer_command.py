@@ -64,6 +64,7 @@ def image(tmp_path):
     return tmp_path / "x.png"
 
 
+@pytest.mark.slow
 def test_of_200_mixed_files_190_are_answered_and_10_refused_by_name(answered, mixed):
     results, out = answered
     assert len(results.images) == READABLE

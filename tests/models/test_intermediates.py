@@ -183,6 +183,7 @@ def test_the_weights_of_the_network_are_shared_with_unchanged_names(images):
         np.testing.assert_array_equal(after[name], before[name], err_msg=name)
 
 
+@pytest.mark.slow
 @pytest.mark.graph
 def test_results_can_be_used_in_a_graph_and_have_gradients(images):
     """The gradient of the class token in a block output by the pixels, as a saliency map needs it."""
@@ -220,6 +221,7 @@ class Parent(nn.Cell):
         return self.network(images)
 
 
+@pytest.mark.slow
 @pytest.mark.graph
 def test_forward_features_does_not_change_the_network_in_a_parent_cell(images):
     network = vit(depth=1)

@@ -68,6 +68,7 @@ def test_the_gradients_of_a_dense_layer_are_those_of_the_portable_form(rng, is_r
         np.testing.assert_allclose(other.asnumpy(), one.asnumpy(), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [1, 10, 1000])
 def test_both_forms_of_the_bias_corrections_agree(step):
     betas = (Tensor(0.9, ms.float32), Tensor(0.999, ms.float32))

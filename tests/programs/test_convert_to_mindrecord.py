@@ -132,6 +132,7 @@ def test_training_on_shards_equals_training_on_the_folder(run_program, make_fold
     assert found == losses(tmp_path / "folder")
 
 
+@pytest.mark.slow
 def test_evaluation_on_shards_equals_evaluation_on_the_folder(run_program, make_folder, tiny_checkpoint, tmp_path):
     root = make_folder()
     code, _, err = run_program(SCRIPT, "--path", root, "--output", tmp_path / "out", "--num_workers", 1)

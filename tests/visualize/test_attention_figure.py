@@ -86,6 +86,7 @@ def visualize(monkeypatch, capfd):
     return run
 
 
+@pytest.mark.slow
 def test_the_command_draws_all_figures_of_a_checkpoint(visualize, tiny_checkpoint, tmp_path):
     Image.new("RGB", (30, 20), "red").save(tmp_path / "image.png")
     ckpt = tiny_checkpoint(classes=("cat", "猫"))

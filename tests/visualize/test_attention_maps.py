@@ -98,6 +98,7 @@ def query_rows(config):
     return slice(config.prefix_tokens, None)
 
 
+@pytest.mark.slow
 @pytest.mark.graph
 @pytest.mark.parametrize(
     "settings",
