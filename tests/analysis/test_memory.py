@@ -198,6 +198,7 @@ def test_an_invalid_setting_is_an_error_that_names_it(change):
         StepConfig(**{"batch_size": 1, **change})
 
 
+@pytest.mark.slow
 def test_the_script_lists_every_model_and_number_of_npus(capsys):
     main = runpy.run_path(str(ROOT / "scripts/list_memory.py"))["main"]
     main(["vit_b_16_*", "--batch_size", "2", "--amp_level", "O0", "--optimizer", "sgd", "--ema", "--recompute"])

@@ -26,6 +26,7 @@ def test_in_channels_affect_only_the_first_convolution(name):
     assert difference == 2 * 32 * 32 * first.shape[0] * first.shape[2] * first.shape[3]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STEMS)
 def test_parameters_match_pytorch(name):
     assert stem_parameters(name, 3) == COUNTS[name]["parameters"]

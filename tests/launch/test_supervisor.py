@@ -126,6 +126,7 @@ def test_a_failed_rank_ends_the_job_without_waiting_for_the_scheduler(supervise)
     assert seconds < 8
 
 
+@pytest.mark.slow
 def test_a_killed_rank_is_named(supervise):
     code, _, err, seconds = supervise(WAIT, "import os, time; time.sleep(1); os.kill(os.getpid(), 9)", WAIT)
     assert code == 1
@@ -133,6 +134,7 @@ def test_a_killed_rank_is_named(supervise):
     assert seconds < 8
 
 
+@pytest.mark.slow
 def test_an_error_that_the_screen_has_shown_is_not_repeated(supervise):
     mistake = "import sys; print('error: no data'); sys.exit(2)"
     code, out, err, _ = supervise(WAIT, mistake, WAIT)
@@ -149,6 +151,7 @@ def test_a_failed_scheduler_ends_the_ranks(supervise):
     assert seconds < 8
 
 
+@pytest.mark.slow
 def test_a_killed_scheduler_ends_the_job_with_the_reason(supervise):
     killed = "import os, time; time.sleep(0.8); os.kill(os.getpid(), 9)"
     code, _, err, seconds = supervise(killed, WAIT, WAIT)
@@ -157,6 +160,7 @@ def test_a_killed_scheduler_ends_the_job_with_the_reason(supervise):
     assert seconds < 9
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_ends_normally_before_the_ranks_is_no_failure(supervise):
     code, out, err, _ = supervise(EXIT, "import time; time.sleep(1.5); print('done')", EXIT)
     assert (code, out, err) == (0, "done\n", "")
@@ -185,6 +189,7 @@ def test_an_error_while_the_job_stops_is_reported(supervise, send_signals_when_r
     assert "error: the disk is full" in out
 
 
+@pytest.mark.slow
 def test_a_signal_before_the_start_of_the_ranks_stops_them(supervise):
     send_signal_after(0.3, signal.SIGTERM)
     code, _, _, seconds = supervise(EXIT, WAIT, WAIT, delay=1.0)

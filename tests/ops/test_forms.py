@@ -25,6 +25,7 @@ def in_both_forms(make):
     return portable, other
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "shape"),
     [

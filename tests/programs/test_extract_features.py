@@ -17,6 +17,7 @@ def fails(fails_with, tmp_path):
     return check
 
 
+@pytest.mark.slow
 def test_features_of_a_folder_with_subfolders(run_program, make_folder, tiny_checkpoint, tmp_path):
     folder, output = make_folder(), tmp_path / "new/folder/out.npz"
     block = ["--block", -1, "--tokens", "mean", "--batch_size", 5]

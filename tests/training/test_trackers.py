@@ -139,6 +139,7 @@ def test_a_tracker_that_fails_is_a_note_and_never_ends_the_run(recording, monkey
     assert re.match(r"wandb failed, and nothing is logged to it any more: \S", text) and "\x1b" not in text
 
 
+@pytest.mark.slow
 def test_mlflow_has_parameters_metrics_and_status(tracked, tmp_path, monkeypatch):
     pytest.importorskip("mlflow")
     from mlflow.tracking import MlflowClient
@@ -163,6 +164,7 @@ def test_mlflow_has_parameters_metrics_and_status(tracked, tmp_path, monkeypatch
     assert run.data.metrics["epoch/top1"] == 75.0
 
 
+@pytest.mark.slow
 def test_wandb_writes_a_file_to_upload_later(tracked, tmp_path):
     pytest.importorskip("wandb")
     ids = tmp_path / "trackers.json"
@@ -178,6 +180,7 @@ def test_wandb_writes_a_file_to_upload_later(tracked, tmp_path):
     assert b"epoch/grad_norm" not in content
 
 
+@pytest.mark.slow
 def test_swanlab_writes_a_folder_to_upload_later(tracked, tmp_path):
     pytest.importorskip("swanlab")
     with TrackerSet(("swanlab",), tracked(is_offline=True), tmp_path / "trackers.json") as trackers:

@@ -1,6 +1,7 @@
 import json
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from mindvit.visualize.curves import draw_curves
@@ -18,6 +19,7 @@ def write(path, epochs, evaluated, averages=()):
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
+@pytest.mark.slow
 def test_curves_are_drawn_with_and_without_evaluation_and_averages(tmp_path):
     colored_pixels = {}
     cases = (("none", 0, False, ()), ("loss", 3, False, ()), ("all", 3, True, ()), ("ema", 3, True, ("ema",)))
