@@ -35,6 +35,7 @@ class DryRunSettings(Recipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self.check_graph_mode()
         check_ranks(self.ranks)
         if self.num_classes is not None and self.num_classes < 1:
             raise ValueError(f"num_classes must be at least 1, not {self.num_classes}")

@@ -21,6 +21,7 @@ from mindvit.ops.softmax_attention import DotProductAttention, fused_attention
 _DEVICES = ("Ascend", "GPU", "CPU")
 _AMP_DTYPES = {"float16": ms.float16, "bfloat16": ms.bfloat16}
 MODES = {"graph": ms.GRAPH_MODE, "pynative": ms.PYNATIVE_MODE}
+"""MindSpore's name of each ``runtime.mode``."""
 _NEED_A_GRAPH = ("flat_weights", "data_sink")
 
 
@@ -93,7 +94,7 @@ def init_runtime(settings: RuntimeSettings, seed: int | None = None) -> Runtime:
     """Selects the device, the precision and the mode, sets the seeds, and connects to the other ranks of the job.
 
     Args:
-        settings: the requested device and precision.
+        settings: the requested device, precision and mode.
         seed: seed of all random number generators; None does not seed them.
 
     Raises:

@@ -75,6 +75,7 @@ def test_the_report_has_all_figures_of_training_and_evaluation(jobs, tmp_path, c
         (["--device_memory_gb", "0"], "device_memory_gb must be above 0, not 0"),
         (["--device_model.launch_us", "-1"], "device_model.launch_us must be above 0, not -1"),
         (["--jit_level", "O2"], "jit_level must be one of O0, O1 or null, not O2"),
+        (["--runtime.mode", "pynative"], "a dry run compiles graphs, but runtime.mode is pynative; set it to graph"),
         (["--step", "both", "--jitlevel", "O1"], "unknown setting 'jitlevel'; the nearest is 'jit_level'"),
     ],
 )
@@ -82,6 +83,13 @@ def test_mistakes_are_named(options, words):
     with pytest.raises(UserError) as error:
         read(*options)
     assert words in str(error.value)
+
+
+def test_train_refuses_a_dry_run_of_what_is_not_compiled():
+    options = ["--dry_run", "true", "--runtime.mode"]
+    with pytest.raises(UserError, match=r"a dry run compiles graphs, but runtime\.mode is pynative"):
+        parse(Recipe, "", [*options, "pynative"])
+    assert parse(Recipe, "", [*options, "graph"])[0].dry_run
 
 
 def test_a_recipe_is_compiled_as_its_settings_stand():

@@ -331,6 +331,14 @@ def test_init_runtime_sets_graph_mode_and_every_seed():
     assert ms.get_seed() == ms.dataset.config.get_seed() == 7
 
 
+def test_init_runtime_compiles_nothing_in_pynative_mode(monkeypatch):
+    monkeypatch.setattr(ms.runtime, "launch_blocking", lambda: calls.append("blocking"))
+    calls = []
+    init_runtime(RuntimeSettings(mode="pynative"))
+    assert ms.get_context("mode") == ms.PYNATIVE_MODE
+    assert calls == ["blocking"], "so that an error names its line"
+
+
 @pytest.mark.parametrize("mode", [ms.GRAPH_MODE, ms.PYNATIVE_MODE])
 def test_current_runtime_is_float32_on_the_current_device_and_changes_nothing(mode):
     ms.set_context(mode=mode)

@@ -116,3 +116,10 @@ class Recipe:
         check_values(self)
         if self.device_memory_gb <= 0:
             raise ValueError(f"device_memory_gb must be above 0, not {self.device_memory_gb}")
+        if self.dry_run:
+            self.check_graph_mode()
+
+    def check_graph_mode(self) -> None:
+        """Raises ValueError if the recipe compiles no graph, so that a dry run would say nothing about it."""
+        if self.runtime.mode != "graph":
+            raise ValueError(f"a dry run compiles graphs, but runtime.mode is {self.runtime.mode}; set it to graph")
