@@ -10,10 +10,10 @@ ARG EXTRAS=""
 ARG PACKAGES=""
 ARG USER_ID=1000
 
-# OpenCV needs libgl1 and libglib2.0-0, MindSpore libgomp1.
+# OpenCV needs libgl1 and libglib2.0-0, MindSpore libgomp1. The native kernels for a CPU are built by g++.
 # hadolint ignore=DL3008,SC2086
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends libgl1 libglib2.0-0 libgomp1 ${PACKAGES} \
+    && apt-get install -y --no-install-recommends g++ libgl1 libglib2.0-0 libgomp1 ${PACKAGES} \
     && rm -rf /var/lib/apt/lists/*
 
 WORKDIR /opt/mindvit

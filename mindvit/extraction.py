@@ -18,6 +18,7 @@ from mindvit.data.split import PADDING_LABEL
 from mindvit.errors import UserError
 from mindvit.factory import load_trained
 from mindvit.files import make_folder, replacing
+from mindvit.graph_cache.cached_compile import cache_graphs
 from mindvit.models.vit import ViT
 from mindvit.models.vit_config import ViTConfig
 from mindvit.printable import printable
@@ -105,6 +106,8 @@ def extract(settings: ExtractSettings) -> None:
     block, tokens = _resolve_tokens(settings, config)
     split = open_unlabelled(Path(settings.folder))
     network = apply_amp(Features(trained.network, block, tokens), runtime).set_train(False)
+    if runtime.compile_cache:
+        cache_graphs(network)
     corrupt = CorruptImageLog() if settings.on_corrupt == "skip" else None
     batches = eval_pipeline(split, config, settings.batch_size, settings.num_workers, corrupt=corrupt)
     found, readable = [], []

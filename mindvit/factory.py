@@ -12,6 +12,7 @@ from mindvit.errors import UserError
 from mindvit.models.variants import model_config, name_in, override
 from mindvit.models.vit import ViT
 from mindvit.models.vit_config import Preprocessing, ViTConfig
+from mindvit.runtime import use_default_kernels
 from mindvit.weights.checkpoint import Checkpoint
 from mindvit.weights.infer_config import matching_models
 from mindvit.weights.layouts.detect import LAYOUTS
@@ -94,6 +95,7 @@ def create_model(
     given = {key: value for key, value in given.items() if value is not None}
     config = resolve_config(name, loaded, **given, **overrides)
     check_fits(config)
+    use_default_kernels()
     network = ViT(config)
     if loaded is not None:
         trained = checkpoint_classes(loaded)
@@ -121,6 +123,7 @@ def load_trained(checkpoint: str, download: bool = False, **overrides: Any) -> T
     metadata = loaded.metadata or _metadata_by_name(loaded)
     metadata = replace(metadata, model=_override(metadata.model, overrides))
     check_fits(metadata.model)
+    use_default_kernels()
     network = ViT(metadata.model)
     notes = load_tensors(network, loaded)
     _warn(loaded, [*notes, FORMER_RESIZE_NOTE] if metadata.former_resize else notes)

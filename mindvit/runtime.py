@@ -1,8 +1,11 @@
 """The device and the precision of a process. No other module asks which hardware is present."""
 
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
 from typing import Any, Literal
 
 import mindspore as ms
@@ -14,15 +17,17 @@ from mindvit.config import setting
 from mindvit.errors import UserError
 from mindvit.models.setting_checks import check_values
 from mindvit.models.vit import ViT
+from mindvit.native_kernels.kernel_library import load_kernels
 from mindvit.ops.dense import Dense
 from mindvit.ops.layer_norm import LayerNorm
+from mindvit.ops.operation import kernels_are_chosen, use_native_kernels
 from mindvit.ops.softmax_attention import DotProductAttention, fused_attention
 
 _DEVICES = ("Ascend", "GPU", "CPU")
 _AMP_DTYPES = {"float16": ms.float16, "bfloat16": ms.bfloat16}
 MODES = {"graph": ms.GRAPH_MODE, "pynative": ms.PYNATIVE_MODE}
 """MindSpore's name of each ``runtime.mode``."""
-_NEED_A_GRAPH = ("flat_weights", "data_sink")
+_NEED_A_GRAPH = ("flat_weights", "data_sink", "compile_cache")
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,8 @@ class RuntimeSettings:
     """16-bit type of O2 and O3. bfloat16 has the range of float32 and needs no loss scaling, but is less precise."""
     fused_attention: bool | None = None
     """Compute attention with the fused operator of the device, in 16-bit. null: if the device supports it."""
+    native_kernels: bool | Literal["auto"] = setting("auto", changeable=True, per_node=True)
+    """Compute on a CPU in float32 with kernels that a C++ compiler builds on the machine, once. auto: if it can."""
     flat_weights: bool | None = setting(None, changeable=True)
     """Hold the weights in a few buffers, for fewer launches. null: on Ascend."""
     jit_level: Literal["auto", "O0", "O1"] = setting("auto", changeable=True)
@@ -46,6 +53,8 @@ class RuntimeSettings:
     """How MindSpore computes. graph: one compiled graph; pynative: operator by operator, to debug with print or pdb."""
     data_sink: bool | None = setting(None, changeable=True)
     """Send batches to a queue on the device while it computes (data sinking). null: on Ascend only; not on a CPU."""
+    compile_cache: bool | None = setting(None, changeable=True, per_node=True)
+    """Store compiled graphs in the user's cache folder, and load them at the next start. null: on a CPU only."""
     peak_tflops: float | None = setting(None, changeable=True, per_node=True)
     """Peak speed of one device in TFLOP/s, which MFU is relative to. null measures it at the start."""
 
@@ -78,6 +87,8 @@ class Runtime:
     """How far MindSpore fuses operators."""
     data_sink: bool = False
     """Whether batches are sent to a queue on the device."""
+    compile_cache: bool = False
+    """Whether compiled graphs are stored, and loaded when the same program starts again."""
 
     @property
     def compute_dtype(self) -> ms.Type:
@@ -117,12 +128,14 @@ def init_runtime(settings: RuntimeSettings, seed: int | None = None) -> Runtime:
         set_jit_level(jit_level)
     with distributed.raise_on_any_rank():
         data_sink = choose_data_sink(settings.data_sink, device)
+        compile_cache = choose_compile_cache(settings.compile_cache, device)
         amp_dtype = choose_amp_dtype(settings.amp_dtype, amp_level, bfloat16_works)
         fused = choose_fused_attention(
             settings.fused_attention, device, amp_level, lambda: fused_attention_works(amp_dtype)
         )
+        use_native_kernels(choose_native_kernels(settings.native_kernels, device, amp_level, load_kernels))
         flat = choose_flat_weights(settings.flat_weights, device, bound_weights_work)
-    return Runtime(device, amp_level, rank, world_size, amp_dtype, fused, flat, jit_level, data_sink)
+    return Runtime(device, amp_level, rank, world_size, amp_dtype, fused, flat, jit_level, data_sink, compile_cache)
 
 
 def _set_device(device: str) -> None:
@@ -181,6 +194,19 @@ def choose_data_sink(requested: bool | None, device: str) -> bool:
     return device == "Ascend" if requested is None else requested
 
 
+def choose_compile_cache(requested: bool | None, device: str) -> bool:
+    """Whether to store compiled graphs: as requested; by default on a CPU only, where it is tested.
+
+    Raises:
+        UserError: if it is requested on another device.
+    """
+    if requested and device != "CPU":
+        raise UserError(
+            f"runtime.compile_cache true is for a CPU, but the device is a {device}; set it to null or false"
+        )
+    return device == "CPU" if requested is None else requested
+
+
 def choose_amp_dtype(requested: str, amp_level: str, bfloat16_works: Callable[[], bool]) -> str:
     """The requested 16-bit type. bfloat16 is tested on the device if the level of mixed precision uses it.
 
@@ -213,6 +239,38 @@ def choose_fused_attention(requested: bool | None, device: str, amp_level: str, 
     if requested and obstacle:
         raise UserError(f"runtime.fused_attention true: {obstacle}; set it to null or false")
     return obstacle is None
+
+
+def choose_native_kernels(requested: bool | str, device: str, amp_level: str, load: Callable[[], Path]) -> str | None:
+    """The library of native kernels to use: in float32 on a CPU if it can be loaded, unless False is requested.
+
+    Raises:
+        UserError: if native kernels are requested, but cannot be used.
+    """
+    if requested is False:
+        return None
+    obstacle = None
+    if device != "CPU":
+        obstacle = f"they are for a CPU, but the device is a {device}"
+    elif amp_level != "O0":
+        obstacle = f"they compute in float32, but runtime.amp_level is {amp_level}"
+    if obstacle is None:
+        try:
+            return str(load())
+        except UserError as error:
+            obstacle = str(error)
+            if requested == "auto":
+                warnings.warn(f"{obstacle}. Without native kernels, MindSpore's own are used: slower.", stacklevel=2)
+    if requested is True:
+        raise UserError(f"runtime.native_kernels true: {obstacle}; set it to auto or false")
+    return None
+
+
+@cache
+def use_default_kernels() -> None:
+    """Uses native kernels on a CPU from now on if they can be built, unless ``init_runtime`` has decided already."""
+    if not kernels_are_chosen():
+        use_native_kernels(choose_native_kernels("auto", ms.get_context("device_target"), "O0", load_kernels))
 
 
 def set_jit_level(level: str) -> None:

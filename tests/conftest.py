@@ -11,6 +11,9 @@ import pytest
 from PIL import Image
 
 from mindvit import runtime
+from mindvit.graph_cache import cached_compile
+from mindvit.native_kernels.kernel_library import NoNativeKernelsError, load_kernels
+from mindvit.ops.operation import use_native_kernels
 
 ROOT = Path(__file__).parent.parent
 
@@ -68,6 +71,20 @@ def eager(request):
     ms.set_context(mode=ms.GRAPH_MODE)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache_folder(tmp_path_factory):
+    """Keeps the tests and the programs that they start out of the user's cache folder. Programs share one cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def without_graph_cache(monkeypatch):
+    """Lets no test take a graph of another test, which may have patched what the graph was compiled from."""
+    monkeypatch.setattr(cached_compile, "_session", lambda: None)
+
+
 @pytest.fixture(autouse=True)
 def seeded():
     ms.set_seed(0)
@@ -95,6 +112,29 @@ def default_signal_handling():
     yield
     for number, handler in replaced.items():
         signal.signal(number, handler)
+
+
+@pytest.fixture(scope="session")
+def built_kernels(cache_folder):
+    """The library of native kernels, or None without a compiler."""
+    try:
+        return str(load_kernels())
+    except NoNativeKernelsError:
+        return None
+
+
+@pytest.fixture(autouse=True)
+def default_kernels(built_kernels):
+    """Native kernels are the default in each test, whatever the tests before it have chosen."""
+    use_native_kernels(built_kernels)
+
+
+@pytest.fixture
+def native_kernels(built_kernels):
+    """The library of native kernels; without a compiler the test is skipped."""
+    if built_kernels is None:
+        pytest.skip("there is no C++ compiler")
+    return built_kernels
 
 
 @pytest.fixture

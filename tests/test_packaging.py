@@ -91,7 +91,8 @@ def test_the_installed_package_runs_from_any_folder(wheel, tmp_path):
         import sys
         from pathlib import Path
         import mindvit
-        assert Path(mindvit.__file__).is_relative_to(sys.argv[1]), mindvit.__file__
+        site, *kernels = sys.argv[1:]
+        assert Path(mindvit.__file__).is_relative_to(site), mindvit.__file__
         from mindvit import cli
         for name in cli.COMMANDS:
             sys.argv = ["mindvit", name, "--help"]
@@ -104,9 +105,12 @@ def test_the_installed_package_runs_from_any_folder(wheel, tmp_path):
         assert len(imagenet_classes().names) == 1000
         sources = (Path(mindvit.__file__).parent / "dry_run").glob("*.cc")
         assert {path.stem for path in sources} == {"cann_symbols", "waiting"}
+        sources = (Path(mindvit.__file__).parent / "native_kernels").glob("*.[ch]*")
+        assert {path.name for path in sources} == set(kernels)
         assert load_recipe("configs/digits.yaml").train.epochs == 60
         """
-    result = run("-c", code, site)
+    kernels = [path.name for path in (ROOT / "mindvit/native_kernels").glob("*.[ch]*")]
+    result = run("-c", code, site, *kernels)
     assert result.returncode == 0, result.stderr
     assert result.stdout.count("usage: mindvit ") >= 8
     assert not list(elsewhere.iterdir()), "help writes no file"

@@ -17,6 +17,7 @@ from mindvit.runtime import (
     bound_weights_work,
     choose_amp_dtype,
     choose_amp_level,
+    choose_compile_cache,
     choose_data_sink,
     choose_device,
     choose_flat_weights,
@@ -91,7 +92,19 @@ def test_data_sink_is_on_by_default_on_ascend_only(device, default):
         assert choose_data_sink(True, device) is True
 
 
-@pytest.mark.parametrize("name", ["flat_weights", "data_sink"])
+@pytest.mark.parametrize(("device", "default"), [("Ascend", False), ("GPU", False), ("CPU", True)])
+def test_compiled_graphs_are_stored_by_default_on_a_cpu_only(device, default):
+    assert choose_compile_cache(None, device) is default
+    assert choose_compile_cache(False, device) is False
+
+
+def test_a_compile_cache_is_rejected_on_other_devices():
+    assert choose_compile_cache(True, "CPU") is True
+    with pytest.raises(UserError, match=r"runtime.compile_cache true is for a CPU, but the device is a Ascend"):
+        choose_compile_cache(True, "Ascend")
+
+
+@pytest.mark.parametrize("name", ["flat_weights", "data_sink", "compile_cache"])
 def test_settings_that_need_a_graph_are_rejected_without_one(name):
     with pytest.raises(
         ValueError, match=rf"runtime\.{name} true needs a compiled graph, but runtime\.mode is pynative"

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from mindvit.errors import UserError
 from mindvit.files import make_folder, reraise_os_errors
+from mindvit.user_cache import user_cache_folder
 
 _PLUGIN = ("lib/libmindspore_ge_backend.so", "lib/plugin/libmindspore_ascend.so.2")
 """Libraries of MindSpore that are linked against CANN, relative to the package."""
@@ -87,7 +88,7 @@ def provide_cann(mindspore: Path, version: str, environment: Mapping[str, str] =
     """
     if find_cann(environment):
         return CannLibraries(is_installed=True)
-    cache = Path(environment.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mindvit"
+    cache = user_cache_folder(environment)
     folder = cache / f"cann-stand-ins-{version}-{_digest(mindspore)}"
     if not folder.exists():
         _check_tools()

@@ -45,25 +45,26 @@ class Graph:
     """The parameters that the update of the weights writes: weights, moments, the average."""
 
 
-def number_of_classes(recipe: Recipe, job: CompileJob) -> int:
+def number_of_classes(recipe: Recipe, requested: int | None) -> int:
     """The outputs of the head: those requested, or those of the data source, or 1000."""
-    if job.num_classes is not None:
-        return job.num_classes
+    if requested is not None:
+        return requested
     if recipe.data.classes is not None:
         return len(recipe.data.classes)
     return _CLASSES.get(recipe.data.source, _DEFAULT_CLASSES)
 
 
-def own_graph(recipe: Recipe, job: CompileJob, ranks: int) -> Graph:
-    """Builds the graph of a job.
+def own_graph(recipe: Recipe, job: CompileJob, runtime: Runtime) -> Graph:
+    """Builds the graph of a job at the precision of a runtime, for one of its ranks.
 
     Raises:
         UserError: for a mistake in the settings.
     """
-    network = create_model(recipe.model.name, num_classes=number_of_classes(recipe, job), **recipe.model.overrides())
-    runtime = _runtime(recipe, job, ranks)
+    network = create_model(
+        recipe.model.name, num_classes=number_of_classes(recipe, job.num_classes), **recipe.model.overrides()
+    )
     config = network.config
-    plan = _plan(recipe, ranks)
+    plan = _plan(recipe, runtime.world_size)
     total_steps = recipe.train.steps or recipe.train.epochs * plan.steps_per_epoch
     # Which weights they are depends on the images; the graph is the same.
     weights = None if recipe.loss.class_weights is None else np.ones(config.num_classes, np.float32)
@@ -115,8 +116,10 @@ def describe(recipe: Recipe, network: nn.Cell, config: ViTConfig, batch: int, ru
     }
 
 
-def _runtime(recipe: Recipe, job: CompileJob, ranks: int) -> Runtime:
-    """The runtime of an Ascend. What a run tests by comparing values is assumed to work: a dry run has no values.
+def ascend_runtime(recipe: Recipe, job: CompileJob, ranks: int) -> Runtime:
+    """The runtime of an Ascend in a dry run.
+
+    What a run tests by comparing values is assumed to work, because a dry run has no values.
 
     Raises:
         UserError: if the recipe requests what an Ascend does not support.

@@ -129,7 +129,9 @@ def tutorial_graph(recipe: Recipe, job: CompileJob, ranks: int) -> Graph:
     """
     if ranks > 1:
         raise UserError("--network stock compiles for one rank, as the tutorial trains; leave out --ranks")
-    config = resolve_config(recipe.model.name, num_classes=number_of_classes(recipe, job), **recipe.model.overrides())
+    config = resolve_config(
+        recipe.model.name, num_classes=number_of_classes(recipe, job.num_classes), **recipe.model.overrides()
+    )
     level = choose_amp_level(recipe.runtime.amp_level, "Ascend")
     network = TutorialViT(config)
     runtime = Runtime("Ascend", level, jit_level=jit_level(recipe, job))

@@ -16,13 +16,14 @@ from mindvit.dry_run.compile_jobs import CompileJob
 from mindvit.dry_run.compile_log import GRAPH_ENDS, GRAPH_STARTS, JOB_STARTS, NOTE
 from mindvit.dry_run.kernel_graph import GRAPH_PASS, WRITTEN
 from mindvit.dry_run_worker.allocation import allocate
-from mindvit.dry_run_worker.own_graph import jit_level, own_graph
+from mindvit.dry_run_worker.own_graph import Graph, ascend_runtime, jit_level, own_graph
 from mindvit.dry_run_worker.tutorial_graph import tutorial_graph
 from mindvit.errors import UserError
 from mindvit.parent_death import end_with_parent
 from mindvit.parsing import load_recipe
 from mindvit.runtime import set_jit_level
 from mindvit.strict_json import dump_json, parse_json
+from mindvit.training.recipe import Recipe
 
 _RECIPE = "recipe.yaml"
 
@@ -81,9 +82,8 @@ def _result(job: CompileJob, ranks: int, graphs: Path) -> dict[str, Any]:
 def _compile(job: CompileJob, ranks: int, graphs: Path, facts: dict[str, Any]) -> None:
     Path(_RECIPE).write_text(job.recipe, encoding="utf-8")
     recipe = load_recipe(_RECIPE)
-    make = own_graph if job.network == "own" else tutorial_graph
     set_jit_level(jit_level(recipe, job))
-    graph = make(recipe, job, ranks)
+    graph = _graph(recipe, job, ranks)
     facts |= graph.facts
     for path in _written(graphs):  # Of what was computed to build it.
         path.unlink()
@@ -97,7 +97,7 @@ def _compile(job: CompileJob, ranks: int, graphs: Path, facts: dict[str, Any]) -
     if job.network == "own" and job.step == "train" and recipe.train.accumulate_steps > 1:
         # A loop over micro-batches never ends in a dry run, which has no values: it is compiled, but cannot be run.
         sums = 4 * sum(parameter.size for parameter in graph.cell.network.trainable_params())
-        graph = make(replace(recipe, train=replace(recipe.train, accumulate_steps=1)), job, ranks)
+        graph = _graph(replace(recipe, train=replace(recipe.train, accumulate_steps=1)), job, ranks)
         warnings.warn(
             "the peak memory is that of one micro-batch and of the gradient sums, because a dry run cannot run the "
             "loop over micro-batches; kernels, bytes and FLOPs of the loop count once",
@@ -110,3 +110,9 @@ def _compile(job: CompileJob, ranks: int, graphs: Path, facts: dict[str, Any]) -
     facts["peak_memory_bytes"] = ms.runtime.max_memory_allocated() + sums
     for path in set(_written(graphs)) - compiled:
         path.unlink()
+
+
+def _graph(recipe: Recipe, job: CompileJob, ranks: int) -> Graph:
+    if job.network == "own":
+        return own_graph(recipe, job, ascend_runtime(recipe, job, ranks))
+    return tutorial_graph(recipe, job, ranks)

@@ -23,7 +23,7 @@ from mindvit.export.onnx_file import build_onnx, check_size, onnx_runner, requir
 from mindvit.export.plain_path import check_plain_name
 from mindvit.factory import TrainedModel, load_trained
 from mindvit.files import make_folder, replacing, write_text
-from mindvit.ops.operation import forms_of
+from mindvit.ops.operation import PORTABLE, forms_of
 from mindvit.printable import printable
 from mindvit.runtime import RuntimeSettings, device_counts, init_runtime
 
@@ -102,7 +102,7 @@ def export(settings: ExportSettings) -> None:
     init_runtime(RuntimeSettings(device="Ascend" if settings.format == "AIR" else "CPU", amp_level="O0"))
     make_folder(output.parent)
     # The portable forms: the operators of one device would not be understood by another.
-    with forms_of("CPU"):
+    with forms_of(PORTABLE):
         trained = load_trained(settings.ckpt, settings.download)
         rows = {"checkpoint": settings.ckpt, "model": trained.metadata.model_name}
         rows |= _write(settings, trained, output)

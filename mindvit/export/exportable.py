@@ -9,6 +9,7 @@ from mindvit.models.pos_embed import RelativeBias
 from mindvit.models.resnet import GROUPS, GroupNorm
 from mindvit.models.vit import ViT
 from mindvit.ops.convolution import Convolution, Convolve, StandardizedConvolution
+from mindvit.ops.operation import Operation
 
 
 class ExportedNetwork(nn.Cell):
@@ -56,6 +57,7 @@ def make_exportable(network: nn.Cell) -> nn.Cell:
     - Standardized convolutions become convolutions with the standardized weight, and convolutions the operator of
       MindSpore: ONNX export has neither ``Rsqrt`` nor the ``Im2Col`` that replaces convolutions on CPU.
     - Group norm divides by a square root: ONNX export has no ``Rsqrt``.
+    - Native kernels become operators of MindSpore.
 
     Returns:
         The network.
@@ -75,6 +77,8 @@ def make_exportable(network: nn.Cell) -> nn.Cell:
     for _, cell in network.cells_and_names():
         if isinstance(cell, Convolve):
             cell.uses_stock_operator = True
+        if isinstance(cell, Operation):
+            cell.is_native = False
         cell.compile_cache.clear()
     return network
 

@@ -2,7 +2,7 @@
 
 import math
 
-from mindspore import nn
+import mindspore as ms
 from mindspore.common.initializer import Uniform, XavierUniform
 
 from mindvit.models.local_attention import LocalAttention
@@ -10,10 +10,17 @@ from mindvit.models.pos_embed import RelativeBias
 from mindvit.ops.dense import Dense
 from mindvit.ops.dropout import Dropout
 from mindvit.ops.layer_norm import LayerNorm
-from mindvit.ops.softmax_attention import DotProductAttention, SplitHeads, SplitProjections, fused_attention
+from mindvit.ops.operation import Operation
+from mindvit.ops.softmax_attention import (
+    DotProductAttention,
+    NativeAttention,
+    SplitHeads,
+    SplitProjections,
+    fused_attention,
+)
 
 
-class Attention(nn.Cell):
+class Attention(Operation):
     """Multi-head self-attention with one joint projection to query, key and value (Vaswani et al., 2017).
 
     Args:
@@ -61,6 +68,10 @@ class Attention(nn.Cell):
             self.relative_bias = relative_bias
         self.out = Dense(embed_dim, embed_dim, XavierUniform())
         self.dropout = Dropout(dropout)
+        # The native kernel computes no norms, no bias and no windows.
+        self.is_native = self.is_native and not (self.has_norms or self.is_relative or self.is_local)
+        if self.is_native:
+            self.native = NativeAttention(num_heads, self.scale)
 
     def construct(self, x, rng_key=None):
         return self.dropout(self.out(self._attended(x, rng_key)), rng_key)
@@ -72,6 +83,8 @@ class Attention(nn.Cell):
 
     def _attended(self, x, rng_key):
         """The weighted sums of the values, joined over the heads: (batch, tokens, embed_dim)."""
+        if self.is_native and x.dtype == ms.float32 and not self.attend.drops_weights():
+            return self.native(self.qkv(x))[0]
         batch, tokens, width = x.shape
         projections = self.split_projections(self.qkv(x))
         if not self.is_local and self.attend.can_fuse(

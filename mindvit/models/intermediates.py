@@ -1,6 +1,6 @@
 """Intermediate results of a network, by name."""
 
-from mindspore import nn
+from mindspore import Tensor, nn
 
 from mindvit.models.vit import ViT
 
@@ -31,21 +31,48 @@ class Intermediates(nn.Cell):
         super().__init__(auto_prefix=False)
         self.network = network
         self.attention = attention
-        self.block_names = [f"block{index}" for index in range(network.config.depth)]
+        blocks = []
+        for index in range(network.config.depth):
+            blocks += [f"block{index}.attention", f"block{index}"] if attention else [f"block{index}"]
+        self.result_names = ["embedding", *blocks, "tokens", "features", "logits"]
+        self._values_cell: list[nn.Cell] = []  # In a list, because this cell is a part of that one.
+
+    def __call__(self, images: Tensor) -> dict[str, Tensor]:
+        """The results by name, from a graph that returns them without names.
+
+        A graph that returns a dictionary infers shapes when it runs, which MindSpore cannot do for native kernels.
+        """
+        if not self._values_cell:
+            self._values_cell.append(_Values(self))
+        return dict(zip(self.result_names, self._values_cell[0].set_train(self.training)(images), strict=True))
 
     def construct(self, images):
-        results = {}
+        values, results = self.values(images), {}
+        for index in range(len(self.result_names)):
+            results[self.result_names[index]] = values[index]
+        return results
+
+    def values(self, images):
+        """The results in the order of ``result_names``."""
         x = self.network.embed(images)
-        results["embedding"] = x
+        results = (x,)
         for index, block in enumerate(self.network.transformer.layers):
-            name = self.block_names[index]
             if self.attention:
                 norm, attention = block.cell_list[0].cell.cell_list
-                results[name + ".attention"] = attention.weights(norm(x))
+                results = results + (attention.weights(norm(x)),)  # noqa: RUF005 (graph mode parses no star)
             x = self.network.transformer.dropouts[index](block(x))
-            results[name] = x
+            results = results + (x,)  # noqa: RUF005
         tokens = self.network.last_norm(x)
-        results["tokens"] = tokens
-        results["features"] = self.network.pooled(tokens)
-        results["logits"] = self.network.classify(tokens)
-        return results
+        pooled = self.network.pooled(tokens)
+        return results + (tokens, pooled, self.network.classify(tokens))  # noqa: RUF005
+
+
+class _Values(nn.Cell):
+    """The results of a cell ``Intermediates`` as a tuple."""
+
+    def __init__(self, cell: Intermediates) -> None:
+        super().__init__(auto_prefix=False)
+        self.cell = cell
+
+    def construct(self, images):
+        return self.cell.values(images)

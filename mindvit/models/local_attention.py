@@ -17,7 +17,7 @@ class LocalAttention(nn.Cell):
     its own by at most ``(window_size - 1) / 2``. At the border of the grid the window is truncated, not shifted. Prefix
     tokens attend to all tokens. The result equals full attention with ``local_attention_mask``. Small grids are
     computed that way. Large grids are computed in blocks, with time and memory that grow linearly with the number of
-    patches (``scripts/measure_local_attention.py``).
+    patches (``mindvit benchmark operators --operator local_attention``).
 
     Args:
         grid: rows and columns of patches.

@@ -15,7 +15,6 @@ from mindvit.models.stems import make_stem, stem_stride
 from mindvit.models.vit_config import ViTConfig
 from mindvit.ops.dense import Dense
 from mindvit.ops.dropout import Dropout, PatchDropout, assign_rng_ids
-from mindvit.ops.gelu import make_gelu
 from mindvit.ops.layer_norm import LayerNorm
 from mindvit.ops.weight import Weight
 
@@ -123,7 +122,7 @@ class ViT(nn.Cell):
             if isinstance(cell, LayerNorm):
                 cell.set_epsilon(config.norm_eps)
             elif isinstance(cell, FeedForward):
-                cell.activation = make_gelu(config.gelu)
+                cell.set_gelu(config.gelu)
             cell.compile_cache.clear()
         changes = {"norm_eps": config.norm_eps, "gelu": config.gelu, "preprocessing": config.preprocessing}
         self.config = replace(self.config, **changes)

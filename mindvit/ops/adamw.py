@@ -1,11 +1,12 @@
 """The update of AdamW, and the moments that AdamW and LAMB share."""
 
 import math
+from collections.abc import Sequence
 
 import mindspore as ms
-from mindspore import Tensor, nn, ops
+from mindspore import ParameterTuple, Tensor, nn, ops
 
-from mindvit.ops.operation import Operation
+from mindvit.ops.operation import Operation, native_kernel
 
 
 class BiasCorrections(Operation):
@@ -39,6 +40,39 @@ class BiasCorrections(Operation):
         for _ in range(6):
             total = total * (2 - total)
         return total[0], total[1]
+
+
+class NativeAdamW(nn.Cell):
+    """Updates all weights and their moments in place, by one native kernel. The formulas are those of ``AdamWUpdate``.
+
+    Args:
+        weights: the weights, float32 parameters.
+        exp_avg, exp_avg_sq: their first and second moments.
+        lr_scales: factor of the learning rate for each weight.
+        weight_decays: weight decay of each weight.
+
+    Inputs: gradients, a tuple of float32 tensors; corrected_lr, beta1, beta2, eps, lr and factor, float32 scalars: the
+    gradients are multiplied by the factor first. Output: a scalar without meaning.
+    """
+
+    def __init__(
+        self,
+        weights: ParameterTuple,
+        exp_avg: ParameterTuple,
+        exp_avg_sq: ParameterTuple,
+        lr_scales: Sequence[float],
+        weight_decays: Sequence[float],
+    ) -> None:
+        super().__init__(auto_prefix=False)
+        self.weights, self.exp_avg, self.exp_avg_sq = weights, exp_avg, exp_avg_sq
+        self.lr_scales, self.weight_decays = Tensor(lr_scales, ms.float32), Tensor(weight_decays, ms.float32)
+        count = len(weights)
+        self.native = native_kernel("adamw", lambda *shapes: [], written=3 * count, read=count + 3)
+
+    def construct(self, gradients, corrected_lr, beta1, beta2, eps, lr, factor):
+        scalars = ops.stack((corrected_lr, beta1, beta2, eps, lr, factor))
+        tensors = self.weights + self.exp_avg + self.exp_avg_sq + gradients
+        return self.native(*tensors, scalars, self.lr_scales, self.weight_decays)
 
 
 class AdamWUpdate(nn.Cell):

@@ -1,9 +1,10 @@
 """The dense layer."""
 
+import mindspore as ms
 from mindspore import Parameter, nn, ops
 from mindspore.common.initializer import Initializer, initializer
 
-from mindvit.ops.operation import Operation
+from mindvit.ops.operation import Operation, native_kernel
 from mindvit.ops.weight import Weight
 
 
@@ -31,6 +32,25 @@ class _OrderedDense(nn.Cell):
         d_bias = rows.sum(0)
         rows = ops.depend(rows, (d_weight, d_bias))
         return self.gradient_of_input(rows, weight).reshape(x.shape), d_weight, d_bias
+
+
+class _NativeDense(nn.Cell):
+    """A dense layer by the native kernels. One kernel computes all gradients, so that none is left for later.
+
+    Inputs: x, (..., in_channels); weight, (out_channels, in_channels); bias, (out_channels,). Output: (...,
+    out_channels).
+    """
+
+    def __init__(self) -> None:
+        super().__init__(auto_prefix=False)
+        self.forward = native_kernel("dense", lambda x, weight, bias: [*x[:-1], weight[0]])
+        self.backward = native_kernel("dense_grad", lambda x, weight, dy: (x, weight, weight[:1]), 3)
+
+    def construct(self, x, weight, bias):
+        return self.forward(x, weight, bias)
+
+    def bprop(self, x, weight, bias, out, dout):
+        return self.backward(x, weight, dout)
 
 
 class Dense(Operation):
@@ -65,13 +85,22 @@ class Dense(Operation):
         self.matmul = ops.MatMul(transpose_b=True)
         self.bias_add = ops.BiasAdd()
         self.ordered = _OrderedDense()
+        if self.is_native:
+            self.native = _NativeDense()
         self.is_recomputed = False
         """Whether the cell belongs to a recomputed block. MindSpore takes a written gradient there for a part of the
         forward pass and would store all activations, so it is left to MindSpore."""
 
+    def weight_and_bias(self):
+        """The weight, (out_channels, in_channels), and the bias, (out_channels,)."""
+        return self.read_weight(self.weight), self.read_bias(self.bias)
+
     def construct(self, x):
-        weight, bias = self.read_weight(self.weight).astype(x.dtype), self.read_bias(self.bias).astype(x.dtype)
+        weight, bias = self.weight_and_bias()
+        weight, bias = weight.astype(x.dtype), bias.astype(x.dtype)
         if self.on_ascend:
             return ops.dense(x, weight, bias) if self.is_recomputed else self.ordered(x, weight, bias)
+        if self.is_native and x.dtype == ms.float32:
+            return self.native(x, weight, bias)
         shape = x.shape[:-1] + (self.out_channels,)  # noqa: RUF005 (graph mode parses no star)
         return self.bias_add(self.matmul(x.reshape(-1, self.in_channels), weight), bias).reshape(shape)

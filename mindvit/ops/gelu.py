@@ -46,7 +46,7 @@ class ExactGELU(nn.Cell):
     is at most 3.0e-7 for every x; ``tests/references/fit_gelu.py`` fits the five coefficients. In MindSpore's float32
     on CPU the error is at most 7.6e-7, and 1.5e-6 for the gradient. It takes 1.4 times as long as the tanh
     approximation, while the stock ``nn.GELU(approximate=False)`` takes 3.8 times as long (13, 9.5 and 36 ms on a
-    float32 tensor of (8, 197, 3072), ``scripts/measure_gelu.py``). It contains no error function, which MindSpore
+    float32 tensor of (8, 197, 3072), ``mindvit benchmark operators``). It contains no error function, which MindSpore
     cannot export to ONNX. The gradient is written explicitly, so that training stores only the input.
 
     Input and output: any shape, floating point. The computation is in float32, so that float16 does not overflow.

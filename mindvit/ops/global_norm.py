@@ -3,13 +3,27 @@
 import mindspore as ms
 from mindspore import Tensor, ops
 
+from mindvit.ops.operation import Operation, native_kernel
 
-def global_norm(tensors):
-    """The Euclidean norm of all values of several float32 tensors; a scalar."""
-    total = Tensor(0.0, ms.float32)
-    for tensor in tensors:
-        total = total + ops.square(tensor).sum()
-    return ops.sqrt(total)
+
+class GlobalNorm(Operation):
+    """The Euclidean norm of all values of several tensors.
+
+    Input: a tuple of float32 tensors. Output: a float32 scalar.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(auto_prefix=False)
+        if self.is_native:
+            self.native = native_kernel("global_norm", lambda *shapes: [])
+
+    def construct(self, tensors):
+        if self.is_native:
+            return self.native(*tensors)
+        total = Tensor(0.0, ms.float32)
+        for tensor in tensors:
+            total = total + ops.square(tensor).sum()
+        return ops.sqrt(total)
 
 
 def multiply(tensors, factor):

@@ -1,10 +1,10 @@
 """Softmax attention: the plain formula, and the fused operator of Ascend."""
 
 import mindspore as ms
-from mindspore import nn, ops
+from mindspore import Tensor, nn, ops
 
 from mindvit.ops.dropout import Dropout
-from mindvit.ops.operation import Operation
+from mindvit.ops.operation import Operation, native_kernel
 
 
 class Softmax(nn.Cell):
@@ -47,12 +47,15 @@ class DotProductAttention(nn.Cell):
         self.is_fused = allowed
         return self
 
+    def drops_weights(self):
+        """Whether attention weights are dropped, as in training with attention dropout."""
+        return self.training and self.attention_dropout.p > 0
+
     def can_fuse(self, dtype, shape, has_bias):
         """Whether the fused operator computes a case; the arguments are those of ``supports_fused_attention``."""
         if not self.is_fused:
             return False
-        has_dropout = self.training and self.attention_dropout.p > 0
-        return supports_fused_attention(dtype, shape, has_dropout, self.training and has_bias)
+        return supports_fused_attention(dtype, shape, self.drops_weights(), self.training and has_bias)
 
     def weights(self, query, key, bias=None):
         """Attention weights before dropout, (batch, num_heads, tokens, tokens)."""
@@ -106,6 +109,39 @@ def fused_attention(query, key, value, num_heads, scale=1.0, bias=None, layout="
     return ops.flash_attention_score(
         query, key, value, num_heads, real_shift=shift, scalar_value=scale, input_layout=layout
     )
+
+
+class NativeAttention(nn.Cell):
+    """Dot-product attention by the native kernels, on the joint projection, without a matrix of all pairs in memory.
+
+    The scores of some queries at a time fit into a cache. For the gradient they are computed again from the logarithms
+    of their sums, as in FlashAttention (Dao et al., 2022).
+
+    Args:
+        num_heads: number of heads.
+        scale: factor of the scores.
+
+    Input: query, key and value side by side, float32 (batch, tokens, 3 * embed_dim). Outputs: the weighted sums of the
+    values, joined over the heads, (batch, tokens, embed_dim); the logarithms of the sums of the exponentials of the
+    scores, (batch, num_heads, tokens). The gradient is that of the first.
+    """
+
+    def __init__(self, num_heads: int, scale: float) -> None:
+        super().__init__(auto_prefix=False)
+        self.scale = Tensor([scale], ms.float32)
+
+        def shapes(projections, scale):
+            batch, tokens, width = projections
+            return [batch, tokens, width // 3], [batch, num_heads, tokens]
+
+        self.forward = native_kernel("attention", shapes, 2)
+        self.backward = native_kernel("attention_grad", lambda projections, *others: projections)
+
+    def construct(self, projections):
+        return self.forward(projections, self.scale)
+
+    def bprop(self, projections, out, dout):
+        return (self.backward(projections, self.scale, out[0], out[1], dout[0]),)
 
 
 class SplitHeads(nn.Cell):
