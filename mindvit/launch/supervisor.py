@@ -46,7 +46,7 @@ def supervise(job: Job, command: list[str], logs: Path) -> int:
             _msrun(job, command, logs),
             stdout=log,
             stderr=subprocess.STDOUT,
-            env=_environment(),
+            env=_environment(job.ranks_per_node),
             start_new_session=True,
             preexec_fn=partial(end_with_parent, signal.SIGKILL, os.getpid()),
         )
@@ -95,8 +95,10 @@ def _msrun(job: Job, command: list[str], logs: Path) -> list[str]:
     return [*python, *(f"--{name}={value}" for name, value in options.items()), *command]
 
 
-def _environment() -> dict[str, str]:
+def _environment(ranks_per_node: int) -> dict[str, str]:
     environment = {**name_launcher(), "PYTHONUNBUFFERED": "1"}
+    # Otherwise the native kernels of each rank would use a thread for each core.
+    environment.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // ranks_per_node)))
     # The command of the ranks is "python", which msrun looks up on the PATH.
     environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     if sys.stdout.isatty():

@@ -7,6 +7,7 @@ from mindspore import Tensor, ops
 
 from mindvit.models.setting_checks import check_values
 from mindvit.models.vit import ViT
+from mindvit.ops.moving_average import MovingAverage
 from mindvit.training.averaged_model import AveragedModel
 from mindvit.training.flat_weights import FlatWeights
 
@@ -45,13 +46,11 @@ class ExponentialMovingAverage(AveragedModel):
         super().__init__(network, "ema", flat)
         self.decay = Tensor(decay, ms.float32)
         self.warmup = warmup
+        self.update_averages = MovingAverage(self.averages, self.weights)
 
     def construct(self, step):
         decay = self.decay
         if self.warmup:
             time = step.astype(ms.float32)
             decay = ops.minimum(decay, (1.0 + time) / (10.0 + time))
-        for index in range(len(self.weights)):
-            average = self.averages[index]
-            ops.assign(average, average * decay + self.weights[index] * (1.0 - decay))
-        return decay
+        return self.update_averages(decay)

@@ -190,11 +190,12 @@ class FlatOptimizer(nn.Cell):
         super().__init__(auto_prefix=False)
         self.flat = flat
         self.inner = inner
+        self.applies_factor = inner.applies_factor
         self.parameters = flat.masters
         self.step = inner.step
 
-    def construct(self, gradients, lr):
-        step = self.inner(self.flat.split(gradients), lr)
+    def construct(self, gradients, lr, factor=None):
+        step = self.inner(self.flat.split(gradients), lr, factor)
         self.flat.refresh()
         return step
 

@@ -7,8 +7,9 @@ import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 from mindspore.common.initializer import initializer
 
-from mindvit.ops.adamw import AdamWUpdate, BiasCorrections
+from mindvit.ops.adamw import AdamWUpdate, BiasCorrections, NativeAdamW
 from mindvit.ops.lamb import LambUpdate
+from mindvit.ops.operation import has_native_kernels
 from mindvit.training.optimizer_settings import OptimizerSettings
 from mindvit.training.param_groups import ParamOptions
 
@@ -23,16 +24,21 @@ class Optimizer(nn.Cell):
     updates so far, int32. A cell that holds an optimizer must have ``auto_prefix=False``, so that the names do not
     change.
 
-    A subclass implements ``update(gradients, lr, step)``; ``step`` is a float32 scalar, 1 at the first update.
+    A subclass implements ``update(gradients, lr, step, factor)``; ``step`` is a float32 scalar, 1 at the first update.
+    ``factor`` is None unless the subclass sets ``applies_factor``.
 
     Args:
         parameters: the weights to train, float32.
         lr_scales: factor of the learning rate for each weight.
         weight_decays: weight decay of each weight.
 
-    Inputs: the gradients, a tuple of float32 tensors in the order and shapes of the weights, averaged, unscaled and
-    clipped; and the learning rate, a float32 scalar tensor. Output: the number of updates so far.
+    Inputs: the gradients, a tuple of float32 tensors in the order and shapes of the weights; the learning rate, a
+    float32 scalar tensor; and the factor that averages, unscales and clips the gradients, a float32 scalar tensor, or
+    None if they are ready, as they must be unless ``applies_factor``. Output: the number of updates so far.
     """
+
+    applies_factor = False
+    """Whether ``update`` multiplies the gradients by the factor."""
 
     def __init__(
         self, parameters: Sequence[Parameter], lr_scales: Sequence[float], weight_decays: Sequence[float]
@@ -72,9 +78,9 @@ class Optimizer(nn.Cell):
             for parameter in self.parameters
         )
 
-    def construct(self, gradients, lr):
+    def construct(self, gradients, lr, factor=None):
         step = ops.assign_add(self.step, 1)
-        self.update(gradients, lr, step.astype(ms.float32))
+        self.update(gradients, lr, step.astype(ms.float32), factor)
         return step
 
 
@@ -105,20 +111,29 @@ class AdamW(_Moments):
     ``w <- w - lr (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps)``.
 
     It replaces ``nn.AdamWeightDecay``, which has no bias correction and takes nearly three times as long on CPU
-    (measured by ``scripts/measure_optimizers.py``).
+    (``mindvit benchmark operators --operator optimizer``).
     """
 
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         self.update_weight = AdamWUpdate()
+        self.applies_factor = has_native_kernels()
+        if self.applies_factor:
+            self.update_all = NativeAdamW(
+                self.parameters, self.exp_avg, self.exp_avg_sq, self.lr_scales, self.weight_decays
+            )
 
-    def update(self, gradients, lr, step):
+    def update(self, gradients, lr, step, factor):
         correction1, correction2 = self.corrections(step)
         # The kernel corrects the numerator and the root in the denominator together, but not eps. It also takes powers
         # of beta, which float32 rounds too coarsely. So both corrections go into the learning rate and eps here.
         root = ops.sqrt(correction2)
         corrected_lr = lr * root / correction1
         eps = self.eps * root
+        if self.applies_factor:
+            factor = Tensor(1.0, ms.float32) if factor is None else factor
+            self.update_all(gradients, corrected_lr, self.beta1, self.beta2, eps, lr, factor)
+            return
         for index in range(len(self.parameters)):
             weight, scale, decay = self.parameters[index], self.lr_scales[index], self.weight_decays[index]
             self.update_weight(
@@ -152,7 +167,7 @@ class SGD(Optimizer):
         self.momentum_factor = Tensor(momentum, ms.float32)
         self.apply_momentum = ops.ApplyMomentum()
 
-    def update(self, gradients, lr, step):
+    def update(self, gradients, lr, step, factor):
         for index in range(len(self.parameters)):
             weight, gradient, decay = self.parameters[index], gradients[index], self.weight_decays[index]
             if decay > 0:
@@ -177,7 +192,7 @@ class Lamb(_Moments):
         """Declares that the parameters are shards: the norm of a tensor is then summed over all ranks."""
         self.update_weight.use_shards()
 
-    def update(self, gradients, lr, step):
+    def update(self, gradients, lr, step, factor):
         correction1, correction2 = self.corrections(step)
         # Both corrections are in the denominator: on CPU, dividing a tensor takes three times as long as multiplying.
         stretch, eps = correction1 / ops.sqrt(correction2), correction1 * self.eps

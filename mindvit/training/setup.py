@@ -1,5 +1,6 @@
 """Sets up a run, from its recipe to the moment before its first step."""
 
+import socket
 import warnings
 from dataclasses import asdict, fields, replace
 
@@ -12,10 +13,12 @@ import mindvit
 from mindvit.config import flatten, marked_settings, plain
 from mindvit.data.class_balance import images_per_class
 from mindvit.data.class_coverage import note_missing_in_splits
+from mindvit.data.image_cache import cache_images
 from mindvit.data.sampling import ClassGroups, SamplingPlan
 from mindvit.data.sources import DEFAULT_PATHS, open_source
 from mindvit.data.split import Source
 from mindvit.distributed import (
+    all_gather_object,
     broadcast_parameters,
     check_same_on_all_ranks,
     local_rank_zero_first,
@@ -24,8 +27,10 @@ from mindvit.distributed import (
 from mindvit.errors import UserError
 from mindvit.evaluation.metrics import EvaluationCell, metrics
 from mindvit.factory import ModelSettings, create_model
+from mindvit.graph_cache.cached_compile import cache_graphs
 from mindvit.losses import make_loss, resolve_class_weights
 from mindvit.models.vit import ViT
+from mindvit.ops.operation import has_native_kernels
 from mindvit.run_metrics import WeightsKind
 from mindvit.runtime import Runtime, apply_amp, init_runtime, make_loss_scaler
 from mindvit.training.distillation import DistillationLoss, LossOfMean, load_teacher, make_teacher
@@ -74,9 +79,13 @@ def setup(recipe: Recipe, folder: RunFolder) -> Run:
     source, network = local_rank_zero_first(lambda: _open_data_and_model(recipe))
     check_same_on_all_ranks({"data.train": str(source.fingerprint.train), "data.val": str(source.fingerprint.val)})
     broadcast_parameters(network.get_parameters())
+    if recipe.data.cache == "ram":
+        hosts = all_gather_object(socket.gethostname())
+        with raise_on_any_rank():
+            source = cache_images(source, hosts.count(socket.gethostname()))
     checkpoint = broadcast_checkpoint(checkpoint)
     with raise_on_any_rank():
-        plan = _sampling_plan(recipe, source, runtime)
+        plan = sampling_plan(recipe, source, runtime)
         total_steps = recipe.train.steps or recipe.train.epochs * plan.steps_per_epoch
         teacher = load_teacher(recipe.distill, network.config, source.train.classes, recipe.download)
         resolved = resolve(recipe, runtime, source, network)
@@ -147,8 +156,9 @@ def build(
 
     computed = apply_amp(network, runtime)
     if recipe.train.recompute:
-        _warn_of_recompute_with_accumulation(recipe)
-        network.transformer.recompute_blocks()
+        _warn_of_useless_recompute(recipe)
+        if not has_native_kernels():
+            network.transformer.recompute_blocks()
 
     peak_lr = recipe.optimizer.peak_lr(plan.samples_per_step)
     warn_of_warmup_only(recipe.schedule, total_steps, plan.steps_per_epoch)
@@ -172,6 +182,9 @@ def build(
         if average is not None:
             evaluated = EvaluationCell(apply_amp(average.network, runtime))
             models[kind] = Model(evaluated, metrics=metrics(), eval_network=evaluated)
+    if runtime.compile_cache:
+        for cell in (step, *(model.eval_network for model in models.values())):
+            cache_graphs(cell)
     return TrainComponents(step, ema, swa, models, groups, teacher and teacher.config)
 
 
@@ -183,7 +196,7 @@ def _common_settings(recipe: Recipe) -> dict:
 
 
 def _open_data_and_model(recipe: Recipe) -> tuple[Source, ViT]:
-    source = _training_source(recipe)
+    source = training_source(recipe)
     network = create_model(
         recipe.model.name,
         classes=source.train.classes,
@@ -195,7 +208,12 @@ def _open_data_and_model(recipe: Recipe) -> tuple[Source, ViT]:
     return source, network
 
 
-def _training_source(recipe: Recipe) -> Source:
+def training_source(recipe: Recipe) -> Source:
+    """Opens the data of a recipe, with a train split.
+
+    Raises:
+        UserError: if there is none, the data are missing, or a setting needs validation images that they do not have.
+    """
     data = recipe.data
     source = open_source(data.source, data.path, recipe.download, data.labels, data.val_fraction, data.split_seed)
     if source.train is None:
@@ -229,7 +247,12 @@ def _check_without_val(recipe: Recipe, source: Source) -> None:
     )
 
 
-def _sampling_plan(recipe: Recipe, source: Source, runtime: Runtime) -> SamplingPlan:
+def sampling_plan(recipe: Recipe, source: Source, runtime: Runtime) -> SamplingPlan:
+    """The sampling plan of a recipe on the images of a source.
+
+    Raises:
+        UserError: if there are too few images for one step.
+    """
     plan = SamplingPlan(
         len(source.train),
         recipe.data.batch_size * recipe.train.accumulate_steps,
@@ -243,8 +266,14 @@ def _sampling_plan(recipe: Recipe, source: Source, runtime: Runtime) -> Sampling
     return plan
 
 
-def _warn_of_recompute_with_accumulation(recipe: Recipe) -> None:
-    if recipe.train.accumulate_steps > 1:
+def _warn_of_useless_recompute(recipe: Recipe) -> None:
+    if has_native_kernels():
+        warnings.warn(
+            "train.recompute has no effect with native kernels, which keep fewer activations instead. To save memory, "
+            "use more and smaller micro-batches (train.accumulate_steps)",
+            stacklevel=2,
+        )
+    elif recipe.train.accumulate_steps > 1:
         warnings.warn(
             "train.recompute has no effect with train.accumulate_steps above 1, because MindSpore recomputes in the "
             "outermost graph only. More and smaller micro-batches save as much memory without computing anything twice",

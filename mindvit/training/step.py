@@ -5,10 +5,12 @@ import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, amp, nn, ops
 from mindspore.common.initializer import initializer
 
-from mindvit.ops.global_norm import global_norm, multiply
+from mindvit.ops.global_norm import GlobalNorm, multiply
+from mindvit.ops.operation import target_device
 from mindvit.training.distillation import Teacher
 from mindvit.training.ema import ExponentialMovingAverage
 from mindvit.training.flat_weights import FlatWeights
+from mindvit.training.gradient_sum import GradientSum
 from mindvit.training.mixup import Mixup
 from mindvit.training.optimizers import Optimizer
 
@@ -69,6 +71,7 @@ class TrainStep(nn.Cell):
         self.optimizer = optimizer
         self.learning_rates = Tensor(learning_rates, ms.float32)
         self.micro_batches = accumulate_steps
+        self.global_norm = GlobalNorm()
         self.clip_norm = clip_norm
         self.rescales = accumulate_steps > 1 or world_size > 1 or clip_norm is not None or scaler is not None
         self.mixup = mixup
@@ -93,7 +96,10 @@ class TrainStep(nn.Cell):
             self.stop_asked = Parameter(Tensor(0.0, ms.float32), name="stop.asked", requires_grad=False)
             self.all_reduce = ops.AllReduce()
             if flat is None:
-                self.reduce_gradients = nn.DistributedGradReducer(self.weights, mean=False, degree=world_size)
+                if target_device() == "CPU":
+                    self.reduce_gradients = GradientSum([weight.shape for weight in self.weights])
+                else:  # MindSpore's compiler joins its collectives.
+                    self.reduce_gradients = nn.DistributedGradReducer(self.weights, mean=False, degree=world_size)
 
     def construct(self, images, labels, rng_keys, mix):
         if self.mixup is not None:
@@ -108,16 +114,16 @@ class TrainStep(nn.Cell):
         if self.scaler is not None:
             factor = factor / self.loss_scale
         loss = loss * factor
-        norm = global_norm(gradients) * factor
+        norm = self.global_norm(gradients) * factor
         finite = ops.isfinite(norm)
         if self.clip_norm is not None:
             factor = factor * ops.minimum(Tensor(1.0, ms.float32), self.clip_norm / (norm + 1e-6))
-        if self.rescales:
+        if self.rescales and not self.optimizer.applies_factor:
             gradients = multiply(gradients, factor)
         step = self.optimizer.step + 0
         rate = self.learning_rates[ops.minimum(step, self.learning_rates.shape[0] - 1)]
         if finite:
-            self.optimizer(gradients, rate)
+            self.optimizer(gradients, rate, factor if self.rescales and self.optimizer.applies_factor else None)
             if self.ema is not None:
                 self.ema(step)
         if self.scaler is not None:

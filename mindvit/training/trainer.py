@@ -108,8 +108,9 @@ def _train(run: Run) -> Summary | None:
 
 def _train_images(run: Run, corrupt: CorruptImageLog | None) -> Dataset:
     recipe, config = run.recipe, run.network.config
-    where = {"first_step": run.state.step, "corrupt": corrupt}
-    return train_pipeline(run.source.train, config, recipe.augment, run.plan, recipe.data.num_workers, **where)
+    options = {"first_step": run.state.step, "corrupt": corrupt, "native": recipe.runtime.native_kernels is not False}
+    options["reduced_decode"] = recipe.data.reduced_decode
+    return train_pipeline(run.source.train, config, recipe.augment, run.plan, recipe.data.num_workers, **options)
 
 
 def _recorder(run: Run, corrupt: CorruptImageLog | None) -> MetricsRecorder:

@@ -87,6 +87,7 @@ class ShardedOptimizer(nn.Cell):
             shard.name = f"shard.{shard.name}"
         self.shards = ParameterTuple(shards)
         self.inner = inner
+        self.applies_factor = inner.applies_factor
         self.step = inner.step
         self.all_gather = ops.AllGather()
         # As plain numbers, which a graph can read.
@@ -111,7 +112,7 @@ class ShardedOptimizer(nn.Cell):
         for shard, layout, weight in zip(self.shards, self.layouts, self.parameters, strict=True):
             shard.set_data(Tensor(layout.local(weight.asnumpy())))
 
-    def construct(self, gradients, lr):
+    def construct(self, gradients, lr, factor=None):
         shards = ()
         for index in range(len(self.parameters)):
             first, length, padding = self.bounds[index]
@@ -119,7 +120,7 @@ class ShardedOptimizer(nn.Cell):
             if padding > 0:
                 values = ops.concat((values, ops.zeros((padding,), ms.float32)))
             shards = shards + (values[first : first + length],)  # noqa: RUF005 (graph mode parses no star)
-        step = self.inner(shards, lr)
+        step = self.inner(shards, lr, factor)
         for index in range(len(self.parameters)):
             size, shape = self.shapes[index]
             full = self.all_gather(self.shards[index].value())[:size]

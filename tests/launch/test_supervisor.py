@@ -232,3 +232,11 @@ def test_an_ignored_signal_stays_ignored(supervise):
         assert code == 0
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_ranks_share_the_cores_of_their_node_unless_the_user_says_otherwise(monkeypatch):
+    monkeypatch.setattr(supervisor.os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    assert [supervisor._environment(ranks)["OMP_NUM_THREADS"] for ranks in (1, 3, 16)] == ["8", "2", "1"]
+    monkeypatch.setenv("OMP_NUM_THREADS", "5")
+    assert supervisor._environment(3)["OMP_NUM_THREADS"] == "5"

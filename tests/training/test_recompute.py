@@ -1,20 +1,29 @@
 """Recomputing the activations of blocks in the backward pass."""
 
-import runpy
-
 import numpy as np
 import pytest
+import yaml
 from mindspore import Tensor
 
-from mindvit.runtime import Runtime
+from mindvit.benchmark.worker_process import WorkerProcess
+from mindvit.config import plain
+from mindvit.data.settings import DataSettings
+from mindvit.factory import ModelSettings
+from mindvit.ops.operation import use_native_kernels
+from mindvit.runtime import Runtime, RuntimeSettings
 from mindvit.training.ema import EMASettings
 from mindvit.training.optimizer_settings import OptimizerSettings
-from mindvit.training.recipe import TrainSettings
+from mindvit.training.recipe import Recipe, TrainSettings
 from mindvit.training.swa import SWASettings
-from tests.conftest import ROOT
 from tests.training.builders import build_components, random_vit
 
 DROP_PATH = {"drop_path": 0.4, "drop_path_mode": "constant"}
+
+
+@pytest.fixture(autouse=True)
+def portable_kernels(default_kernels):
+    """Native kernels have written gradients, which MindSpore does not recompute."""
+    use_native_kernels(None)
 
 
 def components_of(network, amp_level="O0", teacher=None, groups=None, **train):
@@ -65,17 +74,31 @@ def test_only_the_blocks_of_the_network_in_training_are_recomputed(amp_level, re
     assert recomputed(teacher) == [False]
 
 
+def test_with_native_kernels_nothing_is_recomputed_and_a_warning_says_so(native_kernels):
+    use_native_kernels(native_kernels)
+    network = random_vit(**DROP_PATH)
+    with pytest.warns(match="train.recompute has no effect with native kernels"):
+        components_of(network, recompute=True)
+    assert not any(recomputed(network))
+
+
 def test_a_warning_says_that_recompute_has_no_effect_with_accumulation():
     with pytest.warns(match="train.recompute has no effect with train.accumulate_steps above 1"):
         components_of(random_vit(**DROP_PATH), accumulate_steps=2, recompute=True)
 
 
 @pytest.mark.slow
-def test_recompute_stores_less_than_any_training_that_stores_activations():
+def test_recompute_stores_less_than_any_training_that_stores_activations(tmp_path):
     """The activations of a block are two norms, query, key, value, the attention weights, their weighted sum, and twice
     the hidden layer, of 2 * 128. All but the input of a GELU are factors of gradients."""
-    measure = runpy.run_path(str(ROOT / "scripts" / "measure_recompute.py"))["measure"]
     depth, batch, heads, tokens, width = 4, 96, 4, 65, 128
-    found = measure(True, "--model", "vit_mini_4_32", "--depth", str(depth), "--batch", str(batch), "--steps", "2")
-    stored = depth * batch * tokens * (10 * width + heads * tokens) * 4 / 1e6
-    assert 0 < found["pool"] < 0.9 * stored
+    model = ModelSettings(name="vit_mini_4_32", depth=depth, drop_path=0.1)
+    groups = {"data": DataSettings(batch_size=batch), "train": TrainSettings(recompute=True)}
+    recipe = Recipe(model=model, runtime=RuntimeSettings(native_kernels=False), **groups)
+    file = tmp_path / "recipe.yaml"
+    file.write_text(yaml.safe_dump(plain(recipe)), encoding="utf-8")
+    job = {"task": "train", "contestant": "mindvit", "recipe": str(file), "num_classes": 10, "threads": 2}
+    with WorkerProcess("mindspore", job) as worker:
+        pool = worker.finish()
+    stored = depth * batch * tokens * (10 * width + heads * tokens) * 4
+    assert 0 < pool < 0.9 * stored

@@ -421,12 +421,13 @@ def test_the_settings_that_may_change_are_marked():
     changeable = (
         "output_dir overwrite download resume allow_config_changes train.log_steps train.tensorboard data.num_workers "
         "train.tracker train.tracker_project train.tracker_run train.tracker_offline train.max_hours "
-        "runtime.peak_tflops runtime.data_sink runtime.flat_weights runtime.jit_level runtime.mode "
-        "optimizer.shard_states train.recompute checkpoint.keep_last checkpoint.keep_best checkpoint.every_steps "
-        "dry_run device_memory_gb"
+        "runtime.peak_tflops runtime.data_sink runtime.compile_cache runtime.flat_weights runtime.jit_level "
+        "runtime.mode runtime.native_kernels optimizer.shard_states train.recompute checkpoint.keep_last "
+        "checkpoint.keep_best checkpoint.every_steps data.cache dry_run device_memory_gb"
     )
     assert marked_settings(Recipe, "changeable") == set(changeable.split())
-    assert marked_settings(Recipe, "per_node") == {"data.num_workers", "runtime.peak_tflops"}
+    per_node = "data.num_workers runtime.compile_cache runtime.native_kernels runtime.peak_tflops"
+    assert marked_settings(Recipe, "per_node") == set(per_node.split())
 
 
 # Runs that resume

@@ -9,7 +9,9 @@ import pytest
 import yaml
 
 from mindvit import files
+from mindvit.data import folder as folder_source
 from mindvit.data.digits import open_digits
+from mindvit.data.images import read_image
 from mindvit.errors import UserError
 from mindvit.evaluation.evaluator import evaluate
 from mindvit.factory import load_trained
@@ -158,7 +160,13 @@ def test_the_resolved_config_reproduces_the_run(train, make_folder, tmp_path):
     first = train("--data.path", make_folder(counts=6), "--train.epochs", 2)
     resolved = yaml.safe_load((first / "config.yaml").read_text())
     actual = {"device": "CPU", "amp_level": "O0", "amp_dtype": "float16", "fused_attention": False, "data_sink": False}
-    actual |= {"flat_weights": False, "jit_level": "O0", "mode": "pynative"}
+    actual |= {
+        "flat_weights": False,
+        "jit_level": "O0",
+        "mode": "pynative",
+        "native_kernels": "auto",
+        "compile_cache": None,
+    }
     assert resolved["runtime"] == {**actual, "peak_tflops": 0.1}
     assert resolved["augment"]["flip"] is True
     assert resolved["model"]["norm_eps"] == 1e-6
@@ -344,6 +352,23 @@ def test_corrupt_images_are_skipped_counted_and_listed(train, make_folder):
     listed = (folder / "corrupt_images.txt").read_text()
     assert "train/cat/1.png" in listed
     assert "val/dog/2.png" in listed
+
+
+def test_a_run_whose_images_stay_in_memory_decodes_each_once_and_has_the_same_weights(train, make_folder, monkeypatch):
+    root, reads = make_folder(counts=6), []
+    monkeypatch.setattr(
+        folder_source, "read_image", lambda path, **options: (reads.append(path), read_image(path, **options))[1]
+    )
+    runs = {}
+    for cache in ("none", "ram"):
+        reads.clear()
+        options = ["--data.path", root, "--train.epochs", 3, "--data.cache", cache]
+        runs[cache] = tensors(train(*options, name=cache) / "last.ckpt"), list(reads)
+    (weights, _), (cached_weights, cached_reads) = runs.values()
+    for name, value in weights.items():
+        np.testing.assert_array_equal(cached_weights[name], value, err_msg=name)
+    assert max(map(runs["none"][1].count, runs["none"][1])) == 3
+    assert len(cached_reads) == 2 * len(set(cached_reads)), "once for the estimate, once for all epochs"
 
 
 def test_tensorboard_has_the_metrics_of_steps_and_epochs(reference):
