@@ -8,6 +8,7 @@ from threading import Lock
 import numpy as np
 from PIL import Image
 
+from mindvit.data.images import ScaleChoice
 from mindvit.data.split import PADDING_LABEL, Split
 from mindvit.errors import UserError
 from mindvit.files import reraise_os_errors
@@ -61,14 +62,18 @@ class ImageReader:
         self.split = split
         self.corrupt = corrupt
 
-    def next_readable(self, index: int) -> tuple[Image.Image, np.int32]:
+    def next_readable(self, index: int, choose_scale: ScaleChoice | None = None) -> tuple[Image.Image, np.int32]:
         """The image at ``index`` and its label; if it is corrupt, the next readable image and the label of that one.
+
+        Args:
+            index: index of the image.
+            choose_scale: chooses the scale; called for each image that is tried. None reads whole images.
 
         Raises:
             UserError: if the image is corrupt and must not be skipped, or if no image of the split is readable.
         """
         for candidate in range(index, index + len(self.split)):
-            image = self._read(candidate % len(self.split))
+            image = self._read(candidate % len(self.split), choose_scale)
             if image is not None:
                 return image, self.split.labels[candidate % len(self.split)]
         raise self._recorded(UserError(f"{self.split.origin} has no image that can be decoded"))
@@ -84,9 +89,15 @@ class ImageReader:
             return Image.new("RGB", (8, 8)), np.int32(PADDING_LABEL)
         return image, self.split.labels[index]
 
-    def _read(self, index: int) -> Image.Image | None:
+    def _read(self, index: int, choose_scale: ScaleChoice | None = None) -> Image.Image | None:
         try:
-            return self.split.read(index)
+            if choose_scale is None:
+                return self.split.read(index)
+            if self.split.read_scaled is not None:
+                return self.split.read_scaled(index, choose_scale)
+            image = self.split.read(index)
+            choose_scale(image.size, False)
+            return image
         except UserError as error:
             if self.corrupt is None:
                 raise self._recorded(CorruptImageError(str(error))) from error

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from mindvit.classes import Classes
-from mindvit.data.images import EXTENSIONS, read_image
+from mindvit.data.images import EXTENSIONS, ScaleChoice, read_image
 from mindvit.data.split import Source, Split
 from mindvit.errors import UserError
 from mindvit.printable import first_names, printable
@@ -100,10 +100,11 @@ def read_split(path: Path, known: Classes | None = None, flip: bool = True) -> S
     def describe(index: int) -> str:
         return str(path / files[index])
 
-    def read(index: int) -> Image.Image:
-        return read_image(path / files[index])
+    def read(index: int, choose_scale: ScaleChoice | None = None) -> Image.Image:
+        return read_image(path / files[index], choose_scale=choose_scale)
 
-    return Split(str(path), classes, np.array(labels, np.int32), read, describe, flip=flip, name=files.__getitem__)
+    names = files.__getitem__
+    return Split(str(path), classes, np.array(labels, np.int32), read, describe, flip, names, read_scaled=read)
 
 
 def open_unlabelled(path: Path) -> Split:

@@ -2,12 +2,14 @@
 
 import os
 import stat
+from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from PIL import ExifTags, Image, TiffImagePlugin, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
 
 from mindvit.errors import UserError
 from mindvit.printable import printable
@@ -33,15 +35,21 @@ _ROTATIONS = {
     8: Image.Transpose.ROTATE_90,
 }
 """What shows an image upright, by the EXIF orientation."""
+_SIDEWAYS = frozenset({_ROTATIONS[orientation] for orientation in (5, 6, 7, 8)})
 _ROUNDING = 1e-3
 """How far float pixels may lie outside 0 to 1."""
+
+ScaleChoice = Callable[[tuple[int, int], bool], int]
+"""Chooses the scale at which an image is decoded: 1, or 2, 4 or 8 for a half, a quarter or an eighth of its sides,
+rounded up. It gets the width and height of the whole image in display orientation, and whether another scale than 1 is
+possible. It may be called more than once for an image."""
 
 
 class _UnsupportedPixelsError(Exception):
     """An intact image whose pixels have no defined white."""
 
 
-def read_image(file: Path | BinaryIO, where: str | None = None) -> Image.Image:
+def read_image(file: Path | BinaryIO, where: str | None = None, choose_scale: ScaleChoice | None = None) -> Image.Image:
     """Reads an image file as RGB, in display orientation, with transparent pixels blended over white.
 
     Pillow decodes the file. The decoder of MindSpore 2.10 ignores EXIF rotation and transparency, and does not support
@@ -57,6 +65,8 @@ def read_image(file: Path | BinaryIO, where: str | None = None) -> Image.Image:
     Args:
         file: the file, or its path. A path must be of a regular file, or a link to one.
         where: name of the file in messages; by default its path.
+        choose_scale: chooses the scale; None decodes the whole image. Only a JPEG can be decoded at a reduced scale:
+            its decoder then computes fewer pixels, each of which is a mean of 4, 16 or 64.
 
     Raises:
         UserError: if the file cannot be read, is not an image of a known format, has too many pixels, float pixels
@@ -67,7 +77,7 @@ def read_image(file: Path | BinaryIO, where: str | None = None) -> Image.Image:
         if isinstance(file, str | os.PathLike):
             check_regular(file)
         with Image.open(file, formats=list(FORMATS)) as image:
-            return _to_display_rgb(image)
+            return _to_display_rgb(image, choose_scale)
     except UserError:
         raise
     except UnidentifiedImageError:
@@ -97,13 +107,22 @@ def check_regular(path: str | os.PathLike) -> None:
         raise UserError(f"cannot read the image {printable(str(path))}: it is a {kind}, not a file")
 
 
-def _to_display_rgb(image: Image.Image) -> Image.Image:
+def _to_display_rgb(image: Image.Image, choose_scale: ScaleChoice | None) -> Image.Image:
     if image.format == "TIFF":
         _check_covered(image)
+    is_reducible = isinstance(image, JpegImageFile)
+    if choose_scale is not None and is_reducible:
+        size = image.size[::-1] if _rotation(image) in _SIDEWAYS else image.size
+        scale = choose_scale(size, True)
+        if scale > 1:
+            image.draft(None, (image.width // scale, image.height // scale))
     image.load()
     rotation = _rotation(image)
     image = _to_rgb(image)
-    return image if rotation is None else image.transpose(rotation)
+    image = image if rotation is None else image.transpose(rotation)
+    if choose_scale is not None and not is_reducible:
+        choose_scale(image.size, False)
+    return image
 
 
 def _check_covered(image: Image.Image) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from mindvit.classes import Classes
-from mindvit.data.images import read_image
+from mindvit.data.images import ScaleChoice, read_image
 from mindvit.data.split import Source, Split
 from mindvit.errors import UserError
 from mindvit.printable import first_names, printable
@@ -157,11 +157,11 @@ def _make_split(folder: Path, rows: list[_Row], classes: Classes) -> Split:
     def describe(index: int) -> str:
         return str(folder / files[index])
 
-    def read(index: int) -> Image.Image:
-        return read_image(folder / files[index])
+    def read(index: int, choose_scale: ScaleChoice | None = None) -> Image.Image:
+        return read_image(folder / files[index], choose_scale=choose_scale)
 
     labels = np.array([label_of[row.label] for row in rows], np.int32)
-    return Split(str(folder), classes, labels, read, describe, name=files.__getitem__)
+    return Split(str(folder), classes, labels, read, describe, name=files.__getitem__, read_scaled=read)
 
 
 def _line(table: Path, row: _Row) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from mindvit.data.augment.draw_mixup import draw_mixup
 from mindvit.data.augment.erasing import random_erasing
 from mindvit.data.corrupt_images import CorruptImageLog, ImageReader
+from mindvit.data.native_pixels import native_pixels
 from mindvit.data.rng import RngStream, generator
 from mindvit.data.sampling import SamplingPlan, TrainSampler
 from mindvit.data.settings import AugmentSettings
@@ -26,6 +27,8 @@ def train_pipeline(
     num_workers: int,
     first_step: int = 0,
     corrupt: CorruptImageLog | None = None,
+    native: bool = True,
+    reduced_decode: bool = True,
 ) -> ds.Dataset:
     """Shuffled, augmented batches of one rank, one epoch after the other.
 
@@ -40,6 +43,8 @@ def train_pipeline(
         num_workers: data workers (threads) that read and augment images.
         first_step: training steps already taken.
         corrupt: log of corrupt images, which are replaced by the next readable ones; None raises an error instead.
+        native: whether native kernels resize and normalize if they can be built; the batches do not depend on it.
+        reduced_decode: whether large JPEGs are decoded at a reduced scale where the crop allows it.
 
     Returns:
         A dataset with columns ``image``, float32 (batch_size, 3, height, width); ``label``, int32 (batch_size,);
@@ -50,13 +55,22 @@ def train_pipeline(
         UserError: if there are too few images for one step.
     """
     plan.check(split.origin)
-    transform = TrainTransform(model.image_shape, model.preprocessing, augment)
+    kernels = native_pixels() if native else None
+    transform = TrainTransform(model.image_shape, model.preprocessing, augment, kernels)
+    transformed = transform if kernels is None else transform.normalized
     seed = plan.seed
 
     def prepare(sample: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         index = int(sample)
-        image, label = reader.next_readable(plan.image_index(index))
-        pixels = transform(image, generator(seed, RngStream.IMAGE, index))
+        drawn = {}
+
+        def draw(size: tuple[int, int], is_reducible: bool) -> int:
+            drawn["rng"] = generator(seed, RngStream.IMAGE, index)
+            drawn["box"], scale = transform.draw_crop(size, drawn["rng"], is_reducible and reduced_decode)
+            return scale
+
+        image, label = reader.next_readable(plan.image_index(index), draw)
+        pixels = transformed(image, **drawn)
         rng_key = generator(seed, RngStream.NETWORK, index).integers(-(2**31), 2**31, dtype=np.int32)
         return pixels, label, np.int32(rng_key)
 
@@ -75,7 +89,8 @@ def train_pipeline(
         _Indices(plan.samples_per_epoch), ["sample"], sampler=TrainSampler(plan, first_step), num_parallel_workers=1
     )
     dataset = dataset.map(prepare, ["sample"], ["image", "label", "rng_key"], **workers)
-    dataset = dataset.map(to_input(model.preprocessing), "image", num_parallel_workers=num_workers)
+    if kernels is None:
+        dataset = dataset.map(to_input(model.preprocessing), "image", num_parallel_workers=num_workers)
     if augment.random_erasing:
         dataset = dataset.map(erase, ["image", "rng_key"], **workers)
     dataset = dataset.batch(plan.batch_size, drop_remainder=True)

@@ -9,6 +9,7 @@ from mindvit.models.setting_checks import check_values
 
 SourceName = Literal["folder", "imagenet", "cifar10", "cifar100", "digits", "mindrecord"]
 OnCorrupt = Literal["error", "skip"]
+CacheName = Literal["none", "ram"]
 CropName = Literal["random_resized", "padded"]
 AutoAugmentName = Literal[
     "none", "randaugment", "autoaugment", "autoaugment_cifar10", "trivialaugment", "three_augment"
@@ -55,6 +56,13 @@ class DataSettings(SourceSettings):
     """Data workers (threads) that read and augment images, at most one per core."""
     on_corrupt: OnCorrupt = "error"
     """What to do with an image that cannot be decoded. error stops the run; skip omits, counts and lists the image."""
+
+    reduced_decode: bool = True
+    """Decode a JPEG at 1/2, 1/4 or 1/8 of its size in training, if its random crop still has at least as many pixels as
+    the network sees. Evaluation decodes whole images."""
+    cache: CacheName = setting("none", changeable=True)  # noqa: RUF009 (a field)
+    """ram keeps all decoded images in memory, at four bytes a pixel, so that each is decoded once. Each rank has
+    its own cache, which must fit into the free memory."""
 
     def __post_init__(self) -> None:
         check_values(self, "data.")

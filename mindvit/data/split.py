@@ -11,6 +11,7 @@ from PIL import Image
 
 from mindvit.classes import Classes
 from mindvit.data.fingerprint import DataFingerprint, SplitFingerprint, fingerprint_of
+from mindvit.data.images import ScaleChoice
 from mindvit.errors import UserError
 from mindvit.printable import first_names
 
@@ -35,6 +36,8 @@ class Split:
     """Whether a horizontal flip keeps the class of an image."""
     name: Callable[[int], str] = str
     """Returns a name of the image at an index that is the same in every copy of the data; by default its index."""
+    read_scaled: Callable[[int, ScaleChoice], Image.Image] | None = None
+    """Reads the image at an index at the scale that a function chooses. None if all images are read as a whole."""
     read_errors: deque = field(default_factory=lambda: deque(maxlen=1), compare=False)
     """The last decode error that stopped a pipeline. The pipeline raises only a ``RuntimeError`` without this cause."""
 
@@ -87,6 +90,7 @@ class Split:
             self,
             labels=self.labels[indices],
             read=lambda index: self.read(int(indices[index])),
+            read_scaled=self.read_scaled and (lambda index, choose: self.read_scaled(int(indices[index]), choose)),
             describe=lambda index: self.describe(int(indices[index])),
             name=lambda index: self.name(int(indices[index])),
         )

@@ -9,8 +9,9 @@ from mindspore.dataset.vision import Inter
 from PIL import Image
 
 from mindvit.data.augment.color import color_jitter
-from mindvit.data.augment.geometry import flip, padded_crop, random_resized_crop
+from mindvit.data.augment.geometry import crop_and_resize, draw_flip, flip, padded_crop, random_resized_crop_box
 from mindvit.data.augment.policies import make_policy
+from mindvit.data.native_pixels import Box, NativePixels, normalization_table
 from mindvit.data.settings import AugmentSettings
 from mindvit.models.vit_config import Preprocessing
 
@@ -22,6 +23,8 @@ _PILLOW = {
 }
 _MINDSPORE = {"nearest": Inter.NEAREST, "bilinear": Inter.BILINEAR, "bicubic": Inter.BICUBIC}
 _MAX_ASPECT_RATIO = 64
+_SCALES = (8, 4, 2)
+"""Scales at which a JPEG can be decoded, beside 1."""
 
 
 class TrainTransform:
@@ -36,30 +39,100 @@ class TrainTransform:
         shape: height and width of the result, in pixels.
         preprocessing: preprocessing of the network.
         augment: augmentation settings; ``flip`` must not be None.
+        native: native kernels that resize and normalize in place of Pillow and MindSpore, with equal results; None for
+            none.
     """
 
-    def __init__(self, shape: tuple[int, int], preprocessing: Preprocessing, augment: AugmentSettings) -> None:
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        preprocessing: Preprocessing,
+        augment: AugmentSettings,
+        native: NativePixels | None = None,
+    ) -> None:
         self.shape = shape
         self.augment = augment
+        self.native = native
         self.resample = _PILLOW[preprocessing.interpolation]
         fill = tuple(round(255 * value) for value in preprocessing.mean)
         self.policy = make_policy(augment, fill, self.resample)
+        self.table = native and normalization_table(preprocessing)
 
-    def __call__(self, image: Image.Image, rng: np.random.Generator) -> np.ndarray:
-        """Augments an RGB image of any size; returns uint8 (height, width, 3)."""
+    def draw_crop(
+        self, size: tuple[int, int], rng: np.random.Generator, is_reducible: bool = False
+    ) -> tuple[Box | None, int]:
+        """Draws the random crop of an image before it is decoded.
+
+        The crop is drawn for the whole image. It is decoded at the smallest scale at which the crop still has at least
+        as many rows and columns as the result, so nothing is enlarged that was large enough. The edges of the crop are
+        rounded to whole pixels of that scale.
+
+        Args:
+            size: width and height of the whole image.
+            rng: the generator, which is then passed to the call.
+            is_reducible: whether the image can be decoded at a reduced scale.
+
+        Returns:
+            The crop for the call, and the scale: 1, 2, 4 or 8. The crop is left, top, right and bottom in pixels of the
+            decoded image; None for a padded crop, which is drawn later.
+        """
+        if self.augment.crop == "padded":
+            return None, 1
+        left, top, width, height = random_resized_crop_box(*size, self.augment.crop_scale, self.augment.crop_ratio, rng)
+        box = left, top, left + width, top + height
+        for scale in _SCALES if is_reducible else ():
+            reduced = tuple(round(edge / scale) for edge in box)
+            if reduced[2] - reduced[0] >= self.shape[1] and reduced[3] - reduced[1] >= self.shape[0]:
+                return reduced, scale
+        return box, 1
+
+    def __call__(self, image: Image.Image, rng: np.random.Generator, box: Box | None = None) -> np.ndarray:
+        """Augments an RGB image of any size.
+
+        Args:
+            image: the image, as it was decoded.
+            rng: the generator of the sample.
+            box: what ``draw_crop`` returned; None draws it now.
+
+        Returns:
+            uint8 (height, width, 3).
+        """
+        return np.asarray(self._augmented(image, rng, box))[:, :, :3]
+
+    def normalized(self, image: Image.Image, rng: np.random.Generator, box: Box | None = None) -> np.ndarray:
+        """Augments and normalizes an RGB image of any size, by native kernels. The arguments are those of a call.
+
+        Returns:
+            float32 (3, height, width), what ``to_input`` makes of the result of a call.
+        """
+        return self.native.normalize(self._augmented(image, rng, box), self.table)
+
+    def _augmented(self, image: Image.Image, rng: np.random.Generator, box: Box | None) -> Image.Image | np.ndarray:
+        image = self._cropped(image, rng, box)
+        if self.policy is None and not self.augment.color_jitter:
+            return image
+        if isinstance(image, np.ndarray):
+            image = Image.frombytes("RGB", self.shape[::-1], image, "raw", "RGBX")
+        if self.policy is not None:
+            image = self.policy(image, rng)
+        if self.augment.color_jitter:
+            image = color_jitter(image, self.augment.color_jitter, rng)
+        return image
+
+    def _cropped(self, image: Image.Image, rng: np.random.Generator, box: Box | None) -> Image.Image | np.ndarray:
+        """The random crop, flipped at random: an image, or the uint8 (height, width, 4) of a native kernel."""
         augment = self.augment
         if augment.crop == "padded":
             image = padded_crop(image, self.shape, self.resample, rng)
-        else:
-            crop = (augment.crop_scale, augment.crop_ratio)
-            image = random_resized_crop(image, self.shape, *crop, self.resample, rng)
-        if augment.flip:
-            image = flip(image, rng)
-        if self.policy is not None:
-            image = self.policy(image, rng)
-        if augment.color_jitter:
-            image = color_jitter(image, augment.color_jitter, rng)
-        return np.asarray(image)
+            return flip(image) if augment.flip and draw_flip(rng) else image
+        if box is None:
+            box, _ = self.draw_crop(image.size, rng)
+        flips = augment.flip and draw_flip(rng)
+        resized = self.native and self.native.resize(image, box, self.shape, self.resample, flips)
+        if resized is not None:
+            return resized
+        image = crop_and_resize(image, box, self.shape, self.resample)
+        return flip(image) if flips else image
 
 
 class EvalTransform:

@@ -1,6 +1,6 @@
 """Writes a folder of 190 image files of all kinds that people have, and 10 that nobody can read.
 
-python -m tests.data.mixed_images FOLDER writes them at the sizes of photos, for scripts/measure_inference.py.
+python -m tests.data.mixed_images FOLDER writes them at the sizes of photos, for ``mindvit benchmark inference``.
 """
 
 import io

@@ -41,19 +41,13 @@ def random_resized_crop_box(
     return (width - crop_width) // 2, (height - crop_height) // 2, crop_width, crop_height
 
 
-def random_resized_crop(
-    image: Image.Image,
-    shape: tuple[int, int],
-    scale: tuple[float, float],
-    ratio: tuple[float, float],
-    resample: Image.Resampling,
-    rng: np.random.Generator,
+def crop_and_resize(
+    image: Image.Image, box: tuple[int, int, int, int], shape: tuple[int, int], resample: Image.Resampling
 ) -> Image.Image:
-    """Crops the box that ``random_resized_crop_box`` draws, and resizes it to ``shape``: height and width."""
-    left, top, width, height = random_resized_crop_box(image.width, image.height, scale, ratio, rng)
+    """Crops a box, left, top, right and bottom in pixels, and resizes it to ``shape``: height and width."""
     # Not resize(box=...): its antialiasing filter also reads pixels outside the box. This changes the outer pixels of
     # the result (by up to 80 of 255 on noise) and saves no time.
-    return image.crop((left, top, left + width, top + height)).resize(shape[::-1], resample)
+    return image.crop(box).resize(shape[::-1], resample)
 
 
 def padded_crop(
@@ -72,6 +66,11 @@ def padded_crop(
     return image.crop((left, top, left + size[0], top + size[1]))  # Pixels outside the image are black.
 
 
-def flip(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """Flips an image horizontally with probability 0.5."""
-    return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if rng.random() < 0.5 else image
+def draw_flip(rng: np.random.Generator) -> bool:
+    """Whether an image is flipped: with probability 0.5."""
+    return rng.random() < 0.5
+
+
+def flip(image: Image.Image) -> Image.Image:
+    """Flips an image horizontally."""
+    return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)

@@ -9,7 +9,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
-from mindvit.data.images import read_image
+from mindvit.data.images import ScaleChoice, read_image
 from mindvit.data.mindrecord.index import LENGTH_BYTES, read_names, read_rows
 from mindvit.data.mindrecord.manifest import DATA_SUFFIX, Manifest, Shard, read_manifest
 from mindvit.data.split import Source, Split
@@ -56,7 +56,8 @@ def _open_split(path: Path, split: str, shards: tuple[Shard, ...], manifest: Man
         # The fingerprint stands for the names of all files, which only a query of the indices gives.
         return f"{manifest.fingerprint}:{split}:{index}"
 
-    return Split(str(folder), manifest.classes, images.labels, images.read, images.describe, manifest.flip, name)
+    about = (str(folder), manifest.classes, images.labels)
+    return Split(*about, images.read, images.describe, manifest.flip, name, read_scaled=images.read)
 
 
 class _ShardImages:
@@ -76,13 +77,13 @@ class _ShardImages:
         self._cached_file = lru_cache(_OPEN_FILES)(self._open)
         self._names = lru_cache(None)(self._read_names)
 
-    def read(self, index: int) -> Image.Image:
-        """As ``Split.read``."""
+    def read(self, index: int, choose_scale: ScaleChoice | None = None) -> Image.Image:
+        """As ``Split.read``, or as ``Split.read_scaled``."""
         try:
-            return read_image(BytesIO(self._bytes(index)), "")
+            return read_image(BytesIO(self._bytes(index)), "", choose_scale)
         except UserError:
             # The name is looked up only for the error message, because this needs a query of the index.
-            return read_image(BytesIO(self._bytes(index)), self.describe(index))
+            return read_image(BytesIO(self._bytes(index)), self.describe(index), choose_scale)
 
     def describe(self, index: int) -> str:
         """As ``Split.describe``: the shard, and the path of the image in the source."""
