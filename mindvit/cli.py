@@ -23,6 +23,7 @@ from mindvit.errors import STOPPED_BY_USER, UserError
 from mindvit.files import os_error_message
 from mindvit.parent_death import end_with_launcher
 from mindvit.printable import printable
+from mindvit.stand_in_imports import import_stand_ins, is_help_requested
 from mindvit.standard_streams import is_output_lost, prepare_streams
 
 _OUTPUT_LOST = 128 + signal.SIGPIPE
@@ -57,6 +58,8 @@ def run_command(name: str, arguments: list[str] | None = None, usage: str | None
     arguments = sys.argv[1:] if arguments is None else arguments
     usage = os.path.basename(sys.argv[0]) if usage is None else usage  # noqa: PTH119 (argv need not be a path)
     command = COMMANDS.get(name)
+    if is_help_requested(arguments):
+        import_stand_ins()
 
     def run() -> None:
         if command is None:

@@ -150,6 +150,85 @@ COMMANDS = {
         call("mindvit.dry_run_command:DryRunSettings", "mindvit.dry_run_command:dry_run"),
         prints_result=True,
     ),
+    "benchmark": Command(
+        "Measure speed and memory, beside MindSpore's own cells, PyTorch and onnxruntime.",
+        commands={
+            "forward": Command(
+                "Measure the forward pass of a network.",
+                {
+                    "Beside PyTorch and timm, eager and compiled": "--model.name vit_b_16_224 --compare torch",
+                    "Cost against size, as JSON and a chart": "--models vit_ti_16_224 vit_s_16_224 --batch_sizes 1 8 "
+                    "--output speed.json --chart speed.png",
+                },
+                call(
+                    "mindvit.benchmark.benchmark_settings:ForwardSettings",
+                    "mindvit.benchmark.speed_command:benchmark_forward",
+                ),
+                prints_result=True,
+            ),
+            "train": Command(
+                "Measure the training step of a recipe.",
+                {
+                    "AdamW and clipping, beside PyTorch": "--model.name vit_b_16_224 --batch_sizes 8 --compare torch",
+                    "A recipe": "--config configs/digits.yaml",
+                },
+                call(
+                    "mindvit.benchmark.benchmark_settings:StepSettings",
+                    "mindvit.benchmark.speed_command:benchmark_train",
+                ),
+                prints_result=True,
+            ),
+            "data": Command(
+                "Measure the input pipeline of a recipe.",
+                {
+                    "On generated JPEG files, beside torchvision": "--workers 1 2 --compare torch",
+                    "On your images": "--config configs/deit_b_16.yaml --data.source folder --data.path IMAGES",
+                },
+                call(
+                    "mindvit.benchmark.benchmark_settings:PipelineSettings",
+                    "mindvit.benchmark.speed_command:benchmark_data",
+                ),
+                prints_result=True,
+            ),
+            "run": Command(
+                "Measure a training run end to end, beside its step and its pipeline alone.",
+                "--config configs/digits.yaml",
+                call(
+                    "mindvit.benchmark.benchmark_settings:RunSettings",
+                    "mindvit.benchmark.speed_command:benchmark_run",
+                ),
+                prints_result=True,
+            ),
+            "inference": Command(
+                "Measure the command infer, beside its network alone.",
+                "--model.name vit_s_16_224 --images IMAGES",
+                call(
+                    "mindvit.benchmark.benchmark_settings:InferenceSettings",
+                    "mindvit.benchmark.speed_command:benchmark_inference",
+                ),
+                prints_result=True,
+            ),
+            "operators": Command(
+                "Measure forms of an operator at the sizes of a network.",
+                {
+                    "Forms of GELU, with gradients": "--operator gelu --backward true",
+                    "Local attention beside full attention": "--operator local_attention --model.window_size 7 "
+                    "--model.name vit_s_16_224 --image_sizes 224 448",
+                    "Optimizers": "--operator optimizer --model.name vit_s_16_224",
+                },
+                call(
+                    "mindvit.benchmark.benchmark_settings:OperatorSettings",
+                    "mindvit.benchmark.speed_command:benchmark_operators",
+                ),
+                prints_result=True,
+            ),
+        },
+    ),
+    "clear-cache": Command(
+        "Delete what mindvit keeps for later starts: compiled graphs, libraries for dry runs.",
+        "",
+        call("mindvit.clear_cache:ClearCacheSettings", "mindvit.clear_cache:clear_cache"),
+    ),
     "launch": Command("Run train or eval on several devices or nodes.", "train --config configs/digits.yaml", _launch),
 }
 

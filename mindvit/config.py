@@ -115,6 +115,13 @@ def is_text_list(hint: Any) -> bool:
     return get_args(hint)[0] is str or get_origin(get_args(hint)[0]) is Literal
 
 
+def is_number_list(hint: Any) -> bool:
+    """Whether a type is a list of numbers of any length, such as ``tuple[int, ...] | None``."""
+    if get_origin(hint) in (Union, UnionType):
+        return any(is_number_list(member) for member in get_args(hint))
+    return get_origin(hint) is tuple and get_args(hint)[1:] == (Ellipsis,) and get_args(hint)[0] in (int, float)
+
+
 def plain(settings: Any) -> dict[str, Any]:
     """The settings of a dataclass instance with tuples as lists, as JSON and YAML represent them."""
     return _plain(asdict(settings))

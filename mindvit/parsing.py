@@ -13,12 +13,13 @@ import yaml
 from jsonargparse import ActionConfigFile, ArgumentParser, get_loader, set_loader, set_parsing_settings
 
 from mindvit.bounded_yaml import MAX_BYTES, RefusedYAML, check_yaml, load_yaml
-from mindvit.config import describe_type, flatten, is_text_list, setting_types
+from mindvit.config import describe_type, flatten, is_number_list, is_text_list, setting_types
 from mindvit.errors import UserError
 from mindvit.find_recipe import find_recipe
 from mindvit.help_pages import HelpPages
 from mindvit.models.setting_names import nearest_setting
 from mindvit.option_names import OPTION_NAMES
+from mindvit.stand_in_imports import is_help_requested
 
 if TYPE_CHECKING:
     from mindvit.training.recipe import Recipe
@@ -87,7 +88,7 @@ def parse(
     types = dict(setting_types(kind))
     settings = [*types, *(flags or {}), "config"]
     for index, item in enumerate(arguments):
-        if item == "-h" or item.partition("=")[0] == "--help":
+        if is_help_requested([item]):
             topic = item.partition("=")[2] or next(iter(arguments[index + 1 :]), "-")
             pages = HelpPages(kind, parser._actions, parser.prog, description, examples or {}, flags or {}, positional)
             print(pages.page(None if topic.startswith("-") else topic))
@@ -208,12 +209,23 @@ def _name_values(
             named.append(item)
             continue
         count = next((index for index, value in enumerate(left) if value.startswith("--")), len(left))
-        if not is_text_list(types.get(name)) or (count == 1 and _is_list_or_null(left[0])):
+        if is_number_list(types.get(name)) and all(map(_is_number, left[:count])):
+            named.append(f"--{name}=[{', '.join(left[:count])}]")
+            del left[:count]
+        elif not is_text_list(types.get(name)) or (count == 1 and _is_list_or_null(left[0])):
             named += [f"--{name}", left.pop(0)]
         else:
             named.append(f"--{name}={json.dumps(left[:count])}")
             del left[:count]
     return named
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_list_or_null(text: str) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from mindvit import cli
+from mindvit.benchmark.benchmark_settings import StepSettings
 from mindvit.command import Command
 from mindvit.config import setting_groups, setting_types
 from mindvit.dry_run_command import DryRunSettings
@@ -173,3 +174,10 @@ def test_arguments_are_listed_apart_from_options(capsys):
     text = capsys.readouterr().out
     assert text.startswith("usage: mindvit do FIRST [OTHERS] [--SETTING VALUE ...]")
     assert "arguments:\n  FIRST" in text and "--first" not in text
+
+
+@pytest.mark.parametrize("values", [("1", "8", "32"), ("[1, 8, 32]",)])
+def test_a_list_of_numbers_takes_one_value_or_several(values):
+    assert parse(StepSettings, "", ["--batch_sizes", *values, "--rounds", "3"])[0].batch_sizes == (1, 8, 32)
+    assert parse(StepSettings, "", ["--batch_sizes", "8"])[0].batch_sizes == (8,)
+    assert parse(StepSettings, "", ["--batch_sizes", "null"])[0].batch_sizes is None

@@ -21,6 +21,7 @@ from mindvit.evaluation.evaluation_table import evaluation_table
 from mindvit.evaluation.image_predictions import PredictionCollector
 from mindvit.evaluation.metrics import Evaluation, EvaluationCell, evaluate_model, metrics
 from mindvit.factory import TrainedModel, load_trained
+from mindvit.graph_cache.cached_compile import cache_graphs
 from mindvit.models.setting_names import nearest_setting
 from mindvit.option_names import OPTION_NAMES
 from mindvit.runtime import Runtime, RuntimeSettings, apply_amp, current_runtime, init_runtime
@@ -143,7 +144,10 @@ def _evaluate(
     network = apply_amp(trained.network, runtime)
     shard = {"rank": runtime.rank, "world_size": runtime.world_size}
     measured = {**metrics(), "predictions": PredictionCollector(**shard)}
-    model = Model(network, metrics=measured, eval_network=EvaluationCell(network))
+    cell = EvaluationCell(network)
+    if runtime.compile_cache:
+        cache_graphs(cell)
+    model = Model(network, metrics=measured, eval_network=cell)
     corrupt = CorruptImageLog() if data.on_corrupt == "skip" else None
     split = found.labelled
     batches = eval_pipeline(split, trained.metadata.model, data.batch_size, data.num_workers, corrupt=corrupt, **shard)

@@ -12,6 +12,7 @@ from mindvit.data.settings import CORES, check_loading
 from mindvit.errors import UserError
 from mindvit.factory import TrainedModel, load_trained
 from mindvit.files import make_folder
+from mindvit.graph_cache.cached_compile import cache_graphs
 from mindvit.inference.annotated_files import refuse_overwriting
 from mindvit.inference.batched_pass import Classified, classify_files
 from mindvit.inference.drawn_results import DrawnResults
@@ -120,6 +121,8 @@ def infer(settings: InferSettings, as_json: bool = False) -> InferResults:
     drawing = DrawnResults(files, output, is_single, sheet, settings.num_workers)
     trained = load_trained(settings.ckpt, settings.download)
     network = apply_amp(trained.network, runtime)
+    if runtime.compile_cache:
+        cache_graphs(network)
     has_videos = any(file.is_video for file in files)
     batch_size = settings.batch_size if has_videos else min(settings.batch_size, len(files))
     predictor = Predictor(TrainedModel(network, trained.metadata), batch_size)
