@@ -18,6 +18,7 @@ LAYERS = [
         "json_schema",
         "parent_death",
         "printable",
+        "processor",
         "stand_in_imports",
         "standard_streams",
         "strict_json",

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import platform
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
@@ -17,6 +16,7 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
 import mindvit
+from mindvit.processor import processor_identity
 
 _PACKAGES = ("builtins", "mindspore", "mindvit", "numpy")
 """Packages whose source is part of the fingerprint. A graph of another package is not cached."""
@@ -99,21 +99,13 @@ def _software() -> str:
     library = Path(ms.__file__).parent / "version.py"
     stamp = library.stat() if library.exists() else None
     installed = (str(library), stamp and (stamp.st_size, stamp.st_mtime_ns))
-    found = hashlib.sha256(repr((sys.version, ms.__version__, installed, np.__version__, _processor())).encode())
+    versions = (sys.version, ms.__version__, installed, np.__version__)
+    found = hashlib.sha256(repr((*versions, processor_identity())).encode())
     for path in sorted(root.rglob("*")):
         if path.is_file() and "__pycache__" not in path.parts:
             found.update(repr((path.relative_to(root).as_posix(), path.stat().st_size)).encode())
             found.update(path.read_bytes())
     return found.hexdigest()
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    known = {line for line in lines if line.startswith(("model name", "flags", "Features", "CPU part"))}
-    return "\n".join(sorted(known)) or f"{platform.machine()} {platform.processor()}"
 
 
 class _Walk:

@@ -15,6 +15,7 @@ from pathlib import Path
 import mindspore as ms
 
 from mindvit.errors import UserError
+from mindvit.processor import processor_identity
 from mindvit.user_cache import private_folder, user_cache_folder
 
 _COMPILERS = ("g++", "clang++", "c++")
@@ -24,7 +25,6 @@ _FLAGS = (
     *("-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros", "-fassociative-math", "-freciprocal-math"),
 )
 _BUILD_SECONDS = 300.0
-_PROCESSOR_FIELDS = ("model name", "flags", "CPU implementer", "CPU part", "Features")
 
 
 class NoNativeKernelsError(UserError):
@@ -103,7 +103,7 @@ def _processor_option() -> str:
 
 def _digest(command: list[str]) -> str:
     """Identifies a library by what it is made from."""
-    hashed = hashlib.sha256("\0".join([*command, _version(command[0]), _processor()]).encode())
+    hashed = hashlib.sha256("\0".join([*command, _version(command[0]), processor_identity()]).encode())
     for source in [*_sources("*.h"), *_sources("*.cc")]:
         hashed.update(source.name.encode() + b"\0" + source.read_bytes())
     return hashed.hexdigest()[:16]
@@ -112,18 +112,6 @@ def _digest(command: list[str]) -> str:
 @cache
 def _version(compiler: str) -> str:
     return subprocess.run([compiler, "--version"], capture_output=True, text=True, timeout=30, check=False).stdout
-
-
-@cache
-def _processor() -> str:
-    """The processor and its instructions: a library for another one may end the process."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    found = dict(line.partition(":")[::2] for line in reversed(lines))
-    known = {name.strip(): value.strip() for name, value in found.items()}
-    return platform.machine() + "".join(f"\n{known.get(name)}" for name in _PROCESSOR_FIELDS)
 
 
 def _sources(pattern: str) -> list[Path]:

@@ -3,13 +3,13 @@
 import os
 import platform
 from dataclasses import dataclass
-from pathlib import Path
 
 import mindspore
 import numpy
 import psutil
 
 import mindvit
+from mindvit.processor import processor_name
 from mindvit.runtime import Runtime
 
 
@@ -53,19 +53,10 @@ def describe_environment(runtime: Runtime) -> Environment:
         numpy=numpy.__version__,
         python=platform.python_version(),
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
-        processor=_processor(),
+        processor=processor_name(),
         cores=os.cpu_count() or 1,
         memory_gb=round(psutil.virtual_memory().total / 2**30, 1),
         device=runtime.device,
         amp_level=runtime.amp_level,
         ranks=runtime.world_size,
     )
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, "") or platform.processor() or platform.machine()

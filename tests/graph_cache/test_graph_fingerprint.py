@@ -198,7 +198,7 @@ def test_the_process_counts(monkeypatch, tmp_path):
 def test_software_and_processor_count(monkeypatch, tmp_path, changed):
     (tmp_path / "__init__.py").write_text("a = 1")
     monkeypatch.setattr(module.mindvit, "__file__", str(tmp_path / "__init__.py"))
-    monkeypatch.setattr(module, "_processor", lambda: "one")
+    monkeypatch.setattr(module, "processor_identity", lambda: "one")
     before = module._software.__wrapped__()
     assert module._software.__wrapped__() == before
     if changed == "source":
@@ -206,5 +206,5 @@ def test_software_and_processor_count(monkeypatch, tmp_path, changed):
     elif changed == "mindspore":
         monkeypatch.setattr(ms, "__version__", "2.99.0")
     else:
-        monkeypatch.setattr(module, "_processor", lambda: "another")
+        monkeypatch.setattr(module, "processor_identity", lambda: "another")
     assert module._software.__wrapped__() != before
