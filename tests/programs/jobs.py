@@ -11,11 +11,9 @@ import numpy as np
 import psutil
 from PIL import Image
 
-from mindvit.training.resume import newest_train_checkpoint
 from mindvit.weights.formats.ckpt import read_ckpt
 from tests.conftest import ROOT
 
-ENVIRONMENT = {**os.environ, "PYTHON": sys.executable}
 _TIMINGS = {"images_per_second", "mfu", "train_seconds", "eval_seconds"}
 
 
@@ -31,24 +29,12 @@ def options(settings):
     return [part for name, text in texts.items() for part in (f"--{name}", text)]
 
 
-def graph_cache(root, run_folder, by_epoch=False):
-    """Environment variables with which the sessions of one run share their compiled graphs.
-
-    MindSpore numbers the files of its cache by the order of compilation. A session that starts with the evaluation that
-    an interrupted one still lacked has another order than one that starts with training, so it has another cache. With
-    SWA, which starts at a later epoch, the order depends on the epoch too (``by_epoch``).
-    """
-    newest = newest_train_checkpoint(run_folder / "train_checkpoints")
-    first = "evaluation" if newest is not None and newest.state.is_unrecorded else "training"
-    epoch = newest.state.recorded_epochs if by_epoch and newest is not None else 0
-    return {"MS_COMPILER_CACHE_ENABLE": "1", "MS_COMPILER_CACHE_PATH": str(root / f"graphs_{first}_{epoch}")}
-
-
 def start(script, *arguments, cwd=ROOT, **environment):
     """Starts a shell script of scripts/ in a folder, with more environment variables."""
     command = ["bash", f"scripts/{script}", *map(str, arguments)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, cwd=cwd, env={**ENVIRONMENT, **environment}, **pipes)
+    environment = {**os.environ, "PYTHON": sys.executable, **environment}
+    return subprocess.Popen(command, cwd=cwd, env=environment, **pipes)
 
 
 def finish(job, timeout=200):

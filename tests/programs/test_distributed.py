@@ -8,13 +8,13 @@ import time
 import psutil
 import pytest
 
+from mindvit.user_cache import user_cache_folder
 from mindvit.weights.checkpoint import TRAIN_STATE_KEY
 from mindvit.weights.formats.ckpt import read_ckpt
 from tests.conftest import TINY
 from tests.programs.jobs import (
     assert_same_tensors,
     finish,
-    graph_cache,
     metrics_without_timings,
     options,
     read_metrics,
@@ -55,6 +55,15 @@ def num_lines(folder):
     return len(path.read_text().splitlines()) if path.exists() else 0
 
 
+def stored_graphs():
+    """The graphs in the cache of the programs, with the time at which each was stored or last loaded."""
+    return {path: path.stat().st_mtime_ns for path in (user_cache_folder() / "graphs").glob("*.graph")}
+
+
+def new_graphs(before):
+    return {path: used for path, used in stored_graphs().items() if path not in before}
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     """The folders of an uninterrupted run, and of a run that was killed, resumed and stopped."""
@@ -65,12 +74,14 @@ def runs(tmp_path_factory):
 
     def train(name):
         settings = options({**SETTINGS, "output_dir": root / name, "resume": "auto"})
-        return start("run_distribute_train.sh", recipe, *settings, NPROC="2", **graph_cache(root, root / name))
+        return start("run_distribute_train.sh", recipe, *settings, NPROC="2")
 
+    before = stored_graphs()
     whole = train("whole")
     code, out, err = finish(whole)
     assert code == 0, out + err
     results["whole"] = out, err
+    results["graphs"] = new_graphs(before)
 
     job = train("interrupted")
     wait_for(lambda: num_lines(root / "interrupted") >= 4, job)
@@ -83,6 +94,7 @@ def runs(tmp_path_factory):
     # Only one rank receives the signal; it informs the other rank.
     ranks_of(job)[1].send_signal(signal.SIGTERM)
     results["stopped"] = finish(job, 60)
+    results["graphs after resuming"] = new_graphs(before)
     return root / "whole", root / "interrupted", results
 
 
@@ -119,6 +131,14 @@ def test_an_interrupted_run_has_exactly_the_state_of_an_uninterrupted_run(runs):
         for name in ("seconds", "metrics_bytes", "recorded_epochs", "best"):
             progress.pop(name)
     assert state == expected
+
+
+def test_a_job_that_starts_again_loads_the_graphs_of_both_ranks(runs):
+    """That it then computes the same is the test above: the interrupted run has loaded what the other one compiled."""
+    stored, later = runs[2]["graphs"], runs[2]["graphs after resuming"]
+    assert len(stored) == 2 * 3, "training step, evaluation of the weights and of their average, on each rank"
+    assert later.keys() == stored.keys(), "nothing was compiled again, and no graph was found to be unusable"
+    assert all(later[path] > used for path, used in stored.items())
 
 
 def test_only_rank_0_is_on_the_screen_and_writes(runs):

@@ -28,7 +28,6 @@ from mindvit.training import trainer
 from mindvit.training.callbacks.metrics_log import MetricsLog
 from mindvit.training.callbacks.metrics_recorder import MetricsRecorder
 from mindvit.weights.metadata import CheckpointMetadata
-from tests.programs.jobs import graph_cache
 
 
 def die():
@@ -71,8 +70,7 @@ def die_at(moment, count):
 
 def run(folder, moment, options):
     die_at(moment.partition(":")[0], int(moment.partition(":")[2]))
-    os.environ.update(graph_cache(folder.parent, folder, by_epoch=True))
-    sys.argv = ["train.py", *options, "--output_dir", str(folder)]
+    sys.argv = [{str(ROOT / "train.py")!r}, *options, "--output_dir", str(folder)]
     try:
         run_command("train")
     except SystemExit as ended:
