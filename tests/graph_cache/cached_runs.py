@@ -1,7 +1,7 @@
 """Trains small networks for a few steps in a process of its own, and prints what came out and what was cached, as JSON.
 
-Arguments: a folder; true or false, whether to use the cache; settings of a run such as ``loss.label_smoothing=0.3``,
-separated by commas; one argument for each run.
+Arguments: a folder, then one argument for each run: its settings such as ``loss.label_smoothing=0.3``, separated by
+commas. The argument ``layer`` computes one layer instead, whose graph takes no time to compile.
 """
 
 import json
@@ -13,8 +13,10 @@ from pathlib import Path
 import mindspore as ms
 import numpy as np
 
-from mindvit.graph_cache import graph_store
+from mindvit.graph_cache import cached_compile, graph_store
+from mindvit.ops.dense import Dense
 from mindvit.parsing import parse
+from mindvit.runtime import RuntimeSettings, init_runtime
 from mindvit.training.recipe import Recipe
 from mindvit.training.run_folder import RunFolder
 from mindvit.training.setup import setup
@@ -24,6 +26,7 @@ STEPS = 3
 SETTINGS = {f"model.{name}": value for name, value in TINY.items()} | {"train.steps": 20, "data.batch_size": 4}
 SETTINGS |= {"runtime.peak_tflops": 0.1, "schedule.warmup_epochs": 0, "data.num_workers": 1}
 SETTINGS |= {"ema.decay": "null", "model.num_heads": 1}
+LAYER = "layer"
 
 
 class RecordingStore(graph_store.GraphStore):
@@ -41,9 +44,16 @@ class RecordingStore(graph_store.GraphStore):
         RecordingStore.stored += 1
 
 
-def run(folder, use_cache, changes):
-    settings = SETTINGS | dict(change.split("=") for change in changes)
-    settings |= {"runtime.compile_cache": use_cache, "data.path": f"{folder}/digits", "output_dir": f"{folder}/run"}
+def compute_layer():
+    init_runtime(RuntimeSettings(), seed=0)
+    layer = Dense(8, 4, "normal")
+    cached_compile.cache_graphs(layer)
+    return [sha256(layer(ms.Tensor(np.ones((2, 8), np.float32))).asnumpy().tobytes()).hexdigest()]
+
+
+def run(folder, changes):
+    settings = SETTINGS | {"data.path": f"{folder}/digits", "output_dir": f"{folder}/run"}
+    settings |= dict(change.split("=") for change in changes)
     options = [part for name, value in settings.items() for part in (f"--{name}", str(value))]
     recipe = parse(Recipe, "", ["--config", str(ROOT / "configs/digits.yaml"), *options])[0]
     made = setup(recipe, RunFolder(Path(recipe.output_dir)))
@@ -67,14 +77,12 @@ def run(folder, use_cache, changes):
 
 
 if __name__ == "__main__":
-    from mindvit.graph_cache import cached_compile
-
     warnings.simplefilter("ignore")
     cached_compile.GraphStore = RecordingStore
     results = {}
-    for argument in sys.argv[3:]:
+    for argument in sys.argv[2:]:
         before = RecordingStore.loaded, RecordingStore.stored
-        outputs = run(sys.argv[1], sys.argv[2], filter(None, argument.split(",")))
+        outputs = compute_layer() if argument == LAYER else run(sys.argv[1], filter(None, argument.split(",")))
         counts = RecordingStore.loaded - before[0], RecordingStore.stored - before[1]
         results[argument] = {"outputs": outputs, "loaded": counts[0], "stored": counts[1]}
     print(json.dumps(results))

@@ -10,12 +10,14 @@ import pytest
 from mindvit.graph_cache.cached_compile import _session as cached_session
 from mindvit.graph_cache.graph_store import GraphStore
 from tests.conftest import ROOT
+from tests.graph_cache.cached_runs import LAYER
 
 KINDS = ("", "loss.label_smoothing=0.3,optimizer.lr=1e-2,ema.decay=0.5")
+WITHOUT_CACHE = f"{KINDS[1]},runtime.compile_cache=false"
 
 
-def start(folder, cache, use_cache, kinds):
-    command = [sys.executable, "-m", "tests.graph_cache.cached_runs", str(folder), json.dumps(use_cache), *kinds]
+def start(folder, cache, *kinds):
+    command = [sys.executable, "-m", "tests.graph_cache.cached_runs", str(folder), *kinds]
     environment = {**os.environ, "XDG_CACHE_HOME": str(cache), "GLOG_v": "3"}
     return subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -41,32 +43,28 @@ def counts(results):
 def first(tmp_path_factory):
     """The cache that a first process leaves, and its results."""
     folder = tmp_path_factory.mktemp("first")
-    return folder, finish(start(folder / "run", folder / "cache", True, KINDS))
+    return folder, finish(start(folder / "run", folder / "cache", *KINDS, WITHOUT_CACHE, LAYER))
 
 
 def test_cached_graphs_compute_what_compiled_graphs_compute(first, tmp_path):
     folder, results = first
-    assert counts(results) == [(0, 2), (1, 2)], "the evaluation of the network is the same graph in both runs"
+    assert counts(results) == [(0, 2), (1, 2), (0, 0), (0, 1)], "both runs evaluate the network by the same graph"
+    assert results[WITHOUT_CACHE]["outputs"] == results[KINDS[1]]["outputs"]
     # In another order, because MindSpore's own cache tells graphs apart by their order only.
-    again = finish(start(tmp_path, folder / "cache", True, KINDS[::-1]))
-    assert counts(again) == [(3, 0), (2, 0)]
-    assert outputs(again) == outputs(results)
-    without = finish(start(tmp_path, tmp_path / "cache", False, KINDS[1:]))
-    assert counts(without) == [(0, 0)]
-    assert without[KINDS[1]]["outputs"] == results[KINDS[1]]["outputs"]
-    assert not (tmp_path / "cache/mindvit/graphs").exists()
+    again = finish(start(tmp_path, folder / "cache", LAYER, *KINDS[::-1]))
+    assert counts(again) == [(1, 0), (3, 0), (2, 0)]
+    assert outputs(again) == {kind: found for kind, found in outputs(results).items() if kind != WITHOUT_CACHE}
 
 
 def test_graphs_that_mindspore_cannot_read_are_compiled(first, tmp_path):
     folder, results = first
     store = GraphStore(folder / "cache/mindvit/graphs")
-    keys = [path.stem for path in store.folder.glob("*.graph")]
-    intact = {key: store.read(key) for key in keys}
-    for key in keys:
+    intact = {path.stem: store.read(path.stem) for path in store.folder.glob("*.graph")}
+    for key in intact:
         store.write(key, b"not a graph")
-    again = finish(start(tmp_path, folder / "cache", True, KINDS[:1]))
-    assert outputs(again)[""] == outputs(results)[""]
-    assert sum(store.read(key) is None for key in keys) == 2, "they must not be offered again"
+    again = finish(start(tmp_path, folder / "cache", LAYER))
+    assert outputs(again)[LAYER] == outputs(results)[LAYER]
+    assert sum(store.read(key) is None for key in intact) == 1, "it must not be offered again"
     for key, graph in intact.items():
         store.write(key, graph)
 
