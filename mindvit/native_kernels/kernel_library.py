@@ -63,6 +63,17 @@ def set_threads(count: int) -> None:
         library.mindvit_use_threads(count)
 
 
+def join_ranks(file: int, rank: int, ranks: int) -> bool:
+    """Gives the loaded kernels the memory in which they add tensors of several ranks. Returns whether they can use it.
+
+    Args:
+        file: a file that all ranks have opened; its size is set here, and it may be closed afterwards.
+        rank: rank of this process.
+        ranks: number of ranks.
+    """
+    return bool(_loaded) and not any(library.mindvit_join_ranks(file, rank, ranks) for library in _loaded.values())
+
+
 _loaded: dict[Path, ctypes.CDLL] = {}
 
 

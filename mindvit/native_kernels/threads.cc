@@ -12,14 +12,6 @@ namespace {
 // How often a waiting thread looks for work before it sleeps: some ten microseconds, about what waking it would take.
 constexpr int kSpins = 2000;
 
-inline void pause_briefly() {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  asm volatile("yield");
-#endif
-}
-
 class Pool {
  public:
   explicit Pool(int count) {

@@ -13,6 +13,15 @@ void set_thread_count(int count);
 // Calls work(index) for each index below `tasks`, on all threads; returns when all are done.
 void parallel(long tasks, const std::function<void(long)> &work);
 
+// For a thread that looks again and again for something to happen.
+inline void pause_briefly() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
 // The part [first, last) of `total` items that belongs to part `index` of `parts`, in multiples of `grain`.
 struct Part {
   long first, last;

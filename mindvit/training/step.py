@@ -94,12 +94,12 @@ class TrainStep(nn.Cell):
             self.loss_scale.name, self.steps_at_scale.name = "loss_scale.value", "loss_scale.steps"
         if world_size > 1:
             self.stop_asked = Parameter(Tensor(0.0, ms.float32), name="stop.asked", requires_grad=False)
+            self.joins_sums = flat is None and target_device() == "CPU"
             self.all_reduce = ops.AllReduce()
-            if flat is None:
-                if target_device() == "CPU":
-                    self.reduce_gradients = GradientSum([weight.shape for weight in self.weights])
-                else:  # MindSpore's compiler joins its collectives.
-                    self.reduce_gradients = nn.DistributedGradReducer(self.weights, mean=False, degree=world_size)
+            if self.joins_sums:
+                self.sum_over_ranks = GradientSum([(2,), *(weight.shape for weight in self.weights)])
+            elif flat is None:  # MindSpore's compiler joins its collectives.
+                self.reduce_gradients = nn.DistributedGradReducer(self.weights, mean=False, degree=world_size)
 
     def construct(self, images, labels, rng_keys, mix):
         if self.mixup is not None:
@@ -107,9 +107,8 @@ class TrainStep(nn.Cell):
         loss, gradients = self._accumulated(images, labels, rng_keys)
         stop = ()
         if self.world_size > 1:
-            sums = self.all_reduce(ops.stack((loss, self.stop_asked.value())))
+            sums, gradients = self._summed_over_ranks(ops.stack((loss, self.stop_asked.value())), gradients)
             loss, stop = sums[0], (sums[1] > 0,)
-            gradients = self._summed_over_ranks(gradients)
         factor = Tensor(1.0 / (self.micro_batches * self.world_size), ms.float32)
         if self.scaler is not None:
             factor = factor / self.loss_scale
@@ -167,13 +166,17 @@ class TrainStep(nn.Cell):
             sums = sums + (gradient_sum.value(),)  # noqa: RUF005
         return self.loss_sum.value(), sums
 
-    def _summed_over_ranks(self, gradients):
+    def _summed_over_ranks(self, scalars, gradients):
+        if self.joins_sums:
+            sums = self.sum_over_ranks((scalars,) + gradients)  # noqa: RUF005
+            return sums[0], sums[1:]
+        scalars = self.all_reduce(scalars)
         if self.flat is None:
-            return self.reduce_gradients(gradients)
+            return scalars, self.reduce_gradients(gradients)
         sums = ()
         for gradient in gradients:
             sums = sums + (self.all_reduce(gradient),)  # noqa: RUF005
-        return sums
+        return scalars, sums
 
     def _value_and_gradients(self, images, labels, rng_keys):
         loss, gradients = self.value_and_grad(images, labels, rng_keys)

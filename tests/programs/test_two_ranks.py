@@ -100,6 +100,10 @@ def test_settings_that_differ_between_ranks_are_named_on_all_ranks(results):
         assert "model.depth" not in message
 
 
+def test_ranks_on_one_machine_sum_in_shared_memory(results, native_kernels):
+    assert [found["shares_memory"] for found in sharding(results)] == [True, True]
+
+
 @pytest.mark.parametrize("name", ["sgd", "lamb"])
 def test_sharded_optimizer_states_and_flat_weights_have_the_same_result(results, name):
     labels = ("full", "flat" if name == "sgd" else "sharded")

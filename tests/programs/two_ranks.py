@@ -19,8 +19,9 @@ from mindspore import Tensor, amp
 from mindvit import create_model, distributed
 from mindvit.errors import UserError
 from mindvit.losses import CrossEntropySmooth
+from mindvit.native_kernels import shared_sums
 from mindvit.parsing import parse
-from mindvit.training import setup, trainer
+from mindvit.training import gradient_sum, setup, trainer
 from mindvit.training.ema import ExponentialMovingAverage
 from mindvit.training.flat_weights import FlatOptimizer, FlatWeights
 from mindvit.training.optimizer_settings import OptimizerSettings
@@ -189,11 +190,13 @@ class SmallRun:
 
 def shard(folder: Path, rank: int) -> dict:
     """Trains with full and with sharded optimizer states, and with flat weights, and writes the tensors of all."""
-    results = {"sgd": [], "lamb": []}
-    for label in ("full", "flat"):
-        run = SmallRun("sgd", rank, is_flat=label == "flat", compiled=label == "flat")
-        results["sgd"].append(run.run(range(STEPS)))
-        np.savez(folder / f"sgd_{label}{rank}.npz", **run.tensors())
+    results = {"sgd": [], "lamb": [], "shares_memory": shared_sums.ranks_share_memory()}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gradient_sum, "ranks_share_memory", lambda: False)  # Here the ranks sum by collectives.
+        for label in ("full", "flat"):
+            run = SmallRun("sgd", rank, is_flat=label == "flat", compiled=label == "flat")
+            results["sgd"].append(run.run(range(STEPS)))
+            np.savez(folder / f"sgd_{label}{rank}.npz", **run.tensors())
 
     # LAMB has the states of AdamW, and needs norms of whole tensors.
     runs = {label: SmallRun("lamb", rank, label == "sharded", scaled=True) for label in ("full", "sharded")}
