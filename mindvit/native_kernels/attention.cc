@@ -43,6 +43,7 @@ extern "C" int mindvit_attention(int, void **params, int *, int64_t **shapes, co
     product(count, tokens, dim, {query, stride}, {key, stride, true}, scores, tokens, scale);
     for (long row = 0; row < count; ++row) {
       float *s = scores + row * tokens, top = s[0], sum = 0;
+#pragma omp simd reduction(max : top)
       for (long j = 0; j < tokens; ++j) top = s[j] > top ? s[j] : top;
       for (long j = 0; j < tokens; ++j) {
         s[j] = exp_of(s[j] - top);

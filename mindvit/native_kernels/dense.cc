@@ -12,7 +12,7 @@ extern "C" int mindvit_dense(int, void **params, int *ndims, int64_t **shapes, c
   const float *bias = static_cast<float *>(params[2]);
   float *y = static_cast<float *>(params[3]);
   const long rows = rows_of(ndims[0], shapes[0]), in = shapes[1][1], out = shapes[1][0];
-  parallel_product(rows, out, in, {x, in}, {weight, in, true}, y, out);
+  parallel_product({rows, out, in, {x, in}, {weight, in, true}, y, out});
   add_bias(y, bias, rows, out);
   return 0;
 }
@@ -25,7 +25,7 @@ extern "C" int mindvit_dense_grad(int, void **params, int *ndims, int64_t **shap
   float *dbias = static_cast<float *>(params[5]);
   const long rows = rows_of(ndims[0], shapes[0]), in = shapes[1][1], out = shapes[1][0];
   sum_rows(dy, dbias, rows, out);
-  parallel_product(out, in, rows, {dy, out, true}, {x, in}, dweight, in);
-  parallel_product(rows, in, out, {dy, out}, {weight, in}, dx, in);
+  parallel_products({out, in, rows, {dy, out, true}, {x, in}, dweight, in},
+                    {rows, in, out, {dy, out}, {weight, in}, dx, in});
   return 0;
 }

@@ -72,9 +72,9 @@ int forward(void **params, int *ndims, int64_t **shapes) {
   const long rows = rows_of(ndims[0], shapes[0]), width = shapes[1][1], inner = shapes[1][0], out = shapes[3][0];
   std::lock_guard<std::mutex> lock(scratch_mutex);
   float *active = activations.get(rows * inner);
-  parallel_product(rows, inner, width, {x, width}, {weight1, width, true}, hidden, inner);
+  parallel_product({rows, inner, width, {x, width}, {weight1, width, true}, hidden, inner});
   activate<GELU>(bias1, hidden, active, rows, inner);
-  parallel_product(rows, out, inner, {active, inner}, {weight2, inner, true}, y, out);
+  parallel_product({rows, out, inner, {active, inner}, {weight2, inner, true}, y, out});
   add_bias(y, bias2, rows, out);
   return 0;
 }
@@ -91,13 +91,13 @@ int backward(void **params, int *ndims, int64_t **shapes) {
   const long rows = rows_of(ndims[0], shapes[0]), width = shapes[1][1], inner = shapes[1][0], out = shapes[2][0];
   std::lock_guard<std::mutex> lock(scratch_mutex);
   float *active = activations.get(rows * inner), *grad = gradients.get(rows * inner);
-  parallel_product(rows, inner, out, {dy, out}, {weight2, inner}, grad, inner);
+  parallel_product({rows, inner, out, {dy, out}, {weight2, inner}, grad, inner});
   differentiate<GELU>(hidden, active, grad, rows, inner);
   sum_rows(dy, dbias2, rows, out);
-  parallel_product(out, inner, rows, {dy, out, true}, {active, inner}, dweight2, inner);
+  parallel_product({out, inner, rows, {dy, out, true}, {active, inner}, dweight2, inner});
   sum_rows(grad, dbias1, rows, inner);
-  parallel_product(inner, width, rows, {grad, inner, true}, {x, width}, dweight1, width);
-  parallel_product(rows, width, inner, {grad, inner}, {weight1, width}, dx, width);
+  parallel_products({inner, width, rows, {grad, inner, true}, {x, width}, dweight1, width},
+                    {rows, width, inner, {grad, inner}, {weight1, width}, dx, width});
   return 0;
 }
 

@@ -21,7 +21,7 @@ from mindvit.user_cache import private_folder, user_cache_folder
 _COMPILERS = ("g++", "clang++", "c++")
 # NaN and infinity keep their meaning: a training step recognizes a diverged loss by them.
 _FLAGS = (
-    *("-std=c++17", "-O3", "-fPIC", "-shared", "-pthread", "-ffp-contract=fast"),
+    *("-std=c++17", "-O3", "-fPIC", "-shared", "-pthread", "-ffp-contract=fast", "-fopenmp-simd"),
     *("-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros", "-fassociative-math", "-freciprocal-math"),
 )
 _BUILD_SECONDS = 300.0

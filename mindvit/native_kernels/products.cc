@@ -2,6 +2,8 @@
 
 #include <dlfcn.h>
 
+#include <algorithm>
+
 #include "threads.h"
 
 namespace mindvit {
@@ -11,6 +13,31 @@ using Sgemm = int (*)(char, char, long, long, long, float, const float *, long, 
                       long);
 Sgemm sgemm = nullptr;
 
+struct Grid {
+  int rows, columns;
+};
+
+// The grid of parts whose operands are the smallest.
+Grid grid_of(const Product &p, int parts) {
+  int rows = 1;
+  double best = 1e30;
+  for (int candidate = 1; candidate <= parts; ++candidate) {
+    if (parts % candidate) continue;
+    const double cost = static_cast<double>(p.m) / candidate + static_cast<double>(p.n) * candidate / parts;
+    if (cost < best) best = cost, rows = candidate;
+  }
+  return {rows, parts / rows};
+}
+
+void compute_part(const Product &p, const Grid &grid, long index) {
+  const Part r = part_of(p.m, grid.rows, index / grid.columns, 8);
+  const Part q = part_of(p.n, grid.columns, index % grid.columns, 16);
+  if (r.first == r.last || q.first == q.last) return;
+  const Matrix a{p.a.data + (p.a.transposed ? r.first : r.first * p.a.stride), p.a.stride, p.a.transposed};
+  const Matrix b{p.b.data + (p.b.transposed ? q.first * p.b.stride : q.first), p.b.stride, p.b.transposed};
+  product(r.last - r.first, q.last - q.first, p.k, a, b, p.c + r.first * p.stride_c + q.first, p.stride_c);
+}
+
 }  // namespace
 
 void product(long m, long n, long k, Matrix a, Matrix b, float *c, long stride_c, float alpha, float beta) {
@@ -18,23 +45,25 @@ void product(long m, long n, long k, Matrix a, Matrix b, float *c, long stride_c
         stride_c);
 }
 
-void parallel_product(long m, long n, long k, Matrix a, Matrix b, float *c, long stride_c) {
-  // The grid of parts whose operands are the smallest.
+void parallel_product(const Product &p) {
+  const Grid grid = grid_of(p, thread_count());
+  parallel(grid.rows * grid.columns, [&](long index) { compute_part(p, grid, index); });
+}
+
+void parallel_products(const Product &p, const Product &q) {
   const int threads = thread_count();
-  int rows = 1;
-  double best = 1e30;
-  for (int candidate = 1; candidate <= threads; ++candidate) {
-    if (threads % candidate) continue;
-    const double cost = static_cast<double>(m) / candidate + static_cast<double>(n) * candidate / threads;
-    if (cost < best) best = cost, rows = candidate;
+  if (threads > 1 && threads % 2) {
+    parallel_product(p);
+    parallel_product(q);
+    return;
   }
-  const int columns = threads / rows;
-  parallel(threads, [&](long index) {
-    const Part r = part_of(m, rows, index / columns, 8), q = part_of(n, columns, index % columns, 16);
-    if (r.first == r.last || q.first == q.last) return;
-    const Matrix a_part{a.data + (a.transposed ? r.first : r.first * a.stride), a.stride, a.transposed};
-    const Matrix b_part{b.data + (b.transposed ? q.first * b.stride : q.first), b.stride, b.transposed};
-    product(r.last - r.first, q.last - q.first, k, a_part, b_part, c + r.first * stride_c + q.first, stride_c);
+  const int parts = std::max(1, threads / 2);
+  const Grid p_grid = grid_of(p, parts), q_grid = grid_of(q, parts);
+  parallel(2 * parts, [&](long index) {
+    if (index < parts)
+      compute_part(p, p_grid, index);
+    else
+      compute_part(q, q_grid, index - parts);
   });
 }
 

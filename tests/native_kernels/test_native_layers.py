@@ -9,6 +9,7 @@ from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 from scipy.special import erf
 
 from mindvit.models.feed_forward import FeedForward
+from mindvit.native_kernels.kernel_library import available_threads, set_threads
 from mindvit.ops.dense import Dense
 from mindvit.ops.global_norm import GlobalNorm
 from mindvit.ops.layer_norm import LayerNorm
@@ -73,6 +74,20 @@ def test_dense(rng, shape):
     assert_near(found[1], dy @ weight)
     assert_near(found[2][0], dy.reshape(-1, 23).T @ x.reshape(-1, 40))
     assert_near(found[2][1], dy.reshape(-1, 23).sum(0))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 4, 6])
+def test_any_number_of_threads_computes_the_same_dense_layer(rng, threads):
+    cell = Dense(96, 72, "normal")
+    x, dy = (rng.standard_normal((7, 11, width)).astype(np.float32) for width in (96, 72))
+    expected = output_and_gradients(cell, x, dy)
+    set_threads(threads)
+    try:
+        found = output_and_gradients(cell, x, dy)
+    finally:
+        set_threads(available_threads())
+    for actual, wanted in zip((*found[:2], *found[2]), (*expected[:2], *expected[2]), strict=True):
+        assert_near(actual, wanted)
 
 
 @pytest.mark.parametrize("tokens", [5, 300], ids=["one block of queries", "several blocks of queries"])
