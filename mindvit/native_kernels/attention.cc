@@ -1,11 +1,11 @@
 // Softmax attention on the joint projection of query, key and value, without a matrix of all pairs in memory.
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
 #include <vector>
 
 #include "exp.h"
 #include "products.h"
+#include "softmax.h"
 #include "threads.h"
 
 using namespace mindvit;
@@ -41,17 +41,9 @@ extern "C" int mindvit_attention(int, void **params, int *, int64_t **shapes, co
     const float *key = qkv + image * tokens * stride + width + head * dim, *value = key + width;
     float *scores = scratch(0, rows * tokens);
     product(count, tokens, dim, {query, stride}, {key, stride, true}, scores, tokens, scale);
+    float *sums = log_sums + (image * heads + head) * tokens + first;
     for (long row = 0; row < count; ++row) {
-      float *s = scores + row * tokens, top = s[0], sum = 0;
-#pragma omp simd reduction(max : top)
-      for (long j = 0; j < tokens; ++j) top = s[j] > top ? s[j] : top;
-      for (long j = 0; j < tokens; ++j) {
-        s[j] = exp_of(s[j] - top);
-        sum += s[j];
-      }
-      const float factor = 1.0f / sum;
-      for (long j = 0; j < tokens; ++j) s[j] *= factor;
-      log_sums[(image * heads + head) * tokens + first + row] = top + std::log(sum);
+      sums[row] = softmax_row(scores + row * tokens, scores + row * tokens, tokens);
     }
     product(count, dim, tokens, {scores, tokens}, {value, stride}, out + (image * tokens + first) * width + head * dim,
             width);

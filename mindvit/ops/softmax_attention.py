@@ -7,7 +7,22 @@ from mindvit.ops.dropout import Dropout
 from mindvit.ops.operation import Operation, native_kernel
 
 
-class Softmax(nn.Cell):
+class _NativeSoftmax(nn.Cell):
+    """Softmax over the last axis by the native kernels. Input and output: float32, of any shape."""
+
+    def __init__(self) -> None:
+        super().__init__(auto_prefix=False)
+        self.forward = native_kernel("softmax", lambda x: x)
+        self.backward = native_kernel("softmax_grad", lambda y, dy: y)
+
+    def construct(self, x):
+        return self.forward(x)
+
+    def bprop(self, x, out, dout):
+        return (self.backward(out, dout),)
+
+
+class Softmax(Operation):
     """Softmax over the last axis, computed in float32 at every AMP level.
 
     Computed in float16, a row of 2,000 weights has a sum that differs from 1 by 2e-4, and three of ten weights are not
@@ -16,7 +31,14 @@ class Softmax(nn.Cell):
     Input and output: any shape, floating point.
     """
 
+    def __init__(self) -> None:
+        super().__init__()
+        if self.is_native:
+            self.native = _NativeSoftmax()
+
     def construct(self, x):
+        if self.is_native and x.dtype == ms.float32:
+            return self.native(x)
         return ops.softmax(x.astype(ms.float32), -1).astype(x.dtype)
 
 

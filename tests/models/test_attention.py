@@ -1,5 +1,7 @@
 """The precision of the softmax in all attention cells, and fused attention."""
 
+from functools import partial
+
 import mindspore as ms
 import numpy as np
 import pytest
@@ -71,7 +73,9 @@ def test_every_attention_on_float16_has_its_softmax_in_float32(rng, make, is_loc
 
 def test_the_softmax_in_float32_equals_the_stock_one_bit_for_bit(rng):
     x = Tensor(rng.standard_normal((2, 3, 50, 50)).astype(np.float32))
-    np.testing.assert_array_equal(Softmax()(x).asnumpy(), nn.Softmax(-1)(x).asnumpy())
+    with forms_of(PORTABLE):
+        found = Softmax()(x)
+    np.testing.assert_array_equal(found.asnumpy(), nn.Softmax(-1)(x).asnumpy())
 
 
 @pytest.mark.parametrize(
@@ -111,7 +115,7 @@ class Fused(nn.Cell):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("dtype", "tolerance", "with_bias"),
-    [(ms.float32, 1e-6, False), (ms.float32, 1e-6, True), (ms.float16, 4e-3, True)],
+    [(ms.float32, 2e-6, False), (ms.float32, 2e-6, True), (ms.float16, 4e-3, True)],
 )
 def test_the_fused_operator_equals_the_unfused_computation(rng, monkeypatch, dtype, tolerance, with_bias):
     monkeypatch.setattr(ops, "flash_attention_score", flash_attention_score)
@@ -230,10 +234,10 @@ def test_the_weights_of_fused_attention_are_available(rng, monkeypatch):
 @pytest.mark.slow
 def test_the_onnx_export_equals_that_of_the_stock_softmax(tmp_path):
     exported = []
-    for softmax in (Softmax(), nn.Softmax(-1)):
+    for softmax in (Softmax, partial(nn.Softmax, -1)):
         with forms_of(PORTABLE):
             cell = Attention(32, 2).set_train(False)
-        cell.attend.softmax = softmax
+            cell.attend.softmax = softmax()
         ms.export(cell, ops.zeros((1, 5, 32), ms.float32), file_name=str(tmp_path / "cell"), file_format="ONNX")
         exported.append((tmp_path / "cell.onnx").read_bytes())
     found, stock = ([written.count(part) for part in (b"Softmax", b"Cast", b"MatMul")] for written in exported)

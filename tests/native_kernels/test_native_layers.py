@@ -15,7 +15,7 @@ from mindvit.ops.global_norm import GlobalNorm
 from mindvit.ops.layer_norm import LayerNorm
 from mindvit.ops.moving_average import MovingAverage
 from mindvit.ops.operation import PORTABLE, forms_of
-from mindvit.ops.softmax_attention import NativeAttention
+from mindvit.ops.softmax_attention import NativeAttention, Softmax
 from mindvit.training.optimizers import AdamW
 
 pytestmark = [pytest.mark.eager, pytest.mark.usefixtures("native_kernels")]
@@ -111,6 +111,17 @@ def test_attention(rng, tokens):
     found = output_and_gradients(NativeAttention(heads, scale), qkv, dy)
     assert_near(found[0], (weights @ value).transpose(0, 2, 1, 3).reshape(dy.shape))
     assert_near(found[1], parts.transpose(1, 3, 0, 2, 4).reshape(qkv.shape))
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 5, 37), (1, 1), (4, 16)])
+def test_softmax(rng, shape):
+    x = (30 * rng.standard_normal(shape)).astype(np.float32).astype(np.float64)
+    dy = rng.standard_normal(shape).astype(np.float32).astype(np.float64)
+    y = np.exp(x - x.max(-1, keepdims=True))
+    y /= y.sum(-1, keepdims=True)
+    found = output_and_gradients(Softmax(), x, dy)
+    assert_near(found[0], y)
+    np.testing.assert_allclose(found[1], y * (dy - (y * dy).sum(-1, keepdims=True)), rtol=0, atol=1e-5)
 
 
 def gelu(form, x):
