@@ -43,7 +43,10 @@ class GradientSum(nn.Cell):
             parts = ()
             for index in range(first, end):
                 parts = parts + (tensors[index].reshape(-1),)  # noqa: RUF005 (graph mode parses no star)
-            joined = self.all_reduce(parts[0] if end - first == 1 else ops.concat(parts))
+            joined = parts[0] if end - first == 1 else ops.concat(parts)
+            if first > 0:  # Collectives that wait for nothing could start in another order on each rank.
+                joined = ops.depend(joined, sums[-1])
+            joined = self.all_reduce(joined)
             start = 0
             for index in range(first, end):
                 part = joined[start : start + self.sizes[index]]
