@@ -18,6 +18,9 @@ from mindvit.ops.dropout import Dropout, PatchDropout, assign_rng_ids
 from mindvit.ops.layer_norm import LayerNorm
 from mindvit.ops.weight import Weight
 
+_BEFORE_BLOCKS = ("stem.", "patch_embedding.", "cls", "distillation", "registers", "pos_")
+"""Starts of the names of the parameters of the embedding."""
+
 
 class ViT(nn.Cell):
     """Vision Transformer for image classification (Dosovitskiy et al., 2021, "An Image is Worth 16x16 Words").
@@ -151,6 +154,12 @@ class ViT(nn.Cell):
     def encode(self, images, rng_key=None):
         """The output of ``forward_features``, for use within a graph."""
         return self.last_norm(self.transformer(self.embed(images, rng_key), rng_key))
+
+    def part_of(self, name: str) -> int:
+        """Where a parameter acts: 0 is before the blocks, ``i + 1`` in block ``i``, ``depth + 1`` after the blocks."""
+        if name.startswith("transformer.layers."):
+            return int(name.split(".")[2]) + 1
+        return 0 if name.startswith(_BEFORE_BLOCKS) else self.config.depth + 1
 
     def last_norm(self, tokens):
         """Applies the norm after the last block, unless the pooling precedes the norm (pool mean_norm)."""

@@ -30,7 +30,7 @@ class TrainSettings:
     value."""
     recompute: bool = setting(False, changeable=True)
     """Recompute the activations of each block in the backward pass (activation checkpointing): less memory, more
-    compute, the same weights. It has no effect with accumulate_steps above 1."""
+    compute, the same weights. It has no effect with accumulate_steps above 1, except on a CPU."""
     seed: int = 0
     """Seed of the weights, the sampling order, the augmentation and all dropout."""
     log_steps: int = setting(50, changeable=True)

@@ -30,7 +30,6 @@ from mindvit.factory import ModelSettings, create_model
 from mindvit.graph_cache.cached_compile import cache_graphs
 from mindvit.losses import make_loss, resolve_class_weights
 from mindvit.models.vit import ViT
-from mindvit.ops.operation import has_native_kernels
 from mindvit.run_metrics import WeightsKind
 from mindvit.runtime import Runtime, apply_amp, init_runtime, make_loss_scaler
 from mindvit.training.distillation import DistillationLoss, LossOfMean, load_teacher, make_teacher
@@ -155,10 +154,12 @@ def build(
         swa = StochasticWeightAverage(network)
 
     computed = apply_amp(network, runtime)
-    if recipe.train.recompute:
-        _warn_of_useless_recompute(recipe)
-        if not has_native_kernels():
-            network.transformer.recompute_blocks()
+    recomputes = recipe.train.recompute
+    if recomputes and runtime.device == "CPU":
+        recomputes = _can_compute_twice(network)
+    elif recomputes:
+        _mark_blocks_to_recompute(network, recipe.train.accumulate_steps)
+        recomputes = False
 
     peak_lr = recipe.optimizer.peak_lr(plan.samples_per_step)
     warn_of_warmup_only(recipe.schedule, total_steps, plan.steps_per_epoch)
@@ -176,6 +177,7 @@ def build(
         ema=ema,
         teacher=teacher and make_teacher(apply_amp(teacher, runtime), teacher.config, network.config),
         flat=flat,
+        recomputes=recomputes,
     )
     models = {WeightsKind.RAW: Model(step, metrics=metrics(), eval_network=EvaluationCell(computed))}
     for kind, average in ((WeightsKind.EMA, ema), (WeightsKind.SWA, swa)):
@@ -266,19 +268,31 @@ def sampling_plan(recipe: Recipe, source: Source, runtime: Runtime) -> SamplingP
     return plan
 
 
-def _warn_of_useless_recompute(recipe: Recipe) -> None:
-    if has_native_kernels():
+def _can_compute_twice(network: ViT) -> bool:
+    """Whether the embedding may be computed twice in a step; a warning says if not.
+
+    The compiler joins both passes, unless something in it is updated by each.
+    """
+    if any(isinstance(cell, nn.BatchNorm2d) for _, cell in network.cells_and_names()):
         warnings.warn(
-            "train.recompute has no effect with native kernels, which keep fewer activations instead. To save memory, "
-            "use more and smaller micro-batches (train.accumulate_steps)",
+            f"train.recompute has no effect on a CPU with the stem {network.config.stem}, because its batch norm would "
+            "count each batch twice. More and smaller micro-batches (train.accumulate_steps) save memory",
             stacklevel=2,
         )
-    elif recipe.train.accumulate_steps > 1:
+        return False
+    return True
+
+
+def _mark_blocks_to_recompute(network: ViT, accumulate_steps: int) -> None:
+    """Lets MindSpore's compiler recompute the blocks, as it does on devices other than a CPU."""
+    if accumulate_steps > 1:
         warnings.warn(
-            "train.recompute has no effect with train.accumulate_steps above 1, because MindSpore recomputes in the "
-            "outermost graph only. More and smaller micro-batches save as much memory without computing anything twice",
+            "train.recompute has no effect with train.accumulate_steps above 1 on this device, because MindSpore "
+            "recomputes in the outermost graph only. More and smaller micro-batches save as much memory without "
+            "computing anything twice",
             stacklevel=2,
         )
+    network.transformer.recompute_blocks()
 
 
 def _can_be_flat(recipe: Recipe, runtime: Runtime, network: ViT) -> bool:

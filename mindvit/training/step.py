@@ -13,6 +13,7 @@ from mindvit.training.flat_weights import FlatWeights
 from mindvit.training.gradient_sum import GradientSum
 from mindvit.training.mixup import Mixup
 from mindvit.training.optimizers import Optimizer
+from mindvit.training.recompute import RecomputedGradients
 
 
 class TrainStep(nn.Cell):
@@ -42,6 +43,7 @@ class TrainStep(nn.Cell):
         mixup: mixes the batch; None disables mixing.
         ema: average to update after each update of the weights.
         teacher: from images to logits, which the loss takes beside the labels; None without distillation.
+        recomputes: whether blocks are computed again in the backward pass (``RecomputedGradients``), which needs a ViT.
 
     Inputs: images, float32 (batch, channels, height, width); labels, int32 (batch,); rng_keys, int32 (batch,); mix,
     float32 (6,). Outputs, all scalars: the mean loss of the batch, the gradient norm before clipping, the learning
@@ -63,6 +65,7 @@ class TrainStep(nn.Cell):
         ema: ExponentialMovingAverage | None = None,
         teacher: Teacher | None = None,
         flat: FlatWeights | None = None,
+        recomputes: bool = False,
     ) -> None:
         super().__init__(auto_prefix=False)
         self.network = network
@@ -79,7 +82,10 @@ class TrainStep(nn.Cell):
         self.flat = flat
         self.weights = optimizer.parameters if flat is None else flat.handles
         self.world_size = world_size
-        self.value_and_grad = ms.value_and_grad(self._scaled_loss, None, self.weights)
+        if recomputes:
+            self.value_and_grad = RecomputedGradients(network, self._scaled_loss, self.weights)
+        else:
+            self.value_and_grad = ms.value_and_grad(self._loss_of_batch, None, self.weights)
         if self.micro_batches > 1:
             shapes = {weight.name: weight.shape for weight in optimizer.parameters} if flat is None else flat.joined
             self.gradient_sums = ParameterTuple(
@@ -138,8 +144,10 @@ class TrainStep(nn.Cell):
         if self.flat is not None:
             self.flat.publish()
 
-    def _scaled_loss(self, images, labels, rng_keys):
-        outputs = self.network(images, rng_keys)
+    def _loss_of_batch(self, images, labels, rng_keys):
+        return self._scaled_loss(self.network(images, rng_keys), images, labels)
+
+    def _scaled_loss(self, outputs, images, labels):
         teacher_logits = () if self.teacher is None else (self.teacher(images),)
         loss = self.loss(outputs, labels, *teacher_logits)
         return loss if self.scaler is None else self.scaler.scale(loss)
