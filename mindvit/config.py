@@ -97,7 +97,7 @@ def describe_type(hint: Any) -> str:
     if get_origin(hint) in (list, tuple) and is_text_list(hint):
         return 'a list of texts such as ["0", "1"]' if members[0] is str else "a list of them"
     if get_origin(hint) is tuple and members[-1] is Ellipsis:
-        return "a list of numbers such as [1, 2.5]"
+        return f"a list of {'whole numbers such as [1, 8]' if members[0] is int else 'numbers such as [1, 2.5]'}"
     if get_origin(hint) is tuple:
         return f"a list of {len(members)} numbers"
     if get_origin(hint) is list and is_dataclass(members[0]):

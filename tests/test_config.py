@@ -3,7 +3,7 @@ from dataclasses import dataclass, field, fields
 import pytest
 from docstring_parser import parse
 
-from mindvit.config import flatten, marked_settings, optional_settings, plain, setting
+from mindvit.config import describe_type, flatten, marked_settings, optional_settings, plain, setting
 
 
 @dataclass(frozen=True)
@@ -58,3 +58,14 @@ def test_only_what_is_set_overrides():
     assert made(size=0).overrides() == {"size": 0}
     with pytest.raises(TypeError):
         made(other=1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        (tuple[int, ...], "a list of whole numbers such as [1, 8]"),
+        (tuple[float, ...] | None, "a list of numbers such as [1, 2.5] or null"),
+    ],
+)
+def test_lists_are_described_by_what_they_hold(kind, expected):
+    assert describe_type(kind) == expected
