@@ -1,4 +1,4 @@
-"""The costly loops of a transform, in C++: crop and resize, flip, normalization. The results are those without it.
+"""The costly loops of a transform, in C++: resize, normalize, warp, sharpen. The results are those without it.
 
 The code that runs without native kernels is Pillow's and MindSpore's; each function here gives the same numbers, bit by
 bit. Both leave the interpreter's lock to other threads.
@@ -9,7 +9,7 @@ from functools import cache
 
 import numpy as np
 from mindspore.dataset import vision
-from PIL import Image
+from PIL import Image, ImageEnhance
 
 from mindvit.errors import UserError
 from mindvit.models.vit_config import Preprocessing
@@ -17,10 +17,14 @@ from mindvit.native_kernels.kernel_library import load_kernels
 
 Box = tuple[int, int, int, int]
 """Left, top, right and bottom, in pixels."""
+Matrix = tuple[float, float, float, float, float, float]
+"""The first two rows of an affine transform."""
 
 _CUBIC = {Image.Resampling.BILINEAR: 0, Image.Resampling.BICUBIC: 1}
 _PROBES = [(60, 40, 24, 32), (30, 41, 33, 47), (25, 90, 40, 30), (97, 93, 64, 31), (64, 40, 64, 50), (7, 5, 3, 8)]
 """Sizes of the images that Pillow and the kernels are compared on: width, height, resized width and height."""
+_MATRICES = [(1, 0.3, 0, 0, 1, 0), (1, 0, 0, -0.2, 1, 0), (1, 0, 7.3, 0, 1, 0), (0.9, 0.4, -5.1, -0.4, 0.9, 9.7)]
+"""Affine transforms that they are compared on: two shears, a translation, a rotation."""
 
 
 class _ArrowArray(ctypes.Structure):
@@ -52,6 +56,16 @@ class NativePixels:
         self._normalize = library.mindvit_normalize_image
         self._normalize.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p]
         self._normalize.restype = None
+        self._transform = library.mindvit_transform_image
+        self._transform.argtypes = [
+            ctypes.c_void_p,
+            *[ctypes.c_int] * 2,
+            ctypes.c_void_p,
+            ctypes.c_int,
+            ctypes.c_void_p,
+        ]
+        self._sharpen = library.mindvit_sharpen_image
+        self._sharpen.argtypes = [ctypes.c_void_p, *[ctypes.c_int] * 2, ctypes.c_float, ctypes.c_void_p]
         self.tall_first = tall_first
 
     def resize(
@@ -86,15 +100,48 @@ class NativePixels:
         del keep
         return None if failed else result
 
-    def normalize(self, image: Image.Image | np.ndarray, table: np.ndarray) -> np.ndarray:
+    def transform(
+        self, image: Image.Image, matrix: Matrix, fill: tuple[int, int, int], resample: Image.Resampling
+    ) -> Image.Image | None:
+        """``image.transform(image.size, Image.Transform.AFFINE, matrix, resample, fillcolor=fill)``.
+
+        Args:
+            image: RGB.
+            matrix: a to f. The pixel at (x, y) shows what is at (ax + by + c, dx + ey + f).
+            fill: color of the pixels from outside the image.
+            resample: BILINEAR or BICUBIC.
+
+        Returns:
+            RGB. None if Pillow must compute it: for other filters, and an image that Pillow keeps in several pieces.
+        """
+        pixels, keep = _pixels(image) if resample in _CUBIC else (None, None)
+        if pixels is None:
+            return None
+        result = Image.new("RGB", image.size, fill)
+        to, keep_result = _pixels(result)
+        values = (ctypes.c_double * 6)(*matrix)
+        failed = to is None or self._transform(pixels, *image.size, values, _CUBIC[resample], to)
+        del keep, keep_result
+        return None if failed else result
+
+    def sharpen(self, image: Image.Image, factor: float) -> Image.Image | None:
+        """``ImageEnhance.Sharpness(image).enhance(factor)`` of an RGB image; None if Pillow must compute it."""
+        pixels, keep = _pixels(image)
+        if pixels is None:
+            return None
+        result = Image.new("RGB", image.size, None)
+        to, keep_result = _pixels(result)
+        failed = to is None or self._sharpen(pixels, *image.size, factor, to)
+        del keep, keep_result
+        return None if failed else result
+
+    def normalize(self, image: Image.Image | np.ndarray, table: np.ndarray, out: np.ndarray) -> None:
         """Looks up normalized values, channels first.
 
         Args:
             image: RGB, or contiguous uint8 (height, width, 4), whose last channel is not read.
             table: as ``normalization_table``.
-
-        Returns:
-            float32 (3, height, width).
+            out: where they are written, contiguous float32 (3, height, width).
         """
         if isinstance(image, Image.Image):
             (width, height), (pixels, keep) = image.size, _pixels(image)
@@ -103,10 +150,10 @@ class NativePixels:
                 pixels = keep.ctypes.data
         else:
             (height, width, _), pixels, keep = image.shape, image.ctypes.data, image
-        result = np.empty((3, height, width), np.float32)
-        self._normalize(pixels, height * width, table.ctypes.data, result.ctypes.data)
+        if out.shape != (3, height, width) or out.dtype != np.float32 or not out.flags.c_contiguous:
+            raise ValueError(f"the result needs contiguous float32 (3, {height}, {width}), not {out.dtype} {out.shape}")
+        self._normalize(pixels, height * width, table.ctypes.data, out.ctypes.data)
         del keep
-        return result
 
 
 @cache
@@ -134,6 +181,23 @@ def normalization_table(preprocessing: Preprocessing) -> np.ndarray:
 
 
 def _agrees_with_pillow(native: NativePixels) -> bool:
+    return _resizes_like_pillow(native) and _augments_like_pillow(native)
+
+
+def _augments_like_pillow(native: NativePixels) -> bool:
+    image = Image.fromarray(np.random.default_rng(1).integers(0, 256, (37, 41, 3)).astype(np.uint8))
+    fill = (9, 99, 199)
+    pairs = [(native.sharpen(image, factor), ImageEnhance.Sharpness(image).enhance(factor)) for factor in (0.3, 1.7)]
+    for matrix in _MATRICES:
+        for resample in _CUBIC:
+            expected = image.transform(image.size, Image.Transform.AFFINE, matrix, resample, fillcolor=fill)
+            pairs.append((native.transform(image, matrix, fill, resample), expected))
+    return all(
+        found is not None and np.array_equal(np.asarray(found), np.asarray(expected)) for found, expected in pairs
+    )
+
+
+def _resizes_like_pillow(native: NativePixels) -> bool:
     rng = np.random.default_rng(0)
     for width, height, *size in _PROBES:
         image = Image.fromarray(rng.integers(0, 256, (height, width, 3)).astype(np.uint8))

@@ -1,7 +1,7 @@
 """The ``mindspore.dataset`` pipelines that turn a split into batches.
 
-They start with a ``GeneratorDataset`` of indices, which data workers map to images of a ``Split``. They do not use the
-dataset class of each source: docs/architecture.md gives the reasons and the measurements.
+They are a ``GeneratorDataset`` whose rows are whole batches of images of a ``Split``. They use neither the dataset
+class of each source nor ``map`` and ``batch``: docs/architecture.md gives the reasons and the measurements.
 """
 
 import mindspore.dataset as ds
@@ -9,13 +9,14 @@ import numpy as np
 
 from mindvit.data.augment.draw_mixup import draw_mixup
 from mindvit.data.augment.erasing import random_erasing
+from mindvit.data.batch_loader import BatchLoader
 from mindvit.data.corrupt_images import CorruptImageLog, ImageReader
 from mindvit.data.native_pixels import native_pixels
 from mindvit.data.rng import RngStream, generator
 from mindvit.data.sampling import SamplingPlan, TrainSampler
 from mindvit.data.settings import AugmentSettings
 from mindvit.data.split import PADDING_LABEL, Split
-from mindvit.data.transforms import EvalTransform, TrainTransform, to_input
+from mindvit.data.transforms import EvalTransform, TrainTransform
 from mindvit.models.vit_config import ViTConfig
 
 
@@ -55,47 +56,34 @@ def train_pipeline(
         UserError: if there are too few images for one step.
     """
     plan.check(split.origin)
-    kernels = native_pixels() if native else None
-    transform = TrainTransform(model.image_shape, model.preprocessing, augment, kernels)
-    transformed = transform if kernels is None else transform.normalized
-    seed = plan.seed
+    transform = TrainTransform(model.image_shape, model.preprocessing, augment, native_pixels() if native else None)
+    reader, seed = ImageReader(split, corrupt), plan.seed
 
-    def prepare(sample: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        index = int(sample)
+    def make_row(sample: int, row: np.ndarray) -> tuple[np.int32, np.int32]:
         drawn = {}
 
         def draw(size: tuple[int, int], is_reducible: bool) -> int:
-            drawn["rng"] = generator(seed, RngStream.IMAGE, index)
+            drawn["rng"] = generator(seed, RngStream.IMAGE, sample)
             drawn["box"], scale = transform.draw_crop(size, drawn["rng"], is_reducible and reduced_decode)
             return scale
 
-        image, label = reader.next_readable(plan.image_index(index), draw)
-        pixels = transformed(image, **drawn)
-        rng_key = generator(seed, RngStream.NETWORK, index).integers(-(2**31), 2**31, dtype=np.int32)
-        return pixels, label, np.int32(rng_key)
+        image, label = reader.next_readable(plan.image_index(sample), draw)
+        transform.normalized(image, row, **drawn)
+        rng_key = generator(seed, RngStream.NETWORK, sample).integers(-(2**31), 2**31, dtype=np.int32)
+        if augment.random_erasing:
+            rng = generator(seed, RngStream.ERASING, int(rng_key) & 0xFFFFFFFF)
+            erased = random_erasing(row, augment.random_erasing, rng)
+            if erased is not row:
+                row[:] = erased
+        return label, rng_key
 
-    def erase(image: np.ndarray, rng_key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        rng = generator(seed, RngStream.ERASING, int(rng_key) & 0xFFFFFFFF)
-        return random_erasing(image, augment.random_erasing, rng), rng_key
-
-    def mix(rng_keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def add_mix(labels: np.ndarray, rng_keys: np.ndarray) -> tuple[np.ndarray, ...]:
         rng = generator(seed, RngStream.MIXING, int(rng_keys[0]) & 0xFFFFFFFF)
-        return rng_keys, draw_mixup(augment, model.image_shape, rng)
+        return labels, rng_keys, draw_mixup(augment, model.image_shape, rng)
 
-    reader = ImageReader(split, corrupt)
-    workers = {"num_parallel_workers": num_workers, "python_multiprocessing": False}
-    # One worker is enough here: it only counts. The map below reads and decodes with all of them.
-    dataset = ds.GeneratorDataset(
-        _Indices(plan.samples_per_epoch), ["sample"], sampler=TrainSampler(plan, first_step), num_parallel_workers=1
-    )
-    dataset = dataset.map(prepare, ["sample"], ["image", "label", "rng_key"], **workers)
-    if kernels is None:
-        dataset = dataset.map(to_input(model.preprocessing), "image", num_parallel_workers=num_workers)
-    if augment.random_erasing:
-        dataset = dataset.map(erase, ["image", "rng_key"], **workers)
-    dataset = dataset.batch(plan.batch_size, drop_remainder=True)
-    dataset = dataset.map(mix, ["rng_key"], ["rng_key", "mix"], num_parallel_workers=1, python_multiprocessing=False)
-    return dataset.project(["image", "label", "rng_key", "mix"])
+    shape = (3, *model.image_shape)
+    loader = BatchLoader(make_row, plan.samples_of_step, plan.steps_per_epoch, shape, num_workers, add_mix)
+    return _dataset(loader, ["image", "label", "rng_key", "mix"], TrainSampler(plan, first_step))
 
 
 def eval_pipeline(
@@ -126,36 +114,26 @@ def eval_pipeline(
         A dataset with columns ``image``, float32 (batch_size, 3, height, width), and ``label``, int32 (batch_size,).
     """
 
-    def prepare(index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        image, label = reader.or_blank(int(index))
-        return transform(image), label
-
     shard = range(rank, len(split), world_size)
-    missing = -len(shard) % batch_size or (0 if shard else batch_size)
-    blank = np.zeros((model.in_channels, *model.image_shape), np.float32)
-    padding = [{"image": blank, "label": np.array(PADDING_LABEL, np.int32)}] * missing
-    if not shard:
-        return ds.PaddedDataset(padding).batch(batch_size)
+    steps = max(1, -(-len(shard) // batch_size))
     reader, transform = ImageReader(split, corrupt), EvalTransform(model.image_shape, model.preprocessing)
-    dataset = ds.GeneratorDataset(
-        _Indices(len(split)), ["index"], sampler=ds.SubsetSampler(list(shard)), num_parallel_workers=1
-    )
-    workers = {"num_parallel_workers": num_workers, "python_multiprocessing": False}
-    dataset = dataset.map(prepare, ["index"], ["image", "label"], **workers)
-    dataset = dataset.map(to_input(model.preprocessing), "image", num_parallel_workers=num_workers)
-    if missing:
-        dataset += ds.PaddedDataset(padding)
-    return dataset.batch(batch_size)
+
+    def samples_of(step: int) -> list[int | None]:
+        samples = shard[step * batch_size : (step + 1) * batch_size]
+        return [*samples, *[None] * (batch_size - len(samples))]
+
+    def make_row(index: int | None, row: np.ndarray) -> tuple[np.int32]:
+        if index is None:
+            row.fill(0)
+            return (np.int32(PADDING_LABEL),)
+        image, label = reader.or_blank(index)
+        transform.normalized(image, row)
+        return (label,)
+
+    loader = BatchLoader(make_row, samples_of, steps, (model.in_channels, *model.image_shape), num_workers)
+    return _dataset(loader, ["image", "label"], ds.SequentialSampler())
 
 
-class _Indices:
-    """A data source whose rows are their own indices."""
-
-    def __init__(self, count: int) -> None:
-        self.count = count
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, index: int) -> tuple[np.int64]:
-        return (np.int64(index),)
+def _dataset(loader: BatchLoader, columns: list[str], sampler: ds.Sampler) -> ds.Dataset:
+    # The loader has the data workers. One thread waits for its batches.
+    return ds.GeneratorDataset(loader, columns, sampler=sampler, num_parallel_workers=1, python_multiprocessing=False)

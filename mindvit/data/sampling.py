@@ -86,6 +86,11 @@ class SamplingPlan:
                 f"but {origin} has only {self.num_images} training images"
             )
 
+    def samples_of_step(self, step: int) -> range:
+        """The sample indices that this rank takes in a step, which is counted through all epochs."""
+        first = step * self.samples_per_step
+        return range(first + self.rank, first + self.samples_per_step, self.world_size)
+
     def image_index(self, sample: int) -> int:
         """The index of the image that a sample shows."""
         epoch, position = divmod(sample, self.samples_per_epoch)
@@ -97,11 +102,11 @@ class SamplingPlan:
 
 
 class TrainSampler(ds.Sampler):
-    """Yields the sample indices of one rank, one epoch at each iteration.
+    """Yields the steps of one epoch at each iteration, counted through all epochs.
 
     Args:
         plan: the sampling plan of the run.
-        first_step: step to start at, counted through all epochs. The first iteration yields the rest of its epoch.
+        first_step: step to start at. The first iteration yields the rest of its epoch.
     """
 
     def __init__(self, plan: SamplingPlan, first_step: int = 0) -> None:
@@ -110,11 +115,9 @@ class TrainSampler(ds.Sampler):
         self.next_step = first_step
 
     def __iter__(self) -> Iterator[int]:
-        plan = self.plan
-        end = (self.next_step // plan.steps_per_epoch + 1) * plan.steps_per_epoch
-        first, last = self.next_step * plan.samples_per_step, end * plan.samples_per_step
-        self.next_step = end
-        return iter(range(first + plan.rank, last, plan.world_size))
+        steps = self.plan.steps_per_epoch
+        first, self.next_step = self.next_step, (self.next_step // steps + 1) * steps
+        return iter(range(first, self.next_step))
 
 
 @lru_cache(maxsize=2)  # The pipeline reads ahead into the next epoch.

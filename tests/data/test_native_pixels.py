@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageEnhance
 
 from mindvit.data import native_pixels as module
 from mindvit.data.augment.geometry import crop_and_resize, flip
+from mindvit.data.augment.operations import apply_op
+from mindvit.data.augment.policies import make_policy
 from mindvit.data.native_pixels import NativePixels, normalization_table
 from mindvit.data.pipeline import train_pipeline
 from mindvit.data.sampling import SamplingPlan
@@ -56,6 +58,70 @@ def test_what_pillow_alone_can_do_is_left_to_it(native):
     assert native.resize(large, (0, 0, 50, 50), (4, 4), Image.Resampling.BILINEAR, False) is None
 
 
+@pytest.mark.parametrize("name", FILTERS)
+def test_affine_transforms_give_the_pixels_of_pillow(native, rng, name):
+    """Of all sizes, down to a single pixel, with noise and with black and white: across, down, and both."""
+    fill = (9, 99, 199)
+    for case in range(240):
+        width, height = rng.integers(1, 90, 2).tolist()
+        values = rng.integers(0, 256, (height, width, 3)).astype(np.uint8)
+        image = Image.fromarray(values if case % 2 else (values // 128 * 255).astype(np.uint8))
+        a, b, c, d, e, f = rng.normal([1, 0, 0, 0, 1, 0], [0.4, 0.4, 9, 0.4, 0.4, 9]).tolist()
+        for matrix in [
+            (a, b, c, d, e, f),
+            (1, b, 0, 0, 1, 0),
+            (1, 0, 0, d, 1, 0),
+            (1, 0, c, 0, 1, 0),
+            (1, 0, 0, 0, 1, f),
+        ]:
+            found = native.transform(image, matrix, fill, FILTERS[name])
+            expected = image.transform(image.size, Image.Transform.AFFINE, matrix, FILTERS[name], fillcolor=fill)
+            np.testing.assert_array_equal(np.asarray(found), np.asarray(expected))
+
+
+def test_sharpening_gives_the_pixels_of_pillow(native, rng):
+    for _ in range(100):
+        width, height = rng.integers(1, 60, 2).tolist()
+        image = Image.fromarray(rng.integers(0, 256, (height, width, 3)).astype(np.uint8))
+        for factor in (-0.5, 0.0, 0.1, 0.97, 1.0, 1.9, *rng.uniform(0, 2, 3)):
+            expected = np.asarray(ImageEnhance.Sharpness(image).enhance(factor))
+            np.testing.assert_array_equal(np.asarray(native.sharpen(image, factor)), expected)
+
+
+@pytest.mark.parametrize("name", ["Rotate", "ShearX", "ShearY", "TranslateX", "TranslateY", "Sharpness"])
+@pytest.mark.parametrize("interpolation", ["nearest", *FILTERS])
+def test_operations_give_the_same_pixels_with_and_without_native_kernels(native, rng, name, interpolation):
+    filters = {"nearest": Image.Resampling.NEAREST, **FILTERS}
+    image = photo(61, 47, 3)
+    for amount in (0.0, 0.37, -0.2, 13.7, -30.0, 90.0, 135.0, -180.0, *rng.uniform(-30, 30, 20)):
+        portable, fast = (
+            apply_op(name, image, amount, (9, 99, 199), filters[interpolation], kernels) for kernels in (None, native)
+        )
+        np.testing.assert_array_equal(np.asarray(fast), np.asarray(portable))
+
+
+@pytest.mark.parametrize(
+    "policy", ["randaugment", "autoaugment", "autoaugment_cifar10", "trivialaugment", "three_augment"]
+)
+def test_policies_give_the_same_images_with_and_without_native_kernels(native, policy):
+    settings = AugmentSettings(auto_augment=policy, randaugment_noise=0.5, randaugment_prob=1.0)
+    resample = Image.Resampling.BICUBIC
+    portable, fast = (make_policy(settings, (9, 99, 199), resample, kernels) for kernels in (None, native))
+    for seed in range(60):
+        image = photo(40, 33, seed)
+        found, expected = (policy(image, np.random.default_rng(seed)) for policy in (fast, portable))
+        np.testing.assert_array_equal(np.asarray(found), np.asarray(expected))
+
+
+def test_an_image_that_the_kernels_cannot_reach_is_left_to_pillow(native):
+    mapped = Image.frombuffer("RGB", (8, 8), np.zeros((8, 8, 4), np.uint8), "raw", "RGBX", 0, 1)
+    matrix = (1, 0.2, 0, 0, 1, 0)
+    assert native.transform(mapped, matrix, (0, 0, 0), Image.Resampling.BILINEAR) is None
+    assert native.transform(Image.new("RGB", (8, 8)), matrix, (0, 0, 0), Image.Resampling.NEAREST) is None
+    assert native.sharpen(mapped, 1.5) is None
+    assert native.sharpen(Image.new("RGB", (2100, 2100)), 1.5) is None, "above 16 MB Pillow keeps several pieces"
+
+
 def test_normalized_values_are_those_of_mindspore(native, rng):
     preprocessing = Preprocessing((0.1, 0.45, 0.7), (0.2, 0.3, 0.25))
     pixels = rng.integers(0, 256, (31, 17, 3)).astype(np.uint8)
@@ -66,8 +132,8 @@ def test_normalized_values_are_those_of_mindspore(native, rng):
     padded = np.concatenate([pixels, rng.integers(0, 256, (31, 17, 1)).astype(np.uint8)], axis=2)
     mapped = Image.frombuffer("RGB", (17, 31), padded, "raw", "RGBX", 0, 1)
     for image in (Image.fromarray(pixels), mapped, padded):
-        found = native.normalize(image, table)
-        assert found.dtype == np.float32
+        found = np.empty((3, 31, 17), np.float32)
+        native.normalize(image, table, found)
         np.testing.assert_array_equal(found, expected)
 
 
@@ -86,7 +152,10 @@ def test_a_transform_gives_the_same_numbers_with_and_without_native_kernels(nati
         np.testing.assert_array_equal(fast(image, np.random.default_rng(seed)), expected)
         for operation in to_input(preprocessing):
             expected = operation(expected)
-        np.testing.assert_array_equal(fast.normalized(image, np.random.default_rng(seed)), expected)
+        for transform in (fast, portable):
+            found = np.empty((3, 33, 24), np.float32)
+            transform.normalized(image, found, np.random.default_rng(seed))
+            np.testing.assert_array_equal(found, expected)
 
 
 def test_batches_do_not_depend_on_native_kernels(native):
@@ -125,6 +194,12 @@ def test_without_a_compiler_pillow_is_used(undecided, monkeypatch):
 def test_a_pillow_that_resizes_otherwise_is_used_itself(native, undecided, monkeypatch):
     resize = Image.Image.resize
     monkeypatch.setattr(Image.Image, "resize", lambda *a, **k: resize(*a, **k).point(lambda value: value ^ 1))
+    assert module.native_pixels() is None
+
+
+def test_a_pillow_that_warps_otherwise_is_used_itself(native, undecided, monkeypatch):
+    transform = Image.Image.transform
+    monkeypatch.setattr(Image.Image, "transform", lambda *a, **k: transform(*a, **k).point(lambda value: value ^ 1))
     assert module.native_pixels() is None
 
 

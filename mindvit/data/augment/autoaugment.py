@@ -5,6 +5,7 @@ from PIL import Image
 
 from mindvit.data.augment.magnitudes import AUTOAUGMENT, apply_at_magnitude
 from mindvit.data.augment.operations import Fill
+from mindvit.data.native_pixels import NativePixels
 
 _Op = tuple[str, float, int]
 SubPolicy = tuple[_Op, _Op]
@@ -77,6 +78,7 @@ def autoaugment(
     policy: tuple[SubPolicy, ...],
     fill: Fill,
     resample: Image.Resampling,
+    native: NativePixels | None = None,
 ) -> Image.Image:
     """Applies a sub-policy, chosen uniformly: two operations, each with its own probability.
 
@@ -86,8 +88,11 @@ def autoaugment(
         policy: ``IMAGENET`` or ``CIFAR10``.
         fill: color of the pixels from outside the image.
         resample: resampling filter of the geometric operations.
+        native: native kernels, as for ``apply_op``.
     """
     for name, prob, magnitude in policy[rng.integers(len(policy))]:
         if rng.random() < prob:
-            image = apply_at_magnitude(AUTOAUGMENT, name, magnitude / _MAX_MAGNITUDE, image, rng, fill, resample)
+            image = apply_at_magnitude(
+                AUTOAUGMENT, name, magnitude / _MAX_MAGNITUDE, image, rng, fill, resample, native
+            )
     return image

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from mindvit.data.augment.operations import Fill, apply_op
+from mindvit.data.native_pixels import NativePixels
 
 Magnitudes = dict[str, Callable[[float, int, int], float] | None]
 
@@ -70,10 +71,11 @@ def apply_at_magnitude(
     rng: np.random.Generator,
     fill: Fill,
     resample: Image.Resampling,
+    native: NativePixels | None = None,
 ) -> Image.Image:
     """Applies an operation at a magnitude between 0 and 1. If it has two directions, one is chosen at random."""
     amount_of = magnitudes[name]
     amount = amount_of(magnitude, image.width, image.height) if amount_of else 0.0
     if name in _SIGNED and rng.random() < 0.5:
         amount = -amount
-    return apply_op(name, image, amount, fill, resample)
+    return apply_op(name, image, amount, fill, resample, native)

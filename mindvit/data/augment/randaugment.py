@@ -5,6 +5,7 @@ from PIL import Image
 
 from mindvit.data.augment.magnitudes import RANDAUGMENT, apply_at_magnitude
 from mindvit.data.augment.operations import Fill
+from mindvit.data.native_pixels import NativePixels
 
 _OP_NAMES = tuple(RANDAUGMENT)
 _MAX_MAGNITUDE = 10.0
@@ -20,6 +21,7 @@ def randaugment(
     prob: float,
     fill: Fill,
     resample: Image.Resampling,
+    native: NativePixels | None = None,
 ) -> Image.Image:
     """Applies operations that are drawn with replacement from the 15 of ``RANDAUGMENT``, like timm.
 
@@ -34,11 +36,12 @@ def randaugment(
         prob: probability of applying each drawn operation.
         fill: color of the pixels from outside the image.
         resample: resampling filter of the geometric operations.
+        native: native kernels, as for ``apply_op``.
     """
     for index in rng.integers(len(_OP_NAMES), size=ops):
         if rng.random() >= prob:
             continue
         noisy = rng.normal(magnitude, noise) if noise > 0 else magnitude
         fraction = min(max(noisy, 0.0), _MAX_MAGNITUDE) / _MAX_MAGNITUDE
-        image = apply_at_magnitude(RANDAUGMENT, _OP_NAMES[index], fraction, image, rng, fill, resample)
+        image = apply_at_magnitude(RANDAUGMENT, _OP_NAMES[index], fraction, image, rng, fill, resample, native)
     return image

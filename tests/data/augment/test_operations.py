@@ -130,3 +130,10 @@ def test_rotate_turns_counterclockwise_about_the_center(rng):
 def test_the_given_filter_is_used(image, name):
     results = [apply(name, image, 0.2, resample).tobytes() for resample in FILTERS]
     assert len(set(results)) == 3
+
+
+@pytest.mark.parametrize("resample", FILTERS)
+def test_rotate_is_that_of_pillow(image, resample):
+    for degrees in (-400.5, -90, -13.25, 0, 0.5, 45, 90, 135.1, 180, 359.9):
+        expected = image.rotate(degrees, resample, fillcolor=FILL)
+        np.testing.assert_array_equal(apply("Rotate", image, degrees, resample), np.asarray(expected))
