@@ -41,6 +41,7 @@ class BatchLoader:
         shape: channels, height and width of an image.
         num_workers: data workers.
         finish: gets the other columns of a batch, and returns those that the batch shall have; None keeps them.
+        on_error: gets an error before it is raised: ``mindspore.dataset`` keeps only its text.
     """
 
     def __init__(
@@ -51,12 +52,14 @@ class BatchLoader:
         shape: tuple[int, int, int],
         num_workers: int,
         finish: Callable[..., tuple[np.ndarray, ...]] | None = None,
+        on_error: Callable[[BaseException], None] | None = None,
     ) -> None:
         self.samples_of = samples_of
         self.steps_per_epoch = steps_per_epoch
         self.shape = shape
         self.num_workers = num_workers
         self.finish = finish
+        self.on_error = on_error
         self._workers = _Workers(make_row)
         self._lock = Lock()
         self._planned: deque[_Batch] = deque()
@@ -89,7 +92,12 @@ class BatchLoader:
             self._next_step += 1
         self._workers.start(self.num_workers)
         batch = self._planned.popleft()
-        self._workers.wait_for(batch)
+        try:
+            self._workers.wait_for(batch)
+        except BaseException as error:
+            if self.on_error is not None:
+                self.on_error(error)
+            raise
         self._handed_out.append(batch.images)
         columns = tuple(map(np.array, zip(*batch.values, strict=True)))
         return batch.images, *(self.finish(*columns) if self.finish else columns)
@@ -120,7 +128,8 @@ class _Batch:
         self.samples = samples
         self.values: list[tuple[np.generic, ...]] = [()] * len(samples)
         self.missing = len(samples)
-        self.error: BaseException | None = None
+        self.errors: dict[int, BaseException] = {}
+        """By row."""
 
 
 class _Workers:
@@ -155,14 +164,16 @@ class _Workers:
         """Waits until a batch is made.
 
         Raises:
-            Exception: what ``make_row`` raised.
+            Exception: what ``make_row`` raised, for the first row that failed.
             RuntimeError: if the interpreter ends.
         """
         with self._changed:
-            self._changed.wait_for(lambda: batch.missing == 0 or batch.error is not None or self._is_closed)
-            if batch.error is not None:
+            self._changed.wait_for(lambda: batch.missing == 0 or batch.errors or self._is_closed)
+            if batch.errors:
                 self._rows.clear()
-                raise batch.error
+                # Rows are begun in order. Once those that were begun are done, it is known which failed first.
+                self._changed.wait_for(lambda: not self._threads)
+                raise batch.errors[min(batch.errors)]
             if batch.missing:
                 raise RuntimeError("the program ends")
 
@@ -181,15 +192,16 @@ class _Workers:
             with self._changed:
                 if not self._rows:
                     self._threads.discard(current_thread())
+                    self._changed.notify_all()
                     return
                 batch, row = self._rows.popleft()
             try:
                 batch.values[row] = self._make_row(batch.samples[row], batch.images[row])
             except BaseException as error:  # It is raised where the batch is asked for.
-                batch.error = error
+                batch.errors[row] = error
             with self._changed:
                 batch.missing -= 1
-                if batch.missing == 0 or batch.error is not None:
+                if batch.missing == 0 or batch.errors:
                     self._changed.notify_all()
 
 

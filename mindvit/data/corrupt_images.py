@@ -76,7 +76,7 @@ class ImageReader:
             image = self._read(candidate % len(self.split), choose_scale)
             if image is not None:
                 return image, self.split.labels[candidate % len(self.split)]
-        raise self._recorded(UserError(f"{self.split.origin} has no image that can be decoded"))
+        raise UserError(f"{self.split.origin} has no image that can be decoded")
 
     def or_blank(self, index: int) -> tuple[Image.Image, np.int32]:
         """The image at ``index`` and its label; if it is corrupt, a blank image and ``PADDING_LABEL``.
@@ -100,16 +100,14 @@ class ImageReader:
             return image
         except UserError as error:
             if self.corrupt is None:
-                raise self._recorded(CorruptImageError(str(error))) from error
-            try:
-                self.corrupt.add(self.split.describe(index), str(error))
-            except UserError as failure:
-                raise self._recorded(failure) from failure
+                raise CorruptImageError(str(error)) from error
+            self.corrupt.add(self.split.describe(index), str(error))
             return None
 
-    def _recorded(self, error: UserError) -> UserError:
-        self.split.read_errors.append(error)
-        return error
+    def record(self, error: BaseException) -> None:
+        """Keeps an error that stops a pipeline, for ``reraise_decode_errors``."""
+        if isinstance(error, UserError):
+            self.split.read_errors.append(error)
 
 
 @contextmanager

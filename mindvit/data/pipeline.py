@@ -81,8 +81,8 @@ def train_pipeline(
         rng = generator(seed, RngStream.MIXING, int(rng_keys[0]) & 0xFFFFFFFF)
         return labels, rng_keys, draw_mixup(augment, model.image_shape, rng)
 
-    shape = (3, *model.image_shape)
-    loader = BatchLoader(make_row, plan.samples_of_step, plan.steps_per_epoch, shape, num_workers, add_mix)
+    size = plan.steps_per_epoch, (3, *model.image_shape)
+    loader = BatchLoader(make_row, plan.samples_of_step, *size, num_workers, add_mix, reader.record)
     return _dataset(loader, ["image", "label", "rng_key", "mix"], TrainSampler(plan, first_step))
 
 
@@ -130,7 +130,8 @@ def eval_pipeline(
         transform.normalized(image, row)
         return (label,)
 
-    loader = BatchLoader(make_row, samples_of, steps, (model.in_channels, *model.image_shape), num_workers)
+    size = steps, (model.in_channels, *model.image_shape)
+    loader = BatchLoader(make_row, samples_of, *size, num_workers, on_error=reader.record)
     return _dataset(loader, ["image", "label"], ds.SequentialSampler())
 
 

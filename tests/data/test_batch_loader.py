@@ -118,6 +118,23 @@ def test_an_error_is_raised_with_its_batch_and_those_before_arrive():
     check(batches[3], 3)
 
 
+def test_of_several_errors_that_of_the_first_row_is_raised_and_passed_on():
+    def fail(sample, row):
+        if sample >= 9:
+            time.sleep(0.05 * (12 - sample))
+            raise ValueError(f"sample {sample}")
+        return numbered_row(sample, row)
+
+    passed = []
+    batches = loader(fail, on_error=passed.append)
+    check(batches[0], 0)
+    check(batches[1], 1)
+    with pytest.raises(ValueError, match="sample 9"):
+        batches[2]
+    assert [str(error) for error in passed] == ["sample 9"]
+    assert not workers()
+
+
 def test_two_iterators_of_one_dataset_get_their_batches():
     dataset = ds.GeneratorDataset(
         loader(), ["image", "number", "negative"], num_parallel_workers=1, python_multiprocessing=False, shuffle=False
