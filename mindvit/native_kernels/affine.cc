@@ -80,15 +80,20 @@ inline void Store(uint8_t *to, __m256d value) {
 
 inline void Cubic(const Image &image, double x, double y, uint8_t *to) {
   const int left = Floor(x), top = Floor(y);
-  const __m256d dx = _mm256_set1_pd(x - left);
-  if (y == top) {  // The cubic at 0 is its second value.
-    Store(to, CubicAcross(image.row(top), left - 1, image.width, dx));
+  const bool is_column = x == left;  // The cubic at 0 is its second value.
+  const auto across = [&](int row) {
+    const uint8_t *from = image.row(row);
+    if (is_column) return Pixel(from + 4LL * left);
+    return CubicAcross(from, left - 1, image.width, _mm256_set1_pd(x - left));
+  };
+  if (y == top) {
+    Store(to, across(top));
     return;
   }
   __m256d v[4];
   for (int i = 0; i < 4; ++i) {
     // Below the image Pillow repeats the last row, above it the first.
-    v[i] = i && top - 1 + i >= image.height ? v[i - 1] : CubicAcross(image.row(top - 1 + i), left - 1, image.width, dx);
+    v[i] = i && top - 1 + i >= image.height ? v[i - 1] : across(top - 1 + i);
   }
   const __m256d p2 = _mm256_sub_pd(v[2], v[0]);
   const __m256d twice = _mm256_mul_pd(_mm256_set1_pd(2.0), _mm256_sub_pd(v[0], v[1]));
