@@ -95,6 +95,7 @@ class BatchLoader:
         try:
             self._workers.wait_for(batch)
         except BaseException as error:
+            self._planned.clear()  # Their rows were dropped.
             if self.on_error is not None:
                 self.on_error(error)
             raise

@@ -118,6 +118,19 @@ def test_an_error_is_raised_with_its_batch_and_those_before_arrive():
     check(batches[3], 3)
 
 
+def test_batches_that_were_begun_before_an_error_can_still_be_asked_for():
+    def fail(sample, row):
+        if sample == 1:
+            raise ValueError("sample 1")
+        time.sleep(0.02)
+        return numbered_row(sample, row)
+
+    batches = loader(fail)
+    with pytest.raises(ValueError, match="sample 1"):
+        batches[0]
+    check(batches[1], 1)
+
+
 def test_of_several_errors_that_of_the_first_row_is_raised_and_passed_on():
     def fail(sample, row):
         if sample >= 9:
