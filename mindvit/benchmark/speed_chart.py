@@ -1,5 +1,6 @@
 """The chart of a benchmark: time, memory and utilization against size, or the contestants of a single case."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -20,6 +21,8 @@ _SIZES = {
     "num_workers": ("Data workers", "workers"),
 }
 """Sizes that cases may differ in: their names along an axis and in a label."""
+_WIDE = 20
+"""The ratio of values above which their axis is logarithmic."""
 
 
 def draw_chart(report: SpeedReport, path: Path) -> None:
@@ -51,7 +54,7 @@ def draw_chart(report: SpeedReport, path: Path) -> None:
                 axes.plot(sizes, [value(case, speed) for case, speed in line], marker=".", label=label)
             _label_sizes(axes, [_size(case, along) for case in report.cases])
             axes.set_xlabel(_SIZES[along][0])
-        axes.set_ylim(bottom=0)
+        scale_values(axes, [value(case, speed) for case in report.cases for speed in case.speeds])
         axes.set_title(title)
         axes.grid(alpha=0.3)
     if counts[along] > 1:
@@ -78,6 +81,15 @@ def _lines(cases: list[Case], along: str, others: list[str]) -> dict[str, list[t
 def _size(case: Case, name: str) -> int:
     value = getattr(case, name)
     return (value[1] if name == "image_size" else value) or 0
+
+
+def scale_values(axes: Axes, values: Sequence[float]) -> None:
+    """Gives an axis of positive values that differ by more than a factor of 20 a logarithmic scale; others start at 0."""
+    if min(values) > 0 and max(values) > _WIDE * min(values):
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(ScalarFormatter())
+    else:
+        axes.set_ylim(bottom=0)
 
 
 def _label_sizes(axes: Axes, sizes: list[int]) -> None:

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 from PIL import Image
 
-from mindvit.benchmark.speed_chart import draw_chart
+from mindvit.benchmark.speed_chart import draw_chart, scale_values
 from mindvit.benchmark.speed_report import Case, Speed, SpeedReport
 from mindvit.benchmark.turns import Spread
+from mindvit.visualize.figures import make_figure
 
 OWN = Speed("mindvit", Spread(4.0, 3.5, 4.5), 2000.0, 0.8, Spread(1, 1, 1), 2.0, 20.5, 4900.0, 2800.0)
 TORCH = {"versions": {"torch": "2.13.0"}}
@@ -50,3 +51,12 @@ def test_a_chart_is_drawn_of_one_case_and_of_several(tmp_path):
         with Image.open(tmp_path / name) as image:
             assert image.width > image.height > 400
             assert len(image.convert("RGB").getcolors(10**6)) > 50
+
+
+def test_values_that_differ_much_have_a_logarithmic_axis():
+    axes = make_figure(4, 4).subplots()
+    for values, expected in (([1, 500], "log"), ([1, 10], "linear"), ([0, 500], "linear")):
+        axes.clear()
+        axes.plot(range(2), values)
+        scale_values(axes, values)
+        assert axes.get_yscale() == expected
