@@ -1,5 +1,6 @@
 """The device and the precision of a process. No other module asks which hardware is present."""
 
+import ctypes
 import time
 import warnings
 from collections.abc import Callable
@@ -443,3 +444,11 @@ def measured_flops(runtime: Runtime) -> float:
 
 def _device(name: str) -> Any:
     return getattr(ms.device_context, name.lower())
+
+
+def return_freed_memory() -> None:
+    """Gives freed memory back to the system. glibc keeps what the compiler of graphs has freed: 160 MB for a recomputed
+    training step of ViT-B/16. Other C libraries need no call."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

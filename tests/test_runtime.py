@@ -1,7 +1,9 @@
+import ctypes
 from dataclasses import replace
 
 import mindspore as ms
 import numpy as np
+import psutil
 import pytest
 from mindspore import amp, nn, ops
 
@@ -29,6 +31,7 @@ from mindvit.runtime import (
     init_runtime,
     make_loss_scaler,
     measured_flops,
+    return_freed_memory,
 )
 from tests.fused_attention import flash_attention_score
 
@@ -401,3 +404,20 @@ def test_fusion_of_operators_is_for_ascend():
     assert choose_jit_level("O1", "Ascend") == "O1" and choose_jit_level("auto", "CPU") == "O0"
     with pytest.raises(UserError, match=r"runtime\.jit_level O1 is for Ascend, but the device is a CPU"):
         choose_jit_level("O1", "CPU")
+
+
+def test_memory_that_was_freed_is_returned():
+    libc = ctypes.CDLL(None)
+    if not hasattr(libc, "malloc_trim"):
+        pytest.skip("only glibc keeps what was freed")
+    libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+    size, count = 4096, 25_000
+    blocks = [libc.malloc(size) for _ in range(count)]
+    for block in blocks:
+        ctypes.memset(block, 1, size)
+    for block in blocks[:-1]:  # The last one, above the others, keeps the heap from shrinking.
+        libc.free(block)
+    before = psutil.Process().memory_info().rss
+    return_freed_memory()
+    libc.free(blocks[-1])
+    assert before - psutil.Process().memory_info().rss > size * count / 2

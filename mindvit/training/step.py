@@ -7,6 +7,7 @@ from mindspore.common.initializer import initializer
 
 from mindvit.ops.global_norm import GlobalNorm, multiply
 from mindvit.ops.operation import target_device
+from mindvit.runtime import return_freed_memory
 from mindvit.training.distillation import Teacher
 from mindvit.training.ema import ExponentialMovingAverage
 from mindvit.training.flat_weights import FlatWeights
@@ -82,6 +83,7 @@ class TrainStep(nn.Cell):
         self.flat = flat
         self.weights = optimizer.parameters if flat is None else flat.handles
         self.world_size = world_size
+        self.has_returned_memory = False
         if recomputes:
             self.value_and_grad = RecomputedGradients(network, self._scaled_loss, self.weights)
         else:
@@ -106,6 +108,13 @@ class TrainStep(nn.Cell):
                 self.sum_over_ranks = GradientSum([(2,), *(weight.shape for weight in self.weights)])
             elif flat is None:  # MindSpore's compiler joins its collectives.
                 self.reduce_gradients = nn.DistributedGradReducer(self.weights, mean=False, degree=world_size)
+
+    def compile(self, *inputs, **options):
+        """Compiles the step. MindSpore calls it before each run; only the first call of a kind of inputs compiles."""
+        super().compile(*inputs, **options)
+        if not self.has_returned_memory:
+            self.has_returned_memory = True
+            return_freed_memory()
 
     def construct(self, images, labels, rng_keys, mix):
         if self.mixup is not None:
