@@ -84,7 +84,7 @@ def _size(case: Case, name: str) -> int:
 
 
 def scale_values(axes: Axes, values: Sequence[float]) -> None:
-    """Gives an axis of positive values that differ by more than a factor of 20 a logarithmic scale; others start at 0."""
+    """Gives an axis of positive values that differ by a factor above 20 a logarithmic scale; others start at 0."""
     if min(values) > 0 and max(values) > _WIDE * min(values):
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter(ScalarFormatter())
