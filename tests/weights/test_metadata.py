@@ -12,7 +12,6 @@ from mindvit.classes import Classes
 from mindvit.errors import UserError
 from mindvit.factory import load_trained
 from mindvit.models import Preprocessing, ViT, ViTConfig
-from mindvit.ops.operation import PORTABLE, forms_of
 from mindvit.training.resume import read_train_checkpoint
 from mindvit.weights.checkpoint import OLD_TRAIN_STATE_KEY, write_checkpoint
 from mindvit.weights.formats.ckpt import read_ckpt, write_ckpt
@@ -136,9 +135,9 @@ def test_metadata_of_format_1_is_written_in_format_3():
 def test_a_checkpoint_of_format_1_gives_the_same_logits():
     with np.load(FORMAT_1.with_suffix(".npz")) as stored:
         images, expected = stored["images"], stored["logits"]
-    with forms_of(PORTABLE):
-        network = load_trained(str(FORMAT_1)).network.set_train(False)
-    np.testing.assert_array_equal(network(ms.Tensor(images)).asnumpy(), expected)
+    network = load_trained(str(FORMAT_1)).network.set_train(False)
+    # Processors round matrix products differently; a setting that was read wrongly changes more.
+    np.testing.assert_allclose(network(ms.Tensor(images)).asnumpy(), expected, rtol=0, atol=5e-6)
 
 
 def in_format_2(**changes):
