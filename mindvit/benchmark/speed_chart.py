@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import NullFormatter, ScalarFormatter
+from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
 from mindvit.benchmark.speed_report import Case, Speed, SpeedReport
 from mindvit.visualize.figures import make_figure, write_figure
@@ -12,7 +12,7 @@ from mindvit.visualize.figures import make_figure, write_figure
 _PANELS = {
     "Milliseconds per image": lambda case, speed: speed.milliseconds / case.batch_size,
     "Peak memory of the process, GB": lambda case, speed: speed.peak_process_mb / 1000,
-    "Share of the peak of matrix products, %": lambda case, speed: 100 * (speed.mfu or 0),
+    "Share of the peak (MFU), %": lambda case, speed: 100 * (speed.mfu or 0),
 }
 _WITHOUT_PRODUCTS = {"Images/s": lambda case, speed: speed.images_per_second.median, **dict(list(_PANELS.items())[:2])}
 _SIZES = {
@@ -58,7 +58,7 @@ def draw_chart(report: SpeedReport, path: Path) -> None:
         axes.set_title(title)
         axes.grid(alpha=0.3)
     if counts[along] > 1:
-        panels[0].legend(fontsize="small")
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize="small")
     environment = report.environment
     figure.suptitle(f"{report.task}: {environment['processor']}, {report.threads} threads", fontsize="medium")
     write_figure(figure, path)
@@ -87,7 +87,9 @@ def scale_values(axes: Axes, values: Sequence[float]) -> None:
     """Gives an axis of positive values that differ by a factor above 20 a logarithmic scale; others start at 0."""
     if min(values) > 0 and max(values) > _WIDE * min(values):
         axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter(ScalarFormatter())
+        axes.yaxis.set_minor_formatter(NullFormatter())
     else:
         axes.set_ylim(bottom=0)
 
