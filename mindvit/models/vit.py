@@ -18,7 +18,9 @@ from mindvit.ops.dropout import Dropout, PatchDropout, assign_rng_ids
 from mindvit.ops.layer_norm import LayerNorm
 from mindvit.ops.weight import Weight
 
-_BEFORE_BLOCKS = ("stem.", "patch_embedding.", "cls", "distillation", "registers", "pos_")
+TOKEN_PARAMETERS = ("cls", "distillation", "registers", "pos_embedding", "pos_rows", "pos_columns")
+"""Names of the tokens and position embeddings that are parameters."""
+_BEFORE_BLOCKS = ("stem.", "patch_embedding.", *TOKEN_PARAMETERS)
 """Starts of the names of the parameters of the embedding."""
 
 

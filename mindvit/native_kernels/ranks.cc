@@ -25,8 +25,6 @@ namespace {
 constexpr long kTurnValues = 1024 * 1024;
 constexpr int kMaxRanks = 1000;
 constexpr long kHeaderBytes = 4096;
-// Some hundred microseconds; ranks with equal work arrive that close together.
-constexpr int kSpins = 2000;
 
 struct Header {
   std::atomic<uint32_t> arrived, turn;

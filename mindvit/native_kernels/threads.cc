@@ -9,9 +9,6 @@
 namespace mindvit {
 namespace {
 
-// How often a waiting thread looks for work before it sleeps: some ten microseconds, about what waking it would take.
-constexpr int kSpins = 2000;
-
 class Pool {
  public:
   explicit Pool(int count) {

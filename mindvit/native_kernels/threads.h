@@ -13,6 +13,10 @@ void set_thread_count(int count);
 // Calls work(index) for each index below `tasks`, on all threads; returns when all are done.
 void parallel(long tasks, const std::function<void(long)> &work);
 
+// How often a waiting thread looks for work before it sleeps: 30 to 100 microseconds, about what waking it would take,
+// and within which ranks with equal work arrive.
+constexpr int kSpins = 2000;
+
 // For a thread that looks again and again for something to happen.
 inline void pause_briefly() {
 #if defined(__x86_64__)

@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from mindspore import Parameter
 
 from mindvit.errors import UserError
+from mindvit.models.vit import TOKEN_PARAMETERS
 from mindvit.training.optimizer_settings import OptimizerSettings, ParamRule
 
 
@@ -48,12 +49,11 @@ def make_rules(settings: OptimizerSettings, depth: int, norm_after_pool: bool = 
         norm_after_pool: whether the last norm of the network follows the pooling.
     """
     rules = [_BuiltInRule("*", weight_decay=settings.decay)]
-    tokens = ("cls", "distillation", "registers", "pos_embedding", "pos_rows", "pos_columns")
     vectors = ("*.bias", "*.gamma", "*.beta", "*.layer_scale", "*.relative_bias.table", "pool.probe")
     if settings.weight_decay_params == "matrices":
-        rules += [_BuiltInRule(name, weight_decay=0.0) for name in (*vectors, *tokens)]
+        rules += [_BuiltInRule(name, weight_decay=0.0) for name in (*vectors, *TOKEN_PARAMETERS)]
     if settings.layer_decay < 1:
-        patterns = dict.fromkeys(("stem.*", "patch_embedding.*", *tokens), 0)
+        patterns = dict.fromkeys(("stem.*", "patch_embedding.*", *TOKEN_PARAMETERS), 0)
         patterns |= {f"transformer.layers.{index}.*": index + 1 for index in range(depth)}
         if settings.layer_decay_norm == "last_block" and not norm_after_pool:
             patterns["norm.*"] = depth
